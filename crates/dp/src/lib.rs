@@ -1,0 +1,1 @@
+//! A distribution point: receives content and serves it over HTTP.

@@ -1,0 +1,21 @@
+//! How things are called, and the rules and errors of those names.
+//!
+//! Every other crate speaks in these types: site codes, package IDs, source versions, digests,
+//! entry paths, distribution point names, NAL paths, and the clock. Nothing here does I/O except
+//! [`clock::SystemClock`], which reads the machine's clocks.
+
+mod clock;
+mod digest;
+mod display;
+mod entry_path;
+mod package;
+mod place;
+mod site;
+
+pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use digest::{Digest, DigestError};
+pub use display::{Escaped, HumanBytes, HumanDuration};
+pub use entry_path::{EntryPath, PathError, compare_paths};
+pub use package::{ContentVersion, Epoch, PackageId, PackageIdError, SourceVersion};
+pub use place::{DistributionPointName, DistributionPointNameError, NalPath};
+pub use site::{SiteCode, SiteCodeError};

@@ -1,0 +1,1 @@
+//! The operations of the SMS Provider as functions over one transaction.

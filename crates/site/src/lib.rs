@@ -1,0 +1,1 @@
+//! What a site keeps doing: the refresh and distribute loops.

@@ -1,0 +1,1 @@
+//! The site database: tables, migrations, transactions, leases.

@@ -1,0 +1,1 @@
+//! Tools for tests: a faulty disk, fake clock, sample trees.

@@ -1,0 +1,1 @@
+//! Content on the wire: control channel, pull connections, TLS, enrolment.
