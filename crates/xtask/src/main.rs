@@ -1,1 +1,55 @@
-fn main() {}
+//! Automation of this repository: `cargo xtask ci | tidy | bench | torture`.
+//!
+//! [`ci`] is the continuous integration, [`tidy`] checks what compilers do not, [`bench`] runs the
+//! benchmark, [`torture`] the long forms of the fault suites. It builds without the product's
+//! crates, so that a broken product is reported instead of stopping the tool.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool prints")]
+
+mod bench;
+mod ci;
+mod demo;
+mod process;
+mod setup;
+mod tidy;
+mod torture;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  ci [--quick]            everything a change must pass; --quick leaves out faults, demo and readers
+  tidy                    crate arrows, licences, SQL texts, file sizes, names
+  bench quick|full        measure against the peers, write bench/RESULTS.md
+  torture [SUITE] [N]     long forms of the fault suites: disk, sys, power; N points or cycles
+";
+
+/// The repository's root folder.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).expect("this crate lies in crates/xtask").to_owned()
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["ci"] => ci::run(ci::Form::Full),
+        ["ci", "--quick"] => ci::run(ci::Form::Quick),
+        ["tidy"] => tidy::run(&root()),
+        ["bench", scale @ ("quick" | "full"), rest @ ..] => bench::run(scale, rest),
+        ["torture", rest @ ..] => torture::run(rest),
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
