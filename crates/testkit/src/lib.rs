@@ -1,9 +1,10 @@
-//! Tools for tests: a faulty disk, sample trees, seeded randomness.
+//! Tools for tests: a faulty disk, a disk whose power can be cut, sample trees, seeded randomness.
 //!
 //! [`faulty::FaultyFiles`] stands in for the disk under the content library and cuts a run at any
-//! write. [`tree`] makes, edits and compares folders of odd files. Used by tests only; nothing here
-//! is part of the product.
+//! write. [`loop_disk::LoopDisk`] is a real file system that can lose its power. [`tree`] makes,
+//! edits and compares folders of odd files. Used by tests only; nothing here is part of the product.
 
 pub mod faulty;
+pub mod loop_disk;
 pub mod random;
 pub mod tree;

@@ -1,0 +1,3 @@
+//! Fault suites: the content library and the real binary under faults.
+
+mod power;

@@ -1,0 +1,28 @@
+//! Power cuts on real file systems.
+
+use std::fs::File;
+use std::io::Write;
+
+use restock_testkit::loop_disk::{FileSystem, LoopDisk};
+use tempfile::TempDir;
+
+/// Shows that the cut is one: without it the suite below would prove nothing.
+#[test]
+fn a_cut_keeps_what_was_synced_and_loses_what_was_not() {
+    for kind in [FileSystem::Ext4, FileSystem::Xfs] {
+        let folder = TempDir::new().expect("a temporary folder");
+        let mut disk = LoopDisk::create(folder.path(), kind, 320).expect("a loop disk; this needs root");
+        let mut synced = File::create(disk.path().join("synced")).expect("creates");
+        synced.write_all(b"kept").expect("writes");
+        synced.sync_all().expect("syncs");
+        File::open(disk.path()).and_then(|f| f.sync_all()).expect("syncs the folder");
+        File::create(disk.path().join("unsynced")).and_then(|mut f| f.write_all(b"lost")).expect("writes");
+        disk.cut().expect("cuts");
+        assert!(File::create(disk.path().join("late")).is_err(), "{kind:?} works on after the cut");
+        drop(synced);
+        disk.remount().expect("mounts again");
+        assert_eq!(std::fs::read(disk.path().join("synced")).expect("reads"), b"kept");
+        let lost = std::fs::read(disk.path().join("unsynced")).unwrap_or_default();
+        assert_eq!(lost, b"", "{kind:?} kept what was never synced");
+    }
+}
