@@ -51,7 +51,7 @@ impl<'a> Reader<'a> {
     /// The next `N` bytes as an array.
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let at = self.at;
-        self.take(N)?.try_into().map_err(|_| DecodeError::Truncated { at })
+        self.take(N)?.try_into().ok().ok_or(DecodeError::Truncated { at })
     }
 
     /// One byte.
@@ -96,7 +96,7 @@ impl<'a> Reader<'a> {
     /// A varint that fits 32 bits.
     pub fn varint32(&mut self) -> Result<u32, DecodeError> {
         let at = self.at;
-        u32::try_from(self.varint()?).map_err(|_| DecodeError::Number { at })
+        u32::try_from(self.varint()?).ok().ok_or(DecodeError::Number { at })
     }
 
     /// A signed number, zigzag in a varint.
@@ -147,7 +147,9 @@ mod tests {
 
     #[test]
     fn long_or_overflowing_numbers_are_refused() {
-        for bytes in [&[0x80, 0x00][..], &[0xff; 10], &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02]] {
+        for bytes in
+            [&[0x80, 0x00][..], &[0xff; 10], &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02]]
+        {
             assert_eq!(Reader::new(bytes).varint(), Err(DecodeError::Number { at: 0 }), "{bytes:?}");
         }
         assert_eq!(Reader::new(&[0x80]).varint(), Err(DecodeError::Truncated { at: 1 }));

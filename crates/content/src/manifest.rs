@@ -21,6 +21,7 @@ use std::sync::Arc;
 use restock_names::{Digest, EntryPath};
 
 pub use build::{Builder, ChunkListBuilder, ManifestBuildError};
+pub(crate) use ordinal::Visit;
 pub use ordinal::{ChunkWalk, PageWalk};
 pub use page::{ChunkListChild, EntriesChild, Page, PageDecodeError, fuzz_one};
 pub use read::{Entries, Manifest, RunCursor};

@@ -46,7 +46,7 @@ impl FromStr for Digest {
         }
         let mut bytes = [0; 32];
         for (i, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).map_err(|_| fail())?;
+            *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok().ok_or_else(fail)?;
         }
         Ok(Self(bytes))
     }

@@ -47,7 +47,7 @@ impl FromStr for PackageId {
     fn from_str(text: &str) -> Result<Self, PackageIdError> {
         let fail = || PackageIdError(text.chars().take(40).collect());
         let upper = text.to_ascii_uppercase();
-        let bytes: [u8; 8] = upper.as_bytes().try_into().map_err(|_| fail())?;
+        let bytes: [u8; 8] = upper.as_bytes().try_into().ok().ok_or_else(fail)?;
         let (site, number) = bytes.split_at(3);
         std::str::from_utf8(site).ok().and_then(|s| s.parse::<SiteCode>().ok()).ok_or_else(fail)?;
         number.iter().all(u8::is_ascii_hexdigit).then_some(Self(bytes)).ok_or_else(fail)

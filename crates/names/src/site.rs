@@ -42,7 +42,7 @@ impl FromStr for SiteCode {
     fn from_str(text: &str) -> Result<Self, SiteCodeError> {
         let form = || SiteCodeError::Form(text.chars().take(40).collect());
         let upper = text.to_ascii_uppercase();
-        let bytes: [u8; 3] = upper.as_bytes().try_into().map_err(|_| form())?;
+        let bytes: [u8; 3] = upper.as_bytes().try_into().ok().ok_or_else(form)?;
         if !bytes.iter().all(u8::is_ascii_alphanumeric) {
             return Err(form());
         }

@@ -57,7 +57,13 @@ struct Level {
 impl<'a> Builder<'a> {
     /// A builder that puts its pages into `sink`.
     pub fn new(sink: &'a mut dyn PageSink) -> Self {
-        Self { sink, entries: Vec::new(), leaf_extra: Sums::default(), levels: vec![Level::default()], last: None }
+        Self {
+            sink,
+            entries: Vec::new(),
+            leaf_extra: Sums::default(),
+            levels: vec![Level::default()],
+            last: None,
+        }
     }
 
     /// Where pages go; for a [`ChunkListBuilder`] used between two entries.
@@ -80,7 +86,8 @@ impl<'a> Builder<'a> {
                 if listed != *size {
                     return Err(ManifestBuildError::Size { path: entry.path, size: *size, listed });
                 }
-                let is_merged = runs.windows(2).all(|w| (w[0].digest, w[0].length) != (w[1].digest, w[1].length));
+                let is_merged =
+                    runs.windows(2).all(|w| (w[0].digest, w[0].length) != (w[1].digest, w[1].length));
                 if runs.len() > INLINE_RUNS_MAX || !is_merged {
                     let mut list = ChunkListBuilder::default();
                     for run in runs.iter() {
@@ -189,7 +196,8 @@ impl<'a> Builder<'a> {
         let last = children.last().expect("an index page is closed only with children").last.clone();
         let encoded = Page::EntryIndex { level: level as u8 + 1, children }.encode();
         let digest = put(self.sink, &encoded)?;
-        let child = EntriesChild { last, digest, length: encoded.len() as u32, pages, entries, chunks, bytes };
+        let child =
+            EntriesChild { last, digest, length: encoded.len() as u32, pages, entries, chunks, bytes };
         self.add_child(level + 1, child)
     }
 }

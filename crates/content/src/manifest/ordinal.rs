@@ -7,10 +7,18 @@
 //!
 //! Source: docs/formats/manifest.md, "Ordinals".
 
+use std::ops::ControlFlow;
+
 use restock_names::Digest;
 
 use super::read::{ListPage, Manifest, TreePage};
 use super::{ChunkRun, EntryKind, FileChunks, ManifestError};
+
+/// One object of a version, with its ordinal.
+pub(crate) enum Visit {
+    Page { digest: Digest, ordinal: u64 },
+    Chunk { digest: Digest, ordinal: u64 },
+}
 
 /// A subtree that was not opened yet.
 #[derive(Debug, Clone)]
@@ -59,8 +67,8 @@ impl<'a> Manifest<'a> {
                     pages: c.pages,
                     chunks: c.chunks,
                 })),
-                TreePage::Entries(entries) => stack.extend(entries.into_iter().filter_map(|entry| {
-                    match entry.kind {
+                TreePage::Entries(entries) => {
+                    stack.extend(entries.into_iter().filter_map(|entry| match entry.kind {
                         EntryKind::File { chunks: FileChunks::Inline(runs), .. } => Some(Node::Runs(runs)),
                         EntryKind::File { chunks: FileChunks::Paged(list), .. } => Some(Node::List {
                             digest: list.root,
@@ -69,8 +77,8 @@ impl<'a> Manifest<'a> {
                             runs: list.runs,
                         }),
                         EntryKind::Folder | EntryKind::Symlink { .. } => None,
-                    }
-                })),
+                    }))
+                }
             },
             Node::List { digest, .. } => match self.list_page(digest)? {
                 ListPage::Runs(runs) => stack.push(Node::Runs(runs)),
@@ -86,6 +94,39 @@ impl<'a> Manifest<'a> {
         Ok(())
     }
 
+    /// Calls `seen` for every page and chunk reference in order, a page before what lies beneath.
+    ///
+    /// `seen` answers whether a page can be opened; if not, what lies beneath is passed over with
+    /// its ordinals. Breaking ends the walk.
+    pub(crate) fn visit(&self, seen: &mut dyn FnMut(Visit) -> ControlFlow<(), bool>) {
+        let mut stack = vec![self.root_node()];
+        let (mut page, mut chunk) = (0, 0);
+        while let Some(node) = stack.pop() {
+            match &node {
+                Node::Runs(runs) => {
+                    for run in runs {
+                        if seen(Visit::Chunk { digest: run.digest, ordinal: chunk }).is_break() {
+                            return;
+                        }
+                        chunk += 1;
+                    }
+                }
+                Node::Tree { digest, .. } | Node::List { digest, .. } => {
+                    let opens = match seen(Visit::Page { digest: *digest, ordinal: page }) {
+                        ControlFlow::Continue(opens) => opens,
+                        ControlFlow::Break(()) => return,
+                    };
+                    if opens && self.expand(&node, &mut stack).is_ok() {
+                        page += 1;
+                    } else {
+                        page += node.pages();
+                        chunk += node.chunks();
+                    }
+                }
+            }
+        }
+    }
+
     /// Pages from ordinal `first` on.
     pub fn pages_from(&self, first: u64) -> PageWalk<'a> {
         PageWalk { manifest: *self, stack: vec![self.root_node()], skip: first }
@@ -93,7 +134,12 @@ impl<'a> Manifest<'a> {
 
     /// Chunk runs from ordinal `first` on.
     pub fn chunks_from(&self, first: u64) -> ChunkWalk<'a> {
-        ChunkWalk { manifest: *self, stack: vec![self.root_node()], runs: Vec::new().into_iter(), skip: first }
+        ChunkWalk {
+            manifest: *self,
+            stack: vec![self.root_node()],
+            runs: Vec::new().into_iter(),
+            skip: first,
+        }
     }
 
     /// The digest and length of page `ordinal`; `None` behind the last page.

@@ -248,8 +248,8 @@ impl Paths {
         let prefix = self.previous.get(..shared).ok_or(DecodeError::Number { at })?;
         let suffix = reader.take(length)?;
         let bytes = [prefix, suffix].concat();
-        let path = EntryPath::new(bytes)
-            .map_err(|source| PageDecodeError::Path { index: self.index, source })?;
+        let path =
+            EntryPath::new(bytes).map_err(|source| PageDecodeError::Path { index: self.index, source })?;
         if self.index > 0 {
             match compare_paths(&self.previous, path.as_bytes()) {
                 std::cmp::Ordering::Less => {}

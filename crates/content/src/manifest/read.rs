@@ -118,7 +118,9 @@ impl<'a> Manifest<'a> {
         match self.fetch(digest)? {
             Page::Runs(runs) => Ok(ListPage::Runs(runs)),
             Page::RunIndex { children, .. } => Ok(ListPage::Index(children)),
-            Page::Entries(_) | Page::EntryIndex { .. } => Err(ManifestError::Inconsistent { digest: *digest }),
+            Page::Entries(_) | Page::EntryIndex { .. } => {
+                Err(ManifestError::Inconsistent { digest: *digest })
+            }
         }
     }
 }

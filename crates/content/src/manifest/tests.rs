@@ -16,12 +16,17 @@ fn file(path: &str, runs: Vec<ChunkRun>) -> Entry {
         path: EntryPath::new(path).expect("valid"),
         mode: 0o644,
         mtime_ns: 1,
-        kind: EntryKind::File { size: runs.iter().map(ChunkRun::bytes).sum(), chunks: FileChunks::Inline(runs) },
+        kind: EntryKind::File {
+            size: runs.iter().map(ChunkRun::bytes).sum(),
+            chunks: FileChunks::Inline(runs),
+        },
     }
 }
 
 fn runs(count: u32, salt: u32) -> Vec<ChunkRun> {
-    (0..count).map(|i| ChunkRun { digest: digest(i ^ salt << 20), length: 1000 + i % 7, repeat: 1 + i % 3 }).collect()
+    (0..count)
+        .map(|i| ChunkRun { digest: digest(i ^ salt << 20), length: 1000 + i % 7, repeat: 1 + i % 3 })
+        .collect()
 }
 
 fn build(entries: &[Entry]) -> (MemoryPages, ManifestRoot) {
@@ -46,7 +51,10 @@ fn large_tree() -> Vec<Entry> {
 /// The runs of every file in order, however they are kept.
 fn all_runs(manifest: &Manifest<'_>) -> Vec<ChunkRun> {
     let entries: Vec<Entry> = manifest.entries().map(|e| e.expect("readable")).collect();
-    entries.iter().flat_map(|e| manifest.runs(e).map(|r| r.expect("readable").1).collect::<Vec<_>>()).collect()
+    entries
+        .iter()
+        .flat_map(|e| manifest.runs(e).map(|r| r.expect("readable").1).collect::<Vec<_>>())
+        .collect()
 }
 
 #[test]
@@ -122,7 +130,9 @@ fn a_folders_children_are_listed_without_what_lies_deeper() {
     assert_eq!(names(Some("x/y/z")), Vec::<String>::new());
     assert_eq!(names(Some("d07")).len(), 75);
     let top = names(None);
-    assert!(top.contains(&"big".to_owned()) && top.contains(&"x".to_owned()) && !top.contains(&"x/y".to_owned()));
+    assert!(
+        top.contains(&"big".to_owned()) && top.contains(&"x".to_owned()) && !top.contains(&"x/y".to_owned())
+    );
 }
 
 #[test]

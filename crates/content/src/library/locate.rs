@@ -1,0 +1,186 @@
+//! Finding and reading frames.
+
+use std::io;
+use std::sync::Arc;
+
+use restock_names::Digest;
+
+use super::live::LiveFrame;
+use super::{Inner, Library, LibraryError, StoredFrame};
+use crate::manifest::{PageError, PageSource};
+use crate::pack::{FrameKind, OpenPack, Record, SealedPack, decode_frame};
+
+/// A frame's place.
+enum Place {
+    Open(Arc<OpenPack>, Record),
+    Sealed(Arc<SealedPack>, Record),
+}
+
+impl Place {
+    fn record(&self) -> &Record {
+        match self {
+            Self::Open(_, record) | Self::Sealed(_, record) => record,
+        }
+    }
+
+    fn sequence(&self) -> u64 {
+        match self {
+            Self::Open(pack, _) => pack.sequence,
+            Self::Sealed(pack, _) => pack.header.sequence,
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::Open(pack, _) => format!("{:016x} (open)", pack.sequence),
+            Self::Sealed(pack, _) => pack.stem.clone(),
+        }
+    }
+
+    fn read(&self) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Open(pack, record) => pack.read(record),
+            Self::Sealed(pack, record) => pack.read(record),
+        }
+    }
+}
+
+impl Library {
+    /// True when a frame with this digest is stored, or is being stored, and not known to be damaged.
+    pub fn holds(&self, digest: &Digest) -> Result<bool, LibraryError> {
+        Ok(self.inner.live.get(digest).is_some() || self.inner.is_sealed(digest)?)
+    }
+
+    /// The raw bytes of a chunk or page, checked against the digest.
+    ///
+    /// Errors: `CONTENT_MISSING`; `CONTENT_DAMAGED` when no copy has the digest, and from then on
+    /// the frame counts as not held, so that it can be fetched again.
+    pub fn read(&self, digest: &Digest) -> Result<Vec<u8>, LibraryError> {
+        self.inner.read(digest)
+    }
+
+    /// A frame as it is stored, for sending on; the receiver checks it.
+    pub fn read_stored(&self, digest: &Digest) -> Result<StoredFrame, LibraryError> {
+        let place = self.inner.locate(digest)?.ok_or(LibraryError::Missing(*digest))?;
+        let bytes = place.read().map_err(|source| self.inner.read_error(&place, source))?;
+        let Record { encoding, raw_length, .. } = *place.record();
+        Ok(StoredFrame { encoding, raw_length, bytes })
+    }
+
+    /// `length` bytes of a chunk from `start` on, after checking the whole chunk.
+    pub fn read_chunk_range(
+        &self,
+        digest: &Digest,
+        start: u32,
+        length: u32,
+    ) -> Result<Vec<u8>, LibraryError> {
+        let mut bytes = self.read(digest)?;
+        bytes.truncate((start as usize).saturating_add(length as usize));
+        bytes.drain(..bytes.len().min(start as usize));
+        Ok(bytes)
+    }
+
+    /// Forgets what was found right or wrong so far; reading checks everything again anyway, pages
+    /// in memory included.
+    pub fn forget_checks(&self) {
+        self.inner.pages.clear();
+        self.inner.damaged.lock().expect("no code panics while holding this lock").clear();
+    }
+}
+
+impl Inner {
+    pub(super) fn is_sealed(&self, digest: &Digest) -> Result<bool, LibraryError> {
+        Ok(self.locate_sealed(digest)?.is_some())
+    }
+
+    fn locate(&self, digest: &Digest) -> Result<Option<Place>, LibraryError> {
+        // Live first: a pack joins the sealed ones before its frames leave the live ones.
+        match self.live.get(digest) {
+            Some(LiveFrame::Written(pack, record)) if !self.is_damaged(pack.sequence, digest) => {
+                Ok(Some(Place::Open(pack, record)))
+            }
+            _ => self.locate_sealed(digest),
+        }
+    }
+
+    fn locate_sealed(&self, digest: &Digest) -> Result<Option<Place>, LibraryError> {
+        for pack in self.sealed.read().expect("no code panics while holding this lock").iter() {
+            let found = pack.find(digest).map_err(|source| LibraryError::Io {
+                step: "read the table of pack",
+                path: pack.stem.clone().into(),
+                source,
+            })?;
+            if let Some(record) = found
+                && !self.is_damaged(pack.header.sequence, digest)
+            {
+                return Ok(Some(Place::Sealed(Arc::clone(pack), record)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn is_damaged(&self, sequence: u64, digest: &Digest) -> bool {
+        let damaged = self.damaged.lock().expect("no code panics while holding this lock");
+        !damaged.is_empty() && damaged.contains(&(sequence, *digest))
+    }
+
+    pub(super) fn read(&self, digest: &Digest) -> Result<Vec<u8>, LibraryError> {
+        let mut damage = None;
+        while let Some(place) = self.locate(digest)? {
+            match self.read_place(&place) {
+                Ok(raw) => return Ok(raw),
+                Err(error @ LibraryError::Io { .. }) if damage.is_none() => damage = Some(error),
+                Err(_) => {
+                    damage = Some(LibraryError::Damaged { digest: *digest, pack: place.name() });
+                }
+            }
+            tracing::error!(digest = %digest, pack = place.name(), "frame is damaged and will not be served");
+            let mut damaged = self.damaged.lock().expect("no code panics while holding this lock");
+            damaged.insert((place.sequence(), *digest));
+        }
+        Err(damage.or_else(|| self.known_damage(digest)).unwrap_or(LibraryError::Missing(*digest)))
+    }
+
+    /// The error for a frame whose copies were all found damaged before.
+    fn known_damage(&self, digest: &Digest) -> Option<LibraryError> {
+        let damaged = self.damaged.lock().expect("no code panics while holding this lock");
+        let (sequence, _) = damaged.iter().find(|(_, known)| known == digest)?;
+        Some(LibraryError::Damaged { digest: *digest, pack: format!("{sequence:016x}") })
+    }
+
+    fn read_place(&self, place: &Place) -> Result<Vec<u8>, LibraryError> {
+        let record = place.record();
+        let stored = place.read().map_err(|source| self.read_error(place, source))?;
+        let raw = decode_frame(record.encoding, &stored, record.raw_length)?;
+        let found = record.kind.digest(&raw);
+        if found == record.digest {
+            Ok(raw)
+        } else {
+            Err(LibraryError::Mismatch { expected: record.digest, found })
+        }
+    }
+
+    fn read_error(&self, place: &Place, source: io::Error) -> LibraryError {
+        LibraryError::Io { step: "read", path: self.packs_folder().join(place.name()), source }
+    }
+
+    pub(super) fn read_page(&self, digest: &Digest) -> Result<Arc<[u8]>, LibraryError> {
+        if let Some(page) = self.pages.get(digest) {
+            return Ok(page);
+        }
+        let page: Arc<[u8]> = self.read(digest)?.into();
+        // The record says of which kind the frame is; a chunk must not pass as a page.
+        let found = FrameKind::Page.digest(&page);
+        if found != *digest {
+            return Err(LibraryError::Mismatch { expected: *digest, found });
+        }
+        self.pages.put(*digest, Arc::clone(&page));
+        Ok(page)
+    }
+}
+
+impl PageSource for Library {
+    fn page(&self, digest: &Digest) -> Result<Arc<[u8]>, PageError> {
+        self.inner.read_page(digest).map_err(|error| PageError { digest: *digest, source: Box::new(error) })
+    }
+}

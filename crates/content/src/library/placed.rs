@@ -1,0 +1,190 @@
+//! Receiving: chunks that go to offsets planned before the first byte arrives.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use restock_names::Digest;
+
+use super::{DraftId, Inner, Library, LibraryError, SealReport, io_error};
+use crate::files::replace;
+use crate::pack::{Encoding, FrameKind, Header, OpenPack, PackState, Record, plan_path};
+use crate::plan::{Missing, place};
+
+/// An open pack with the offsets of the frames that are to come.
+#[derive(Debug)]
+pub(super) struct PlannedPack {
+    pub(super) pack: Arc<OpenPack>,
+    pub(super) planned: HashMap<Digest, Record>,
+}
+
+/// Takes the missing chunks of one version, each at its planned offset, from many threads.
+///
+/// What was recorded stays recorded when this is dropped or the process dies: the next
+/// [`Library::begin_receive`] for the same draft goes on where it ended.
+#[derive(Debug)]
+pub struct PlacedWriter {
+    inner: Arc<Inner>,
+    draft: DraftId,
+    packs: Vec<Arc<PlannedPack>>,
+    places: HashMap<Digest, (usize, Record)>,
+}
+
+impl Library {
+    /// Plans a place for each of `missing`, or takes up the plan an earlier attempt recorded.
+    ///
+    /// Errors: no room (the space is reserved here), I/O.
+    pub fn begin_receive(&self, draft: &DraftId, missing: &[Missing]) -> Result<PlacedWriter, LibraryError> {
+        let mut packs = self.inner.lock_drafts().get(draft).cloned().unwrap_or_default();
+        let is_planned = |chunk: &Missing| {
+            packs.iter().any(|pack: &Arc<PlannedPack>| pack.planned.contains_key(&chunk.digest))
+        };
+        let rest: Vec<Missing> = missing.iter().filter(|chunk| !is_planned(chunk)).copied().collect();
+        if !rest.is_empty() {
+            packs.extend(self.inner.plan(draft, &rest)?);
+            self.inner.lock_drafts().insert(*draft, packs.clone());
+        }
+        let places = missing
+            .iter()
+            .filter_map(|chunk| {
+                let at = packs.iter().position(|pack| pack.planned.contains_key(&chunk.digest))?;
+                packs[at].planned.get(&chunk.digest).map(|record| (chunk.digest, (at, *record)))
+            })
+            .collect();
+        Ok(PlacedWriter { inner: Arc::clone(&self.inner), draft: *draft, packs, places })
+    }
+
+    /// Gives up what was received for a draft that will not be finished.
+    pub fn abandon(&self, draft: &DraftId) {
+        let packs = self.inner.lock_drafts().remove(draft).unwrap_or_default();
+        packs.iter().for_each(|planned| self.inner.give_up(&planned.pack));
+    }
+
+    /// Drafts with recorded frames.
+    pub fn drafts(&self) -> Vec<DraftId> {
+        self.inner.lock_drafts().keys().copied().collect()
+    }
+}
+
+impl Inner {
+    pub(super) fn lock_drafts(&self) -> std::sync::MutexGuard<'_, HashMap<DraftId, Vec<Arc<PlannedPack>>>> {
+        self.drafts.lock().expect("no code panics while holding this lock")
+    }
+
+    fn plan(&self, draft: &DraftId, missing: &[Missing]) -> Result<Vec<Arc<PlannedPack>>, LibraryError> {
+        let (places, lengths) = place(missing);
+        let mut tables: Vec<Vec<Record>> = vec![Vec::new(); lengths.len()];
+        for (chunk, at) in missing.iter().zip(&places) {
+            tables[at.pack].push(Record {
+                digest: chunk.digest,
+                offset: at.offset,
+                stored_length: chunk.length,
+                raw_length: chunk.length,
+                encoding: Encoding::Raw,
+                kind: FrameKind::Chunk,
+            });
+        }
+        let folder = self.packs_folder();
+        tables
+            .into_iter()
+            .zip(lengths)
+            .map(|(records, length)| {
+                let sequence = self.next_sequence();
+                let pack = OpenPack::create(&*self.files, &folder, sequence, self.id.0)
+                    .map_err(io_error("create a pack in", &folder))?;
+                pack.reserve(length).map_err(io_error("reserve space in", &folder))?;
+                let path = plan_path(&folder, sequence);
+                replace(&*self.files, &path, &self.encode_plan(sequence, draft, length, &records))
+                    .map_err(io_error("write", &path))?;
+                let planned = records.into_iter().map(|record| (record.digest, record)).collect();
+                Ok(Arc::new(PlannedPack { pack: Arc::new(pack), planned }))
+            })
+            .collect()
+    }
+
+    /// A plan: a table header of state "planned", the draft's name in 16 bytes, planned records.
+    fn encode_plan(&self, sequence: u64, draft: &DraftId, data_bytes: u64, records: &[Record]) -> Vec<u8> {
+        let header = Header {
+            state: PackState::Planned,
+            sequence,
+            library: self.id.0,
+            records: records.len() as u64,
+            data_bytes,
+        };
+        let mut bytes = header.encode().to_vec();
+        bytes.extend(draft.package.as_str().as_bytes());
+        bytes.extend(draft.epoch.0.to_le_bytes());
+        bytes.extend(draft.version.0.to_le_bytes());
+        records.iter().for_each(|record| bytes.extend(record.encode()));
+        bytes
+    }
+}
+
+impl PlacedWriter {
+    /// True when the chunk needs no fetching any more: it is recorded, or was never planned here.
+    pub fn is_recorded(&self, digest: &Digest) -> bool {
+        match self.places.get(digest) {
+            None => true,
+            Some((at, _)) => {
+                let sequence = self.packs[*at].pack.sequence;
+                matches!(self.inner.live.get(digest),
+                    Some(super::live::LiveFrame::Written(pack, _)) if pack.sequence == sequence)
+            }
+        }
+    }
+
+    /// Checks, writes and records chunks. Chunks that lie side by side are written together.
+    ///
+    /// When this returns they are recorded: they will not be asked for again, also after a crash of
+    /// this process. Errors: `CONTENT_HASH_MISMATCH` (none of the batch is recorded), I/O.
+    pub fn put(&self, chunks: &[(Digest, &[u8])]) -> Result<(), LibraryError> {
+        for (digest, raw) in chunks {
+            let found = FrameKind::Chunk.digest(raw);
+            if !self.inner.files.accepts(digest, &found) {
+                return Err(LibraryError::Mismatch { expected: *digest, found });
+            }
+        }
+        self.put_checked(chunks)
+    }
+
+    /// [`Self::put`] for chunks whose digests the caller has just checked.
+    pub fn put_checked(&self, chunks: &[(Digest, &[u8])]) -> Result<(), LibraryError> {
+        let mut at: Vec<(usize, Record, &[u8])> = chunks
+            .iter()
+            .filter_map(|(digest, raw)| self.places.get(digest).map(|(pack, record)| (*pack, *record, *raw)))
+            .collect();
+        at.sort_by_key(|(pack, record, _)| (*pack, record.offset));
+        let mut joined = Vec::new();
+        for group in at.chunk_by(|(p, r, raw), (q, s, _)| p == q && r.offset + raw.len() as u64 == s.offset) {
+            let (pack, first, raw) = &group[0];
+            let pack = &self.packs[*pack].pack;
+            let fail = |step| move |source| LibraryError::Seal { sequence: pack.sequence, step, source };
+            if group.len() == 1 {
+                pack.write(raw, first.offset).map_err(fail("write to"))?;
+            } else {
+                joined.clear();
+                group.iter().for_each(|(_, _, raw)| joined.extend_from_slice(raw));
+                pack.write(&joined, first.offset).map_err(fail("write to"))?;
+            }
+        }
+        for group in at.chunk_by(|(p, _, _), (q, _, _)| p == q) {
+            let pack = &self.packs[group[0].0].pack;
+            let records: Vec<Record> = group.iter().map(|(_, record, _)| *record).collect();
+            pack.record(&records, true).map_err(|source| LibraryError::Seal {
+                sequence: pack.sequence,
+                step: "record in",
+                source,
+            })?;
+            records.iter().for_each(|record| self.inner.live.written(pack, *record));
+        }
+        Ok(())
+    }
+
+    /// Makes everything received durable.
+    ///
+    /// Errors: a pack that could not be made durable is given up; its chunks must be fetched again.
+    pub fn seal(self) -> Result<SealReport, LibraryError> {
+        self.inner.lock_drafts().remove(&self.draft);
+        let packs = self.packs.iter().map(|planned| Arc::clone(&planned.pack)).collect();
+        self.inner.seal(packs)
+    }
+}

@@ -1,0 +1,242 @@
+//! A pack that is being written.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use super::{HEADER_BYTES, Header, PackState, RECORD_BYTES, Record};
+use crate::files::{Files, OutFile};
+use crate::hash::table_digest;
+
+/// Writeback is started each time this many bytes have been written.
+const WRITEBACK_BYTES: u64 = 16 << 20;
+/// Records of an appending writer are written this many at a time.
+const RECORDS_BATCH: usize = 64;
+
+/// Two files under construction. Bytes are written at any offset from several threads; a record
+/// follows its bytes.
+#[derive(Debug)]
+pub(crate) struct OpenPack {
+    pub(crate) sequence: u64,
+    library: [u8; 16],
+    folder: PathBuf,
+    data: Box<dyn OutFile>,
+    table: Box<dyn OutFile>,
+    reader: File,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Records whose bytes are written; those up to `recorded` are in the table file.
+    records: Vec<Record>,
+    recorded: usize,
+    data_bytes: u64,
+    unflushed_bytes: u64,
+}
+
+/// Why a pack could not be sealed. The pack must be given up: its files are removed.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to {step} pack {sequence}")]
+pub(crate) struct SealError {
+    pub(crate) sequence: u64,
+    pub(crate) step: &'static str,
+    pub(crate) source: io::Error,
+}
+
+pub(crate) fn open_data_path(folder: &Path, sequence: u64) -> PathBuf {
+    folder.join(format!("{sequence:016x}.open.data"))
+}
+
+pub(crate) fn open_table_path(folder: &Path, sequence: u64) -> PathBuf {
+    folder.join(format!("{sequence:016x}.open.table"))
+}
+
+pub(crate) fn plan_path(folder: &Path, sequence: u64) -> PathBuf {
+    folder.join(format!("{sequence:016x}.open.plan"))
+}
+
+impl OpenPack {
+    /// Makes the two files of a new pack.
+    pub(crate) fn create(
+        files: &dyn Files,
+        folder: &Path,
+        sequence: u64,
+        library: [u8; 16],
+    ) -> io::Result<Self> {
+        let data_path = open_data_path(folder, sequence);
+        let data = files.create(&data_path)?;
+        let table = files.create(&open_table_path(folder, sequence))?;
+        let header = Header { state: PackState::Open, sequence, library, records: 0, data_bytes: 0 };
+        table.write_all_at(&header.encode(), 0)?;
+        let reader = File::open(&data_path)?;
+        let folder = folder.to_owned();
+        Ok(Self { sequence, library, folder, data, table, reader, state: Mutex::default() })
+    }
+
+    /// Takes up an open pack again. `records` are those found right; the table is rewritten with
+    /// them, so that nothing doubtful stays recorded.
+    pub(crate) fn resume(
+        files: &dyn Files,
+        folder: &Path,
+        sequence: u64,
+        library: [u8; 16],
+        records: Vec<Record>,
+    ) -> io::Result<Self> {
+        let data_path = open_data_path(folder, sequence);
+        let data = files.open(&data_path)?;
+        let table = files.open(&open_table_path(folder, sequence))?;
+        let header = Header { state: PackState::Open, sequence, library, records: 0, data_bytes: 0 };
+        let mut bytes = header.encode().to_vec();
+        records.iter().for_each(|record| bytes.extend(record.encode()));
+        // A longer table of before the crash keeps its tail: records found wrong there would be
+        // found wrong again, so they are blanked.
+        let old = std::fs::metadata(open_table_path(folder, sequence))?.len();
+        bytes.resize(bytes.len().max(old as usize), 0);
+        table.write_all_at(&bytes, 0)?;
+        let data_bytes = records.iter().filter_map(Record::end).max().unwrap_or(0);
+        let reader = File::open(&data_path)?;
+        let recorded = records.len();
+        let state = Mutex::new(State { records, recorded, data_bytes, unflushed_bytes: 0 });
+        Ok(Self { sequence, library, folder: folder.to_owned(), data, table, reader, state })
+    }
+
+    /// Takes the next `length` bytes at the end of the data; `None` when the pack would grow above
+    /// `limit`. An empty pack takes any length.
+    pub(crate) fn allot(&self, length: u64, limit: u64) -> Option<u64> {
+        let mut state = self.lock();
+        if state.data_bytes > 0 && state.data_bytes + length > limit {
+            return None;
+        }
+        let offset = state.data_bytes;
+        state.data_bytes += length;
+        Some(offset)
+    }
+
+    /// Reserves room for a planned pack.
+    pub(crate) fn reserve(&self, length: u64) -> io::Result<()> {
+        self.data.reserve(length)
+    }
+
+    /// Writes a frame's bytes; several frames that lie side by side may be written as one.
+    pub(crate) fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.data.write_all_at(bytes, offset)?;
+        let length = bytes.len() as u64;
+        let flush = {
+            let mut state = self.lock();
+            state.data_bytes = state.data_bytes.max(offset + length);
+            state.unflushed_bytes += length;
+            let is_due = state.unflushed_bytes >= WRITEBACK_BYTES;
+            if is_due {
+                state.unflushed_bytes = 0;
+            }
+            is_due
+        };
+        if flush {
+            // The range is the file: pages already under writeback cost nothing.
+            self.data.start_writeback(0, 0);
+        }
+        Ok(())
+    }
+
+    /// Records frames whose bytes are written. With `at_once` the table file has them when this
+    /// returns; otherwise some may wait in memory until [`Self::seal`].
+    pub(crate) fn record(&self, records: &[Record], at_once: bool) -> io::Result<()> {
+        let mut state = self.lock();
+        state.records.extend_from_slice(records);
+        let waiting = state.records.len() - state.recorded;
+        if !at_once && waiting < RECORDS_BATCH {
+            return Ok(());
+        }
+        self.flush_records(&mut state)
+    }
+
+    fn flush_records(&self, state: &mut State) -> io::Result<()> {
+        let waiting = &state.records[state.recorded..];
+        let mut bytes = Vec::with_capacity(waiting.len() * RECORD_BYTES as usize);
+        waiting.iter().for_each(|record| bytes.extend(record.encode()));
+        self.table.write_all_at(&bytes, HEADER_BYTES + state.recorded as u64 * RECORD_BYTES)?;
+        state.recorded = state.records.len();
+        Ok(())
+    }
+
+    /// Reads stored bytes back.
+    pub(crate) fn read(&self, record: &Record) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; record.stored_length as usize];
+        self.reader.read_exact_at(&mut bytes, record.offset)?;
+        Ok(bytes)
+    }
+
+    /// Frames recorded so far.
+    pub(crate) fn records(&self) -> Vec<Record> {
+        self.lock().records.clone()
+    }
+
+    /// Bytes of data so far.
+    pub(crate) fn data_bytes(&self) -> u64 {
+        self.lock().data_bytes
+    }
+
+    /// Makes the pack durable and gives it its final names. Order: data synced, sorted table
+    /// synced, data renamed, table renamed, folder synced, working files removed.
+    ///
+    /// Returns the final stem. Errors: the pack must be given up with [`Self::discard`].
+    pub(crate) fn seal(&self, files: &dyn Files) -> Result<String, SealError> {
+        let fail = |step| move |source| SealError { sequence: self.sequence, step, source };
+        self.data.sync().map_err(fail("sync the data of"))?;
+        let (mut records, data_bytes) = {
+            let state = self.lock();
+            (state.records.clone(), state.data_bytes)
+        };
+        records.sort_by_key(|record| record.digest);
+        records.dedup_by_key(|record| record.digest);
+        let header = Header {
+            state: PackState::Sealed,
+            sequence: self.sequence,
+            library: self.library,
+            records: records.len() as u64,
+            data_bytes,
+        };
+        let mut bytes = Vec::with_capacity((records.len() + 1) * RECORD_BYTES as usize);
+        bytes.extend(header.encode());
+        records.iter().for_each(|record| bytes.extend(record.encode()));
+        let stem = format!("{:016x}-{}", self.sequence, &table_digest(&bytes).to_string()[..16]);
+        let (data_path, table_path) =
+            (self.folder.join(format!("{stem}.data")), self.folder.join(format!("{stem}.table")));
+        let temporary = self.folder.join(format!("{stem}.table.tmp"));
+        let table = files.create(&temporary).map_err(fail("write the table of"))?;
+        table.write_all_at(&bytes, 0).map_err(fail("write the table of"))?;
+        table.sync().map_err(fail("sync the table of"))?;
+        let open_data = open_data_path(&self.folder, self.sequence);
+        files.rename(&open_data, &data_path).map_err(fail("rename the data of"))?;
+        files.rename(&temporary, &table_path).map_err(fail("rename the table of"))?;
+        // Only now: an interrupted seal is taken up again by its owner, who must be able to write.
+        files.make_read_only(&data_path).map_err(fail("protect"))?;
+        files.make_read_only(&table_path).map_err(fail("protect"))?;
+        files.sync_folder(&self.folder).map_err(fail("sync the folder of"))?;
+        // What is left is of no use any more; a leftover is removed when the library is opened.
+        for path in [open_table_path(&self.folder, self.sequence), plan_path(&self.folder, self.sequence)] {
+            files.remove(&path).map_err(fail("tidy up behind"))?;
+        }
+        Ok(stem)
+    }
+
+    /// Removes the working files. Best effort: leftovers are removed when the library is opened.
+    pub(crate) fn discard(&self, files: &dyn Files) {
+        for path in [
+            plan_path(&self.folder, self.sequence),
+            open_table_path(&self.folder, self.sequence),
+            open_data_path(&self.folder, self.sequence),
+        ] {
+            if let Err(error) = files.remove(&path) {
+                tracing::debug!(pack = self.sequence, %error, "working file stays until the library is opened");
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().expect("no code panics while holding this lock")
+    }
+}
