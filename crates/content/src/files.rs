@@ -113,7 +113,8 @@ impl OutFile for DiskFile {
     fn start_writeback(&self, offset: u64, length: u64) {
         // Dropping clean pages is the call's other effect; pages just written are dirty, so all it
         // does to them is start their writeback. A failure costs only time at the next sync.
-        let _ignored = rustix::fs::fadvise(&self.0, offset, std::num::NonZeroU64::new(length), Advice::DontNeed);
+        let _ignored =
+            rustix::fs::fadvise(&self.0, offset, std::num::NonZeroU64::new(length), Advice::DontNeed);
     }
 }
 

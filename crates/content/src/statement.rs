@@ -57,7 +57,8 @@ impl Statement {
         published_at: Timestamp,
         key: &SigningKey,
     ) -> Self {
-        let mut statement = Self { site, version, root, published_at, key_id: key.key_id(), signature: [0; 64] };
+        let mut statement =
+            Self { site, version, root, published_at, key_id: key.key_id(), signature: [0; 64] };
         statement.signature = key.0.sign(&statement.signed_bytes()).to_bytes();
         statement
     }
@@ -246,7 +247,9 @@ impl KeyList {
     /// Checks that the pinned root key signed this list.
     pub fn verify(&self, pinned_root: &PublicKey) -> Result<(), StatementError> {
         if self.root != *pinned_root {
-            return Err(StatementError::Signature("the key list is signed by another root key than the pinned one"));
+            return Err(StatementError::Signature(
+                "the key list is signed by another root key than the pinned one",
+            ));
         }
         pinned_root.verify(&self.signed_bytes(), &self.signature)
     }
@@ -305,8 +308,11 @@ mod tests {
 
     #[test]
     fn a_listed_key_is_accepted_and_no_other() {
-        let (root, key, other) =
-            (SigningKey::from_bytes(&[1; 32]), SigningKey::from_bytes(&[2; 32]), SigningKey::from_bytes(&[3; 32]));
+        let (root, key, other) = (
+            SigningKey::from_bytes(&[1; 32]),
+            SigningKey::from_bytes(&[2; 32]),
+            SigningKey::from_bytes(&[3; 32]),
+        );
         let list = KeyList::sign("XYZ".parse().expect("valid"), 1, vec![key.public()], &root);
         assert_eq!(KeyList::decode(&list.encode()).expect("decodes"), list);
         assert_eq!(list.verify(&root.public()), Ok(()));
