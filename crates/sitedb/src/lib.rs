@@ -1,1 +1,38 @@
-//! The site database: tables, migrations, transactions, leases.
+//! The site database: tables, migrations, transactions, leases. The only crate that runs SQL.
+//!
+//! [`Database`] opens SQLite or PostgreSQL and has two doors: [`Database::transact`] changes
+//! things, [`Database::read`] looks at one consistent state. Both hand out a [`Tx`], on which the
+//! modules below put their statements: [`package`], [`refresh`], [`version`], [`point`],
+//! [`target`], [`source_root`], [`token`], [`message`], [`request`], [`site`], [`loops`].
+//!
+//! Two modules are pure and decide what rows may become: [`state`] (table 17a: one state per
+//! package and distribution point) and [`refresh::Refresh`] (which requests a run covers).
+//!
+//! What it does not do: it reads no clock, no files and no configuration, and knows nothing of
+//! rights. Source: docs/formats/database.md.
+
+mod database;
+mod engine;
+mod error;
+pub mod loops;
+pub mod message;
+mod migration;
+pub mod package;
+pub mod point;
+pub mod refresh;
+pub mod request;
+pub mod site;
+pub mod source_root;
+pub mod state;
+pub mod target;
+pub mod token;
+mod tx;
+pub mod version;
+mod why;
+mod writer;
+
+pub use database::{Database, Wake, WakeListener};
+pub use engine::Engine;
+pub use error::DatabaseError;
+pub use tx::Tx;
+pub use why::Why;

@@ -1,0 +1,203 @@
+//! The database's two doors and who is woken when something changed.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use sqlx::AnyConnection;
+use tokio::sync::{Mutex, Semaphore, watch};
+use tokio_util::task::TaskTracker;
+
+use crate::writer::{self, Writer};
+use crate::{DatabaseError, Engine, Tx, migration};
+
+/// Connections that may read at once. More callers wait.
+const READERS_MAX: usize = 4;
+/// How often a transaction is run again after a conflict before it is refused as busy.
+pub(crate) const TRIES_MAX: u32 = 20;
+
+/// What a committed transaction may have given a loop to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wake {
+    /// A refresh was asked for or cancelled, or a package is to be deleted.
+    Refresh,
+    /// A distribution point has something to receive, to remove or to stop.
+    Distribute,
+}
+
+/// The site database: a cheap handle to be cloned.
+///
+/// Limits: [`READERS_MAX`] readers at once; SQLite has one writer, which joins the transactions
+/// that wait into one commit.
+#[derive(Clone)]
+pub struct Database {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Engine,
+    url: String,
+    idle: Mutex<Vec<AnyConnection>>,
+    readers: Semaphore,
+    writer: Writer,
+    wakes: Arc<Wakes>,
+    tracker: TaskTracker,
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database").field("engine", &self.inner.engine).finish_non_exhaustive()
+    }
+}
+
+impl Database {
+    /// Opens the SQLite file at `path`, makes it when it is missing and brings its tables up to
+    /// this release.
+    ///
+    /// Errors: the file cannot be opened or written, the library is too old, or a later release
+    /// wrote the file.
+    pub async fn open_file(path: &Path) -> Result<Self, DatabaseError> {
+        Self::open(&Engine::sqlite_url(path)).await
+    }
+
+    /// Opens the database at `url` (`sqlite://…` or `postgres://…`) likewise.
+    pub async fn open(url: &str) -> Result<Self, DatabaseError> {
+        sqlx::any::install_default_drivers();
+        let engine = Engine::of_url(url).ok_or_else(|| DatabaseError::Open {
+            place: url.chars().take_while(|c| *c != ':').collect(),
+            source: sqlx::Error::Configuration(
+                "the URL begins neither with sqlite: nor with postgres:".into(),
+            ),
+        })?;
+        let mut connection = engine.connect(url, true).await?;
+        migration::migrate(&mut connection, engine).await?;
+
+        let tracker = TaskTracker::new();
+        let wakes = Arc::new(Wakes::default());
+        let writer = match engine {
+            Engine::Sqlite => writer::single(connection, Arc::clone(&wakes), &tracker),
+            Engine::Postgres => writer::shared(connection, url.to_owned(), Arc::clone(&wakes)),
+        };
+        tracker.close();
+        let inner = Inner {
+            engine,
+            url: url.to_owned(),
+            idle: Mutex::new(Vec::new()),
+            readers: Semaphore::new(READERS_MAX),
+            writer,
+            wakes,
+            tracker,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The engine behind it.
+    pub fn engine(&self) -> Engine {
+        self.inner.engine
+    }
+
+    /// Runs `change` in one transaction that is durable and visible when this returns `Ok`.
+    ///
+    /// `name` labels errors and logs. `change` may run several times after a conflict, so it must
+    /// touch nothing but the transaction; when it returns an error nothing of it is in force.
+    /// A caller that stops waiting does not stop the transaction.
+    /// Errors: what `change` returned, or why the commit failed.
+    pub async fn transact<T, E, F>(&self, name: &'static str, change: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DatabaseError> + Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Clone + Send + 'static,
+    {
+        self.inner.writer.transact(name, change).await
+    }
+
+    /// Runs `look` over one consistent state, which holds everything committed before the call.
+    ///
+    /// Errors: what `look` returned, or why the database could not be read.
+    pub async fn read<T, E, F>(&self, name: &'static str, look: F) -> Result<T, E>
+    where
+        T: Send,
+        E: From<DatabaseError> + Send,
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send,
+    {
+        let inner = &*self.inner;
+        let _permit = inner.readers.acquire().await.map_err(|_closed| DatabaseError::Closed(name))?;
+        let idle = inner.idle.lock().await.pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => inner.engine.connect(&inner.url, false).await?,
+        };
+        // A caller that goes away drops the connection with its open transaction: it is not
+        // given back, and the next reader opens another.
+        let mut tx = Tx::new(connection, inner.engine);
+        tx.operation = name;
+        let failed = |source| DatabaseError::Statement { operation: name, source };
+        tx.command(inner.engine.begin_read()).await.map_err(failed)?;
+        let result = look(&mut tx).await;
+        tx.command("ROLLBACK").await.map_err(failed)?;
+        inner.idle.lock().await.push(tx.connection);
+        result
+    }
+
+    /// A listener that is told when a committed transaction woke `wake`.
+    pub fn listen(&self, wake: Wake) -> WakeListener {
+        WakeListener(self.inner.wakes.channel(wake).subscribe())
+    }
+
+    /// Tells the listeners of `wake` to look, without a transaction.
+    pub fn wake(&self, wake: Wake) {
+        self.inner.wakes.notify(&[wake]);
+    }
+
+    /// Ends when a failed write has stopped the database: the process must start again.
+    pub async fn stopped(&self) -> String {
+        self.inner.writer.stopped().await
+    }
+
+    /// Lets what was accepted finish, then closes all connections. Later calls are refused.
+    pub async fn close(&self) {
+        self.inner.readers.close();
+        self.inner.writer.close().await;
+        self.inner.tracker.wait().await;
+        let idle = std::mem::take(&mut *self.inner.idle.lock().await);
+        for connection in idle {
+            if let Err(error) = sqlx::Connection::close(connection).await {
+                tracing::debug!(%error, "a reader's connection did not close cleanly");
+            }
+        }
+    }
+}
+
+/// Hears of one kind of [`Wake`].
+#[derive(Debug)]
+pub struct WakeListener(watch::Receiver<u64>);
+
+impl WakeListener {
+    /// Waits until it was woken since the last call; for ever once the database is gone.
+    pub async fn woken(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Wakes {
+    refresh: watch::Sender<u64>,
+    distribute: watch::Sender<u64>,
+}
+
+impl Wakes {
+    fn channel(&self, wake: Wake) -> &watch::Sender<u64> {
+        match wake {
+            Wake::Refresh => &self.refresh,
+            Wake::Distribute => &self.distribute,
+        }
+    }
+
+    pub(crate) fn notify(&self, wakes: &[Wake]) {
+        for wake in wakes {
+            self.channel(*wake).send_modify(|count| *count = count.wrapping_add(1));
+        }
+    }
+}

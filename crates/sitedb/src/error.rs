@@ -1,0 +1,106 @@
+//! What can go wrong with the database.
+
+/// Why the database did not do what was asked. The text begins with the stable code.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// The server or the file could not be opened.
+    #[error("DATABASE_OPEN: the database at {place} could not be opened")]
+    Open {
+        /// Where it is, without a password.
+        place: String,
+        /// What the driver said.
+        source: sqlx::Error,
+    },
+    /// The bundled library is older than the version that is safe with several connections.
+    #[error("DATABASE_VERSION: SQLite {found} is too old, at least {wanted} is wanted")]
+    EngineTooOld {
+        /// The library's version.
+        found: String,
+        /// The oldest that is safe.
+        wanted: &'static str,
+    },
+    /// The tables were made by a later release.
+    #[error("DATABASE_NEWER: the database has schema {found}, this release knows up to {known}")]
+    Newer {
+        /// The highest migration in the database.
+        found: i64,
+        /// The highest migration known.
+        known: i64,
+    },
+    /// A migration failed; the database is as it was before.
+    #[error("DATABASE_MIGRATION: migration {number} failed")]
+    Migration {
+        /// Its number.
+        number: i64,
+        /// What the driver said.
+        source: sqlx::Error,
+    },
+    /// A statement failed.
+    #[error("DATABASE_FAILED: a statement of {operation} failed")]
+    Statement {
+        /// The name given to the transaction.
+        operation: &'static str,
+        /// What the driver said.
+        source: sqlx::Error,
+    },
+    /// The commit failed: nothing of the transaction is in force.
+    #[error("DATABASE_COMMIT: {operation} could not be committed: {cause}")]
+    Commit {
+        /// The name given to the transaction.
+        operation: &'static str,
+        /// What the driver said; several transactions share one commit, so it is text.
+        cause: String,
+    },
+    /// An earlier sync failed, so nothing more is written until the process starts again.
+    #[error("DATABASE_STOPPED: the database stopped after a failed write: {0}")]
+    Stopped(String),
+    /// The database was closed, or the transaction's code panicked.
+    #[error("DATABASE_CLOSED: {0} did not run to its end")]
+    Closed(&'static str),
+    /// Another transaction changed the same rows too often.
+    #[error("DATABASE_BUSY: {0} was tried {1} times against concurrent changes")]
+    Busy(&'static str, u32),
+    /// A stored value is not what the column holds.
+    #[error("DATABASE_VALUE: column {column} of {operation} holds {found}")]
+    Value {
+        /// The name given to the transaction.
+        operation: &'static str,
+        /// The column.
+        column: &'static str,
+        /// What was found.
+        found: String,
+    },
+}
+
+impl DatabaseError {
+    /// True when the same call may succeed a moment later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Busy(..) | Self::Commit { .. } => true,
+            Self::Open { source, .. } | Self::Statement { source, .. } => {
+                matches!(source, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut) || is_conflict(source)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// True when another transaction was in the way and the whole of this one can run again.
+pub(crate) fn is_conflict(error: &sqlx::Error) -> bool {
+    // 5: SQLITE_BUSY, 6: SQLITE_LOCKED and their extended forms; 40001, 40P01: PostgreSQL's
+    // serialisation failure and deadlock.
+    error.as_database_error().and_then(|e| e.code()).is_some_and(|code| {
+        matches!(code.as_ref(), "40001" | "40P01")
+            || code.parse::<u32>().is_ok_and(|n| matches!(n & 0xff, 5 | 6) && n < 10_000)
+    })
+}
+
+/// True when the disk beneath the database failed: what is on it is no longer known.
+pub(crate) fn is_disk_failure(error: &sqlx::Error) -> bool {
+    // 10: SQLITE_IOERR, 11: SQLITE_CORRUPT, 26: SQLITE_NOTADB and their extended forms.
+    error
+        .as_database_error()
+        .and_then(|e| e.code())
+        .and_then(|code| code.parse::<u32>().ok())
+        .is_some_and(|n| n < 10_000 && matches!(n & 0xff, 10 | 11 | 26))
+}

@@ -1,0 +1,357 @@
+//! Status messages: numbered, with insertion strings and attributes that scripts read.
+//!
+//! [`Message`] is one message; the functions beside it make those this site raises, so that the
+//! order of strings and attributes stands in one place. Source: docs/status-messages.md.
+
+use restock_names::{NalPath, PackageId, SiteCode, SourceVersion, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::tx::bind;
+use crate::{DatabaseError, Tx, Why};
+
+/// Attribute: package ID.
+pub const ATTRIBUTE_PACKAGE: u32 = 400;
+/// Attribute: user.
+pub const ATTRIBUTE_USER: u32 = 403;
+/// Attribute: distribution point, as a NAL path.
+pub const ATTRIBUTE_POINT: u32 = 404;
+/// Attribute: package version.
+pub const ATTRIBUTE_VERSION: u32 = 410;
+
+/// The component that reads sources and hands jobs over.
+pub const DISTRIBUTION_MANAGER: &str = "SMS_DISTRIBUTION_MANAGER";
+/// The component that watches transfers.
+pub const TRANSFER_MANAGER: &str = "SMS_PACKAGE_TRANSFER_MANAGER";
+
+/// No message keeps more of a string than this many bytes.
+const STRING_BYTES_MAX: usize = 4096;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Information or success.
+    Info,
+    /// Something failed and is tried again.
+    Warning,
+    /// Something failed for good.
+    Error,
+}
+
+impl Severity {
+    /// The number `SMS_StatusMessage.Severity` shows.
+    pub fn number(self) -> u32 {
+        match self {
+            Self::Info => 0x4000_0000,
+            Self::Warning => 0x8000_0000,
+            Self::Error => 0xC000_0000,
+        }
+    }
+
+    fn of_number(number: u32) -> Self {
+        match number {
+            0x8000_0000 => Self::Warning,
+            0xC000_0000 => Self::Error,
+            _ => Self::Info,
+        }
+    }
+}
+
+/// A status message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Its number.
+    pub id: u32,
+    /// How bad it is.
+    pub severity: Severity,
+    /// Who says it.
+    pub component: &'static str,
+    /// The package it is about.
+    pub package: PackageId,
+    /// Strings 1 to n.
+    pub strings: Vec<String>,
+    /// Attributes by number, beside the package.
+    pub attributes: Vec<(u32, String)>,
+}
+
+/// A message as it was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Rises with each message.
+    pub record: i64,
+    /// Its number.
+    pub id: u32,
+    /// How bad it is.
+    pub severity: Severity,
+    /// Who said it.
+    pub component: String,
+    /// When.
+    pub time: Timestamp,
+    /// The package it is about.
+    pub package: Option<PackageId>,
+    /// Strings 1 to n.
+    pub strings: Vec<String>,
+    /// Attributes by number.
+    pub attributes: Vec<(u32, String)>,
+}
+
+fn manager(id: u32, package: PackageId, strings: Vec<String>) -> Message {
+    Message {
+        id,
+        severity: Severity::Info,
+        component: DISTRIBUTION_MANAGER,
+        package,
+        strings,
+        attributes: Vec::new(),
+    }
+}
+
+fn about_point(id: u32, component: &'static str, package: PackageId, nal: &NalPath) -> Message {
+    Message {
+        id,
+        severity: Severity::Info,
+        component,
+        package,
+        strings: vec![package.to_string(), nal.to_string()],
+        attributes: vec![(ATTRIBUTE_POINT, nal.to_string())],
+    }
+}
+
+fn transfer(id: u32, package: PackageId, version: SourceVersion, point: &str, nal: &NalPath) -> Message {
+    Message {
+        id,
+        severity: Severity::Info,
+        component: TRANSFER_MANAGER,
+        package,
+        strings: vec![package.to_string(), version.to_string(), point.to_owned()],
+        attributes: vec![(ATTRIBUTE_VERSION, version.to_string()), (ATTRIBUTE_POINT, nal.to_string())],
+    }
+}
+
+/// 2300: begins to process a package.
+pub fn processing(package: PackageId, name: &str) -> Message {
+    manager(2300, package, vec![name.to_owned(), package.to_string()])
+}
+
+/// 2376: the source's snapshot is taken.
+pub fn snapshot_taken(package: PackageId, version: SourceVersion) -> Message {
+    let mut message = manager(2376, package, vec![package.to_string()]);
+    message.attributes.push((ATTRIBUTE_VERSION, version.to_string()));
+    message
+}
+
+/// 2311: the package is created or updated at this site.
+pub fn updated(package: PackageId, version: SourceVersion) -> Message {
+    let mut message = manager(2311, package, vec![package.to_string()]);
+    message.attributes.push((ATTRIBUTE_VERSION, version.to_string()));
+    message
+}
+
+/// 2301: the package was processed.
+pub fn processed(package: PackageId, name: &str) -> Message {
+    manager(2301, package, vec![name.to_owned(), package.to_string()])
+}
+
+/// 2306: the source could not be read; it is tried again.
+pub fn source_failed(package: PackageId, name: &str, path: &str, why: &Why) -> Message {
+    let strings =
+        vec![package.to_string(), name.to_owned(), path.to_owned(), why.rule.clone(), why.text.clone()];
+    Message { severity: Severity::Warning, ..manager(2306, package, strings) }
+}
+
+/// 2302: processing failed. `is_last` when it is not tried again.
+pub fn processing_failed(package: PackageId, name: &str, attempts: u32, why: &Why, is_last: bool) -> Message {
+    let strings =
+        vec![package.to_string(), name.to_owned(), attempts.to_string(), why.rule.clone(), why.text.clone()];
+    let severity = if is_last { Severity::Error } else { Severity::Warning };
+    Message { severity, ..manager(2302, package, strings) }
+}
+
+/// 2342: begins to distribute to a distribution point.
+pub fn distributing(package: PackageId, nal: &NalPath) -> Message {
+    about_point(2342, DISTRIBUTION_MANAGER, package, nal)
+}
+
+/// 2357: the job was handed to the transfer manager.
+pub fn job_handed_over(package: PackageId, nal: &NalPath) -> Message {
+    about_point(2357, DISTRIBUTION_MANAGER, package, nal)
+}
+
+/// 2330: the distribution point serves the version.
+pub fn distributed(package: PackageId, nal: &NalPath) -> Message {
+    about_point(2330, DISTRIBUTION_MANAGER, package, nal)
+}
+
+/// 2328: an attempt to distribute, or to remove, failed; it is tried again.
+pub fn attempt_failed(package: PackageId, nal: &NalPath, why: &Why) -> Message {
+    let mut message = about_point(2328, DISTRIBUTION_MANAGER, package, nal);
+    message.severity = Severity::Warning;
+    message.strings.extend([why.rule.clone(), why.text.clone()]);
+    message
+}
+
+/// 8203: distribution to a distribution point was given up or cancelled.
+pub fn gave_up(package: PackageId, version: SourceVersion, point: &str, nal: &NalPath, why: &Why) -> Message {
+    let mut message = transfer(8203, package, version, point, nal);
+    message.severity = Severity::Error;
+    message.strings.extend([why.rule.clone(), why.text.clone()]);
+    message
+}
+
+/// 8204: content is on its way.
+pub fn sending(package: PackageId, version: SourceVersion, point: &str, nal: &NalPath) -> Message {
+    transfer(8204, package, version, point, nal)
+}
+
+/// 8200: all content has arrived.
+pub fn sent(package: PackageId, version: SourceVersion, point: &str, nal: &NalPath) -> Message {
+    transfer(8200, package, version, point, nal)
+}
+
+/// 8210: the distribution point's status was reported.
+pub fn reported(package: PackageId, version: SourceVersion, point: &str, nal: &NalPath) -> Message {
+    transfer(8210, package, version, point, nal)
+}
+
+/// The sentence people read for a kept message.
+pub fn text(id: u32, strings: &[String]) -> String {
+    let s = |position: usize| strings.get(position - 1).map_or("", String::as_str);
+    match id {
+        2300 => format!("Began to process package {} ({}).", s(2), s(1)),
+        2301 => format!("Processed package {} ({}).", s(2), s(1)),
+        2302 => format!("Processing package {} ({}) failed at attempt {}: {}", s(1), s(2), s(3), s(5)),
+        2306 => format!("The source {} of package {} ({}) could not be read: {}", s(3), s(1), s(2), s(5)),
+        2311 => format!("Package {} was created or updated at this site.", s(1)),
+        2328 => format!("Package {} could not be brought to {}: {}", s(1), s(2), s(4)),
+        2330 => format!("Package {} was distributed to {}.", s(1), s(2)),
+        2342 => format!("Began to distribute package {} to {}.", s(1), s(2)),
+        2357 => {
+            format!("The job that brings package {} to {} was handed to the transfer manager.", s(1), s(2))
+        }
+        2376 => format!("The snapshot of the source of package {} was taken.", s(1)),
+        8200 => format!("All content of package {} version {} has arrived at {}.", s(1), s(2), s(3)),
+        8203 => format!("Distribution of package {} version {} to {} ended: {}", s(1), s(2), s(3), s(5)),
+        8204 => format!("Package {} version {} is being sent to {}.", s(1), s(2), s(3)),
+        8210 => format!("{} reported package {} version {}.", s(3), s(1), s(2)),
+        _ => format!("Message {id}: {}", strings.join(", ")),
+    }
+}
+
+/// The NAL path of a distribution point of the site.
+pub(crate) fn nal(site: SiteCode, point: &restock_names::DistributionPointName) -> NalPath {
+    NalPath::new(site, point)
+}
+
+fn shortened(text: &str) -> &str {
+    if text.len() <= STRING_BYTES_MAX {
+        return text;
+    }
+    &text[..text.floor_char_boundary(STRING_BYTES_MAX)]
+}
+
+impl Tx {
+    /// Keeps a message, and writes it to the log of its component.
+    pub async fn raise(&mut self, message: &Message, now: Timestamp) -> Result<i64, DatabaseError> {
+        let row = self
+            .row(
+                "INSERT INTO status_messages (message_id, severity, message_type, component, time, package_id)
+                 VALUES ($1, $2, 256, $3, $4, $5) RETURNING record",
+                bind![message.id, message.severity.number(), message.component, now, message.package],
+            )
+            .await?;
+        let record = row.map_or(Ok(0), |row| row.i64("record"))?;
+        for (position, value) in (1_u32..).zip(&message.strings) {
+            self.execute(
+                "INSERT INTO status_message_strings (record, position, value) VALUES ($1, $2, $3)",
+                bind![record, position, shortened(value)],
+            )
+            .await?;
+        }
+        let package = (ATTRIBUTE_PACKAGE, message.package.to_string());
+        for (attribute, value) in std::iter::once(&package).chain(&message.attributes) {
+            self.execute(
+                "INSERT INTO status_message_attributes (record, attribute, value) VALUES ($1, $2, $3)",
+                bind![record, *attribute, shortened(value)],
+            )
+            .await?;
+        }
+        Ok(record)
+    }
+
+    /// Messages after record `after`, oldest first; without `after` the newest ones. At most `limit`.
+    pub async fn messages(
+        &mut self,
+        package: Option<PackageId>,
+        after: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<Kept>, DatabaseError> {
+        let mut rows = match after {
+            Some(after) => {
+                self.rows(
+                    "SELECT record, message_id, severity, component, time, package_id FROM status_messages
+                     WHERE record > $1 AND ($2 IS NULL OR package_id = $2) ORDER BY record LIMIT $3",
+                    bind![after, package, limit],
+                )
+                .await?
+            }
+            None => {
+                self.rows(
+                    "SELECT record, message_id, severity, component, time, package_id FROM status_messages
+                     WHERE ($1 IS NULL OR package_id = $1) ORDER BY record DESC LIMIT $2",
+                    bind![package, limit],
+                )
+                .await?
+            }
+        };
+        if after.is_none() {
+            rows.reverse();
+        }
+        let mut kept = Vec::with_capacity(rows.len());
+        for row in rows {
+            let record = row.i64("record")?;
+            kept.push(Kept {
+                record,
+                id: row.u32("message_id")?,
+                severity: Severity::of_number(row.u32("severity")?),
+                component: row.text("component")?,
+                time: row.time("time")?,
+                package: row.text_or_none("package_id")?.map(|_| row.parse("package_id")).transpose()?,
+                strings: self.message_strings(record).await?,
+                attributes: self.message_attributes(record).await?,
+            });
+        }
+        Ok(kept)
+    }
+
+    async fn message_strings(&mut self, record: i64) -> Result<Vec<String>, DatabaseError> {
+        self.rows(
+            "SELECT value FROM status_message_strings WHERE record = $1 ORDER BY position",
+            bind![record],
+        )
+        .await?
+        .iter()
+        .map(|row| row.text("value"))
+        .collect()
+    }
+
+    async fn message_attributes(&mut self, record: i64) -> Result<Vec<(u32, String)>, DatabaseError> {
+        self.rows(
+            "SELECT attribute, value FROM status_message_attributes WHERE record = $1 ORDER BY attribute, value",
+            bind![record],
+        )
+        .await?
+        .iter()
+        .map(|row| Ok((row.u32("attribute")?, row.text("value")?)))
+        .collect()
+    }
+
+    /// Removes messages from before `before`, at most `limit`, oldest first.
+    pub async fn delete_messages(&mut self, before: Timestamp, limit: u32) -> Result<u64, DatabaseError> {
+        self.execute(
+            "DELETE FROM status_messages WHERE record IN
+                 (SELECT record FROM status_messages WHERE time < $1 ORDER BY record LIMIT $2)",
+            bind![before, limit],
+        )
+        .await
+    }
+}

@@ -1,0 +1,206 @@
+//! Packages: what people set and which versions there are.
+
+use restock_names::{Epoch, PackageId, SiteCode, SourceVersion, Timestamp};
+
+use crate::tx::{Row, bind};
+use crate::{DatabaseError, Tx};
+
+/// A package's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Package {
+    /// Its ID, made by the site that created it.
+    pub id: PackageId,
+    /// Its name.
+    pub name: String,
+    /// The version of the software in it, as people write it.
+    pub package_version: String,
+    /// Who made the software.
+    pub manufacturer: String,
+    /// The language of the software.
+    pub language: String,
+    /// Free text.
+    pub description: String,
+    /// Where the source lies, in the caller's form; empty for none.
+    pub source_path: String,
+    /// 0 unspecified, 1 no source, 2 direct, 3 compress, 4 local.
+    pub source_flag: u32,
+    /// 1 high, 2 normal, 3 low.
+    pub priority: u32,
+    /// Whether distribution points serve it to anybody.
+    pub is_public: bool,
+    /// Whether an empty source is a version, although the one before was not empty.
+    pub allow_empty: bool,
+    /// The site that owns it.
+    pub source_site: SiteCode,
+    /// The version at the source site; 1 from creation with a source on.
+    pub source_version: SourceVersion,
+    /// The version in the site's library; 0 before the first.
+    pub stored_version: SourceVersion,
+    /// The epoch of the stored version.
+    pub epoch: Epoch,
+    /// Whether it is being deleted and hidden.
+    pub is_deleting: bool,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When a version was last stored.
+    pub last_refresh_at: Option<Timestamp>,
+}
+
+impl Package {
+    /// True when the package says where its content comes from.
+    pub fn has_source(&self) -> bool {
+        self.source_flag >= 2 && !self.source_path.is_empty()
+    }
+}
+
+/// The columns of [`package`], and what follows them.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT package_id, name, package_version, manufacturer, language, description,
+    source_path, source_flag, priority, is_public, allow_empty, source_site, source_version,
+    stored_version, epoch, is_deleting, created_at, last_refresh_at FROM packages ",
+            $rest
+        )
+    };
+}
+
+fn package(row: &Row) -> Result<Package, DatabaseError> {
+    Ok(Package {
+        id: row.parse("package_id")?,
+        name: row.text("name")?,
+        package_version: row.text("package_version")?,
+        manufacturer: row.text("manufacturer")?,
+        language: row.text("language")?,
+        description: row.text("description")?,
+        source_path: row.text("source_path")?,
+        source_flag: row.u32("source_flag")?,
+        priority: row.u32("priority")?,
+        is_public: row.bool("is_public")?,
+        allow_empty: row.bool("allow_empty")?,
+        source_site: row.parse("source_site")?,
+        source_version: row.version("source_version")?,
+        stored_version: row.version("stored_version")?,
+        epoch: row.epoch("epoch")?,
+        is_deleting: row.bool("is_deleting")?,
+        created_at: row.time("created_at")?,
+        last_refresh_at: row.time_or_none("last_refresh_at")?,
+    })
+}
+
+impl Tx {
+    /// The next number for a package ID; never given twice, also after a deletion.
+    pub async fn next_package_number(&mut self) -> Result<u64, DatabaseError> {
+        self.next_number("package").await
+    }
+
+    /// Adds a package.
+    pub async fn insert_package(&mut self, p: &Package) -> Result<(), DatabaseError> {
+        self.execute(
+            "INSERT INTO packages (package_id, name, package_version, manufacturer, language, description,
+                 source_path, source_flag, priority, is_public, allow_empty, source_site, source_version,
+                 stored_version, epoch, is_deleting, created_at, last_refresh_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+            bind![
+                p.id,
+                &p.name,
+                &p.package_version,
+                &p.manufacturer,
+                &p.language,
+                &p.description,
+                &p.source_path,
+                p.source_flag,
+                p.priority,
+                p.is_public,
+                p.allow_empty,
+                p.source_site,
+                p.source_version,
+                p.stored_version,
+                p.epoch,
+                p.is_deleting,
+                p.created_at,
+                p.last_refresh_at
+            ],
+        )
+        .await
+        .map(|_| ())
+    }
+
+    /// The package, also while it is being deleted.
+    pub async fn package(&mut self, id: PackageId) -> Result<Option<Package>, DatabaseError> {
+        let row = self.row(select!("WHERE package_id = $1"), bind![id]).await?;
+        row.as_ref().map(package).transpose()
+    }
+
+    /// All packages by ID, also those being deleted.
+    pub async fn packages(&mut self) -> Result<Vec<Package>, DatabaseError> {
+        self.rows(select!("ORDER BY package_id"), bind![]).await?.iter().map(package).collect()
+    }
+
+    /// Keeps what people can set. Versions and times stay.
+    pub async fn update_package(&mut self, p: &Package) -> Result<(), DatabaseError> {
+        self.execute(
+            "UPDATE packages SET name = $2, package_version = $3, manufacturer = $4, language = $5,
+                 description = $6, source_path = $7, source_flag = $8, priority = $9, is_public = $10,
+                 allow_empty = $11
+             WHERE package_id = $1",
+            bind![
+                p.id,
+                &p.name,
+                &p.package_version,
+                &p.manufacturer,
+                &p.language,
+                &p.description,
+                &p.source_path,
+                p.source_flag,
+                p.priority,
+                p.is_public,
+                p.allow_empty
+            ],
+        )
+        .await
+        .map(|_| ())
+    }
+
+    /// Hides a package that is to be deleted.
+    pub async fn mark_package_deleting(&mut self, id: PackageId) -> Result<(), DatabaseError> {
+        self.execute("UPDATE packages SET is_deleting = 1 WHERE package_id = $1", bind![id]).await.map(|_| ())
+    }
+
+    /// Removes a package's row with its versions and requests. Its targets must be gone.
+    pub async fn delete_package(&mut self, id: PackageId) -> Result<(), DatabaseError> {
+        self.execute("DELETE FROM packages WHERE package_id = $1", bind![id]).await.map(|_| ())
+    }
+
+    /// Packages being deleted that no distribution point holds any more.
+    pub async fn packages_to_forget(&mut self) -> Result<Vec<PackageId>, DatabaseError> {
+        self.rows(
+            "SELECT package_id FROM packages p WHERE is_deleting = 1
+             AND NOT EXISTS (SELECT 1 FROM targets t WHERE t.package_id = p.package_id)
+             ORDER BY package_id",
+            bind![],
+        )
+        .await?
+        .iter()
+        .map(|row| row.parse("package_id"))
+        .collect()
+    }
+
+    /// Makes `version` the stored one; false when the package has moved on since `before` was read.
+    pub async fn publish_version(
+        &mut self,
+        id: PackageId,
+        before: SourceVersion,
+        (epoch, version): (Epoch, SourceVersion),
+        now: Timestamp,
+    ) -> Result<bool, DatabaseError> {
+        let changed = self
+            .execute(
+                "UPDATE packages SET source_version = $3, stored_version = $3, epoch = $4, last_refresh_at = $5
+                 WHERE package_id = $1 AND source_version = $2 AND stored_version < $3 AND is_deleting = 0",
+                bind![id, before, version, epoch, now],
+            )
+            .await?;
+        Ok(changed == 1)
+    }
+}

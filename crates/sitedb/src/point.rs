@@ -1,0 +1,156 @@
+//! Enrolled distribution points.
+
+use restock_names::{Digest, DistributionPointName, Timestamp};
+
+use crate::tx::{Row, bind};
+use crate::{DatabaseError, Tx};
+
+/// A distribution point's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Point {
+    /// Its name.
+    pub name: DistributionPointName,
+    /// SHA-256 of its certificate, in hex.
+    pub fingerprint: String,
+    /// That of the certificate before, while it may still be in use.
+    pub fingerprint_before: Option<String>,
+    /// SHA-256 of its public key.
+    pub public_key: Digest,
+    /// When its certificate ends.
+    pub certificate_expires: Timestamp,
+    /// When it joined the site.
+    pub enrolled_at: Timestamp,
+    /// The id of its library, as it said at its last connection.
+    pub library_id: Option<String>,
+    /// Where it serves content.
+    pub serve_urls: Vec<String>,
+    /// What program it runs.
+    pub software: Option<String>,
+    /// The site process it is connected to.
+    pub connected_to: Option<String>,
+    /// When it connected or disconnected last.
+    pub last_seen_at: Option<Timestamp>,
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT name, fingerprint, fingerprint_before, public_key, certificate_expires, enrolled_at,
+                library_id, serve_urls, software, connected_to, last_seen_at FROM distribution_points ",
+            $rest
+        )
+    };
+}
+
+fn point(row: &Row) -> Result<Point, DatabaseError> {
+    Ok(Point {
+        name: row.parse("name")?,
+        fingerprint: row.text("fingerprint")?,
+        fingerprint_before: row.text_or_none("fingerprint_before")?,
+        public_key: row.digest("public_key")?,
+        certificate_expires: row.time("certificate_expires")?,
+        enrolled_at: row.time("enrolled_at")?,
+        library_id: row.text_or_none("library_id")?,
+        serve_urls: row.texts("serve_urls")?,
+        software: row.text_or_none("software")?,
+        connected_to: row.text_or_none("connected_to")?,
+        last_seen_at: row.time_or_none("last_seen_at")?,
+    })
+}
+
+impl Tx {
+    /// The distribution point, if it is enrolled.
+    pub async fn point(&mut self, name: &DistributionPointName) -> Result<Option<Point>, DatabaseError> {
+        let row = self.row(select!("WHERE name = $1"), bind![name]).await?;
+        row.as_ref().map(point).transpose()
+    }
+
+    /// All enrolled distribution points by name.
+    pub async fn points(&mut self) -> Result<Vec<Point>, DatabaseError> {
+        self.rows(select!("ORDER BY name"), bind![]).await?.iter().map(point).collect()
+    }
+
+    /// Enrols a distribution point, or gives one that was enrolled before its new certificate.
+    pub async fn enrol_point(
+        &mut self,
+        name: &DistributionPointName,
+        fingerprint: &str,
+        public_key: Digest,
+        expires: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), DatabaseError> {
+        self.execute(
+            "INSERT INTO distribution_points (name, fingerprint, public_key, certificate_expires, enrolled_at,
+                 serve_urls)
+             VALUES ($1, $2, $3, $4, $5, '[]')
+             ON CONFLICT (name) DO UPDATE SET fingerprint = EXCLUDED.fingerprint, fingerprint_before = NULL,
+                 public_key = EXCLUDED.public_key, certificate_expires = EXCLUDED.certificate_expires,
+                 enrolled_at = EXCLUDED.enrolled_at, connected_to = NULL",
+            bind![name, fingerprint, public_key, expires, now],
+        )
+        .await
+        .map(|_| ())
+    }
+
+    /// Takes a renewed certificate beside the one it replaces; false when that is not the present one.
+    pub async fn renew_point(
+        &mut self,
+        name: &DistributionPointName,
+        before: &str,
+        after: &str,
+    ) -> Result<bool, DatabaseError> {
+        let changed = self
+            .execute(
+                "UPDATE distribution_points SET fingerprint_before = fingerprint, fingerprint = $3
+                 WHERE name = $1 AND fingerprint IN ($2, $3)",
+                bind![name, before, after],
+            )
+            .await?;
+        Ok(changed == 1)
+    }
+
+    /// Notes that a distribution point connected to the site process `owner`.
+    pub async fn point_connected(
+        &mut self,
+        name: &DistributionPointName,
+        owner: &str,
+        (library_id, serve_urls, software): (&str, &[String], &str),
+        now: Timestamp,
+    ) -> Result<(), DatabaseError> {
+        let serve_urls = serde_json::to_string(serve_urls).expect("a list of texts is plain data");
+        self.execute(
+            "UPDATE distribution_points SET connected_to = $2, library_id = $3, serve_urls = $4, software = $5,
+                 last_seen_at = $6
+             WHERE name = $1",
+            bind![name, owner, library_id, serve_urls, software, now],
+        )
+        .await
+        .map(|_| ())
+    }
+
+    /// Notes that a distribution point's connection to `owner` ended.
+    pub async fn point_disconnected(
+        &mut self,
+        name: &DistributionPointName,
+        owner: &str,
+        now: Timestamp,
+    ) -> Result<(), DatabaseError> {
+        self.execute(
+            "UPDATE distribution_points SET connected_to = NULL, last_seen_at = $3
+             WHERE name = $1 AND connected_to = $2",
+            bind![name, owner, now],
+        )
+        .await
+        .map(|_| ())
+    }
+
+    /// Notes that nothing is connected to `owner`, whose process has just started.
+    pub async fn points_disconnected(&mut self, owner: &str) -> Result<(), DatabaseError> {
+        self.execute(
+            "UPDATE distribution_points SET connected_to = NULL WHERE connected_to = $1",
+            bind![owner],
+        )
+        .await
+        .map(|_| ())
+    }
+}

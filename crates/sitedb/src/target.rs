@@ -1,0 +1,389 @@
+//! Targets: the rows behind [`state`](crate::state), and how an event is carried out on them.
+
+use restock_names::{ContentVersion, DistributionPointName, Epoch, PackageId, SiteCode, Timestamp};
+
+use crate::message::{self, nal};
+use crate::package::Package;
+use crate::refresh::Refresh;
+use crate::state::{self, Effect, Event, JobKind, OpenJob, Refusal, TargetState, step};
+use crate::tx::{Row, bind};
+use crate::{DatabaseError, Tx, Wake, Why};
+
+/// One package on one distribution point.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The package.
+    pub package: PackageId,
+    /// The distribution point.
+    pub point: DistributionPointName,
+    /// Its state and all that [`step`] decides on.
+    pub facts: state::Target,
+    /// Why it is not installed, where more is known than the state says.
+    pub why: Option<Why>,
+    /// When the state was last asked to change.
+    pub asked_at: Timestamp,
+    /// The last activation or redistribution.
+    pub last_copied_at: Option<Timestamp>,
+    /// Bytes the last ended job received.
+    pub bytes_received: u64,
+}
+
+/// What an event about a package needs to know of it.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The package.
+    pub package: PackageId,
+    /// The site that raises messages.
+    pub site: SiteCode,
+    /// The stored version and the requests that wait.
+    pub facts: state::Package,
+    /// The epoch of the stored version.
+    pub epoch: Epoch,
+    /// When it happens.
+    pub now: Timestamp,
+}
+
+impl Context {
+    /// The context of `package` with its requests, at `now`.
+    pub fn new(package: &Package, refresh: &Refresh, site: SiteCode, now: Timestamp) -> Self {
+        Self {
+            package: package.id,
+            site,
+            facts: state::Package { current: package.stored_version, pending: refresh.pending() },
+            epoch: package.epoch,
+            now,
+        }
+    }
+}
+
+/// What [`Tx::apply`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Applied {
+    /// The state before.
+    pub before: TargetState,
+    /// The state after; `None` when the target is gone.
+    pub after: Option<TargetState>,
+    /// The job that was given, if any.
+    pub started: Option<OpenJob>,
+    /// Whether a running job was told to stop.
+    pub is_stopped: bool,
+}
+
+impl Applied {
+    /// True when anything about the target changed.
+    pub fn is_change(&self) -> bool {
+        self.after != Some(self.before) || self.started.is_some() || self.is_stopped
+    }
+}
+
+/// An order to drop a job that the distribution point has not confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stop {
+    /// The job to drop.
+    pub job: u64,
+    /// What it brings.
+    pub content: ContentVersion,
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT package_id, point, state, wanted_version, serving_version, job, job_kind, is_redistributing,
+                has_given_up, skip_until, attempts, next_attempt, cause, why, asked_at, last_copied_at,
+                bytes_received FROM targets ",
+            $rest
+        )
+    };
+}
+
+fn target(row: &Row) -> Result<Target, DatabaseError> {
+    let job = match row.text_or_none("job_kind")? {
+        Some(_) => Some(OpenJob { id: row.u64("job")?, kind: row.parse("job_kind")? }),
+        None => None,
+    };
+    let facts = state::Target {
+        state: row.parse("state")?,
+        wanted: row.version("wanted_version")?,
+        serving: row.version("serving_version")?,
+        job,
+        is_redistributing: row.bool("is_redistributing")?,
+        has_given_up: row.bool("has_given_up")?,
+        skip_until: row.u64("skip_until")?,
+        attempts: row.u32("attempts")?,
+        next_attempt: row.time_or_none("next_attempt")?,
+        cause: row.i64_or_none("cause")?.map(|_| row.u32("cause")).transpose()?,
+    };
+    Ok(Target {
+        package: row.parse("package_id")?,
+        point: row.parse("point")?,
+        facts,
+        why: row.why("why")?,
+        asked_at: row.time("asked_at")?,
+        last_copied_at: row.time_or_none("last_copied_at")?,
+        bytes_received: row.u64("bytes_received")?,
+    })
+}
+
+impl Target {
+    /// A target that was just asked for.
+    pub fn new(package: PackageId, point: DistributionPointName, now: Timestamp) -> Self {
+        Self {
+            package,
+            point,
+            facts: state::Target::new(),
+            why: None,
+            asked_at: now,
+            last_copied_at: None,
+            bytes_received: 0,
+        }
+    }
+}
+
+impl Tx {
+    /// One target.
+    pub async fn target(
+        &mut self,
+        package: PackageId,
+        point: &DistributionPointName,
+    ) -> Result<Option<Target>, DatabaseError> {
+        let row = self.row(select!("WHERE package_id = $1 AND point = $2"), bind![package, point]).await?;
+        row.as_ref().map(target).transpose()
+    }
+
+    /// The targets of a package by distribution point.
+    pub async fn targets_of_package(&mut self, package: PackageId) -> Result<Vec<Target>, DatabaseError> {
+        let rows = self.rows(select!("WHERE package_id = $1 ORDER BY point"), bind![package]).await?;
+        rows.iter().map(target).collect()
+    }
+
+    /// The targets of a distribution point by package.
+    pub async fn targets_of_point(
+        &mut self,
+        point: &DistributionPointName,
+    ) -> Result<Vec<Target>, DatabaseError> {
+        let rows = self.rows(select!("WHERE point = $1 ORDER BY package_id"), bind![point]).await?;
+        rows.iter().map(target).collect()
+    }
+
+    /// All targets by package and distribution point.
+    pub async fn targets(&mut self) -> Result<Vec<Target>, DatabaseError> {
+        self.rows(select!("ORDER BY package_id, point"), bind![]).await?.iter().map(target).collect()
+    }
+
+    /// Targets whose next attempt is due at `now`, at most `limit`.
+    pub async fn targets_due(&mut self, now: Timestamp, limit: u32) -> Result<Vec<Target>, DatabaseError> {
+        let rows = self
+            .rows(
+                select!(
+                    "WHERE next_attempt IS NOT NULL AND next_attempt <= $1 ORDER BY next_attempt LIMIT $2"
+                ),
+                bind![now, limit],
+            )
+            .await?;
+        rows.iter().map(target).collect()
+    }
+
+    /// Open jobs, and when the next attempt of a failed one is due.
+    pub async fn target_queue(&mut self) -> Result<(u64, Option<Timestamp>), DatabaseError> {
+        let row = self
+            .row("SELECT COUNT(job_kind) AS jobs, MIN(next_attempt) AS next_due FROM targets", bind![])
+            .await?;
+        row.map_or(Ok((0, None)), |row| Ok((row.u64("jobs")?, row.time_or_none("next_due")?)))
+    }
+
+    /// Keeps a target, new or changed.
+    pub async fn put_target(&mut self, t: &Target) -> Result<(), DatabaseError> {
+        let job = t.facts.job;
+        self.execute(
+            "INSERT INTO targets (package_id, point, state, wanted_version, serving_version, job, job_kind,
+                 is_redistributing, has_given_up, skip_until, attempts, next_attempt, cause, why, asked_at,
+                 last_copied_at, bytes_received)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+             ON CONFLICT (package_id, point) DO UPDATE SET state = EXCLUDED.state,
+                 wanted_version = EXCLUDED.wanted_version, serving_version = EXCLUDED.serving_version,
+                 job = EXCLUDED.job, job_kind = EXCLUDED.job_kind,
+                 is_redistributing = EXCLUDED.is_redistributing, has_given_up = EXCLUDED.has_given_up,
+                 skip_until = EXCLUDED.skip_until, attempts = EXCLUDED.attempts,
+                 next_attempt = EXCLUDED.next_attempt, cause = EXCLUDED.cause, why = EXCLUDED.why,
+                 asked_at = EXCLUDED.asked_at, last_copied_at = EXCLUDED.last_copied_at,
+                 bytes_received = EXCLUDED.bytes_received",
+            bind![
+                t.package,
+                &t.point,
+                t.facts.state.as_str(),
+                t.facts.wanted,
+                t.facts.serving,
+                job.map_or(0, |job| job.id),
+                job.map(|job| job.kind.as_str().to_owned()),
+                t.facts.is_redistributing,
+                t.facts.has_given_up,
+                t.facts.skip_until,
+                t.facts.attempts,
+                t.facts.next_attempt,
+                t.facts.cause,
+                t.why.as_ref(),
+                t.asked_at,
+                t.last_copied_at,
+                t.bytes_received
+            ],
+        )
+        .await
+        .map(|_| ())
+    }
+
+    async fn delete_target(&mut self, t: &Target) -> Result<(), DatabaseError> {
+        self.execute("DELETE FROM targets WHERE package_id = $1 AND point = $2", bind![t.package, &t.point])
+            .await
+            .map(|_| ())
+    }
+
+    /// Lets `event` happen to `target`: the one way its state changes.
+    ///
+    /// Keeps the row, gives or stops jobs, raises the messages that belong to the change and wakes
+    /// the distribute loop. `why` explains the state that follows; `None` derives one.
+    /// Errors: the outer one is the database's, the inner one a refusal that changed nothing.
+    pub async fn apply(
+        &mut self,
+        target: &mut Target,
+        context: &Context,
+        event: Event,
+        why: Option<Why>,
+    ) -> Result<Result<Applied, Refusal>, DatabaseError> {
+        let before = target.facts.state;
+        let (facts, effects) = match step(&target.facts, &context.facts, event) {
+            Ok(step) => step,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let mut applied = Applied { before, after: Some(facts.state), started: None, is_stopped: false };
+        target.facts = facts;
+        for effect in effects {
+            match effect {
+                Effect::Stop(job) => {
+                    self.insert_stop(target, job.id, context).await?;
+                    applied.is_stopped = true;
+                    self.wake(Wake::Distribute);
+                }
+                Effect::Start(kind) => {
+                    applied.started = Some(self.start_job(target, kind, context).await?);
+                }
+                Effect::Forget => {
+                    self.delete_target(target).await?;
+                    applied.after = None;
+                    self.wake(Wake::Refresh);
+                    return Ok(Ok(applied));
+                }
+            }
+        }
+        target.why = why.or_else(|| derived_why(target, context));
+        if target.facts.state == TargetState::Installed {
+            target.why = None;
+        }
+        if applied.is_change() {
+            target.asked_at = context.now;
+        }
+        self.put_target(target).await?;
+        if before != target.facts.state {
+            self.raise_change(target, context).await?;
+        }
+        Ok(Ok(applied))
+    }
+
+    async fn start_job(
+        &mut self,
+        target: &mut Target,
+        kind: JobKind,
+        context: &Context,
+    ) -> Result<OpenJob, DatabaseError> {
+        let job = OpenJob { id: self.next_number("job").await?, kind };
+        target.facts.job = Some(job);
+        self.wake(Wake::Distribute);
+        if kind != JobKind::Remove {
+            let nal = nal(context.site, &target.point);
+            self.raise(&message::distributing(context.package, &nal), context.now).await?;
+            self.raise(&message::job_handed_over(context.package, &nal), context.now).await?;
+        }
+        Ok(job)
+    }
+
+    async fn raise_change(&mut self, target: &Target, context: &Context) -> Result<(), DatabaseError> {
+        let nal = nal(context.site, &target.point);
+        let (package, point, version) = (context.package, target.point.as_str(), target.facts.wanted);
+        let unknown = Why::new("UNKNOWN", "no reason was reported");
+        let why = target.why.as_ref().unwrap_or(&unknown);
+        let message = match target.facts.state {
+            TargetState::Receiving => message::sending(package, version, point, &nal),
+            TargetState::Complete => message::sent(package, version, point, &nal),
+            TargetState::Retrying | TargetState::RemovalRetrying => {
+                message::attempt_failed(package, &nal, why)
+            }
+            TargetState::Failed | TargetState::RemovalFailed => {
+                message::gave_up(package, version, point, &nal, why)
+            }
+            _ => return Ok(()),
+        };
+        self.raise(&message, context.now).await.map(|_| ())
+    }
+
+    async fn insert_stop(
+        &mut self,
+        target: &Target,
+        job: u64,
+        context: &Context,
+    ) -> Result<(), DatabaseError> {
+        self.execute(
+            "INSERT INTO stops (point, job, package_id, version, epoch, asked_at) VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT (point, job) DO NOTHING",
+            bind![&target.point, job, target.package, target.facts.wanted, context.epoch, context.now],
+        )
+        .await
+        .map(|_| ())
+    }
+
+    /// Jobs the distribution point is still to drop.
+    pub async fn stops(&mut self, point: &DistributionPointName) -> Result<Vec<Stop>, DatabaseError> {
+        self.rows(
+            "SELECT job, package_id, version, epoch FROM stops WHERE point = $1 ORDER BY job",
+            bind![point],
+        )
+        .await?
+        .iter()
+        .map(|row| Ok(Stop { job: row.u64("job")?, content: row.content_version()? }))
+        .collect()
+    }
+
+    /// The distribution point has ended `job`, so it need not be told to drop it.
+    pub async fn delete_stop(
+        &mut self,
+        point: &DistributionPointName,
+        job: u64,
+    ) -> Result<(), DatabaseError> {
+        self.execute("DELETE FROM stops WHERE point = $1 AND job = $2", bind![point, job]).await.map(|_| ())
+    }
+
+    /// A job id that belongs to no target: to remove what should not be there.
+    pub async fn next_job(&mut self) -> Result<u64, DatabaseError> {
+        self.next_number("job").await
+    }
+}
+
+fn derived_why(target: &Target, context: &Context) -> Option<Why> {
+    match target.facts.state {
+        // A failure that a refresh has covered shows again if the refresh ends without a version.
+        TargetState::Waiting if target.facts.has_given_up => target.why.clone(),
+        TargetState::Waiting if target.facts.job.is_none() && context.facts.current.0 == 0 => {
+            Some(Why::new("WAITING_FOR_CONTENT", "waits for the package's first snapshot"))
+        }
+        TargetState::Waiting if target.facts.job.is_none() => {
+            Some(Why::new("WAITING_FOR_SNAPSHOT", "waits for the snapshot of the refresh that was asked"))
+        }
+        TargetState::Waiting | TargetState::RemovalAsked => {
+            Some(Why::new("WAITING_FOR_POINT", format!("waits for {} to take the job", target.point)))
+        }
+        // The last reason is still the reason.
+        TargetState::Failed
+        | TargetState::Retrying
+        | TargetState::RemovalRetrying
+        | TargetState::RemovalFailed => target.why.clone(),
+        _ => None,
+    }
+}

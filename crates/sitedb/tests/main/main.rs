@@ -1,0 +1,7 @@
+//! The database at its two doors, on SQLite always and on PostgreSQL when a server can be started.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+
+mod doors;
+mod server;
+mod statements;
