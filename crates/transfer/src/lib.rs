@@ -1,1 +1,76 @@
-//! Content on the wire: control channel, pull connections, TLS, enrolment.
+//! Content on the wire: the link between a site and its distribution points.
+//!
+//! A site listens ([`SiteLink`]); a distribution point enrols once with a token ([`enrol`]), keeps a
+//! control connection ([`DpLink`]) on which jobs are pushed and reports acknowledged, and fetches a
+//! content version over several connections ([`pull`]). Every connection is mutual TLS 1.3 with the
+//! site's own authority ([`SiteTrust`], [`DpIdentity`]).
+//!
+//! What is fetched, in which order and how it is verified is decided by `restock_content::transfer`;
+//! this crate moves the bytes. It stores nothing but keys and certificates, decides no rights (the
+//! site's [`SiteSide`] does) and activates nothing (the point's [`DpSide`] does).
+//!
+//! Source: docs/formats/link.md.
+
+mod authority;
+mod backoff;
+mod dp_identity;
+mod dp_link;
+mod enrol;
+mod error;
+mod frame;
+mod identity;
+mod links;
+mod message;
+mod pull;
+mod secret;
+mod serve;
+mod site_link;
+mod site_trust;
+mod stream;
+mod tls;
+mod token;
+
+pub use backoff::Backoff;
+pub use dp_identity::DpIdentity;
+pub use dp_link::{DpLink, DpLinkConfig, DpSide, HelloFacts};
+pub use enrol::{EnrolError, enrol};
+pub use error::LinkError;
+#[doc(hidden)]
+pub use frame::fuzz_one as fuzz_frames;
+pub use identity::{Fingerprint, Identity, IdentityError, SiteUrl, SiteUrlError};
+pub use links::Links;
+#[doc(hidden)]
+pub use message::fuzz_one as fuzz_messages;
+pub use message::{
+    Hello, Job, JobId, JobKind, PROTOCOL, Progress, Refusal, Report, ReportState, Totals, Welcome,
+};
+pub use pull::{PullError, PullOptions, PullProgress, PullReport, pull, pull_repair};
+pub use secret::TrustError;
+pub use site_link::{EnrolRequest, LinkLimits, SiteLink, SiteLinkConfig, SiteSide};
+pub use site_trust::SiteTrust;
+pub use token::{EnrolmentToken, TokenError, TokenKind};
+
+use std::sync::Arc;
+
+use restock_names::Clock;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// What every long-running part of the link is started with.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// Where time is read.
+    pub clock: Arc<dyn Clock>,
+    /// Where tasks are spawned, so that a shutdown waits for them.
+    pub tracker: TaskTracker,
+    /// Ends everything started with it.
+    pub cancel: CancellationToken,
+}
+
+impl Run {
+    /// The same clock and tracker with a token that is cancelled with this one's, or alone.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self { cancel: self.cancel.child_token(), ..self.clone() }
+    }
+}

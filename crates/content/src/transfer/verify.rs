@@ -1,0 +1,123 @@
+//! What a frame must be before it is stored.
+
+use restock_names::Digest;
+
+use super::{FrameHeader, Item, ItemKind};
+use crate::files::Files;
+use crate::pack::{DecodeFrameError, FrameKind, decode_frame};
+
+/// One item that was asked for: what its frame must turn out to be, and where it belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expected {
+    /// Which item.
+    pub item: Item,
+    /// The digest its decoded bytes must have.
+    pub digest: Digest,
+    /// Their length.
+    pub length: u32,
+    /// For a chunk its index in the plan, for a page the receiver's own number.
+    pub slot: u32,
+}
+
+/// Why a frame is not stored. The text begins with the stable code.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// More bytes than the manifest declares.
+    #[error("CONTENT_TOO_LONG: {item} has more than the {limit} bytes the manifest declares")]
+    TooLong { item: Item, limit: u32 },
+    /// Fewer bytes.
+    #[error("CONTENT_TRUNCATED: {item} has {found} of the {wanted} bytes the manifest declares")]
+    Truncated { item: Item, wanted: u32, found: u64 },
+    /// Bytes that are not those the manifest lists.
+    #[error("CONTENT_HASH_MISMATCH: {item} should have digest {expected}, got {found}")]
+    HashMismatch { item: Item, expected: Digest, found: Digest },
+    /// Bytes that are not of the encoding they claim.
+    #[error("CONTENT_HASH_MISMATCH: {item} does not decompress: {cause}")]
+    Broken { item: Item, cause: String },
+}
+
+impl FrameError {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooLong { .. } => "CONTENT_TOO_LONG",
+            Self::Truncated { .. } => "CONTENT_TRUNCATED",
+            Self::HashMismatch { .. } | Self::Broken { .. } => "CONTENT_HASH_MISMATCH",
+        }
+    }
+}
+
+impl Expected {
+    /// Decodes a frame and checks it: length, then digest by [`Files::accepts`].
+    ///
+    /// Limits: never more than [`Self::length`] bytes are produced. Needs no lock on the receiver.
+    pub fn verify(
+        &self,
+        header: &FrameHeader,
+        stored: &[u8],
+        files: &dyn Files,
+    ) -> Result<Vec<u8>, FrameError> {
+        let item = self.item;
+        let too_long = FrameError::TooLong { item, limit: self.length };
+        if header.raw_length > self.length {
+            return Err(too_long);
+        }
+        if header.raw_length < self.length {
+            let found = header.raw_length.into();
+            return Err(FrameError::Truncated { item, wanted: self.length, found });
+        }
+        let raw = decode_frame(header.encoding, stored, self.length).map_err(|error| match error {
+            DecodeFrameError::TooLong { .. } => too_long,
+            DecodeFrameError::TooShort { found, .. } => {
+                FrameError::Truncated { item, wanted: self.length, found: found as u64 }
+            }
+            DecodeFrameError::Zstd(cause) => FrameError::Broken { item, cause },
+        })?;
+        let kind = match item.kind {
+            ItemKind::Page => FrameKind::Page,
+            ItemKind::Chunk => FrameKind::Chunk,
+        };
+        let found = kind.digest(&raw);
+        if files.accepts(&self.digest, &found) {
+            Ok(raw)
+        } else {
+            Err(FrameError::HashMismatch { item, expected: self.digest, found })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Expected, FrameHeader};
+    use crate::files::DiskFiles;
+    use crate::hash::chunk_digest;
+    use crate::pack::{Encoding, compress};
+    use crate::transfer::{Item, ItemKind};
+
+    #[test]
+    fn only_the_bytes_the_manifest_lists_pass() {
+        let raw = b"words that repeat, words that repeat, ".repeat(40);
+        let item = Item { kind: ItemKind::Chunk, ordinal: 4 };
+        let expected = Expected { item, digest: chunk_digest(&raw), length: raw.len() as u32, slot: 0 };
+        let mut packed = Vec::new();
+        assert_eq!(compress(&raw, &mut packed), Encoding::Zstd);
+        let code = |encoding, raw_length: usize, stored: &[u8]| {
+            let header = FrameHeader { item, encoding, raw_length: raw_length as u32 };
+            expected.verify(&header, stored, &DiskFiles).map(|_| ()).map_err(|error| error.code())
+        };
+        let length = raw.len();
+        assert_eq!(code(Encoding::Raw, length, &raw), Ok(()));
+        assert_eq!(code(Encoding::Zstd, length, &packed), Ok(()));
+        let mut flipped = raw.clone();
+        flipped[9] ^= 4;
+        assert_eq!(code(Encoding::Raw, length, &flipped), Err("CONTENT_HASH_MISMATCH"));
+        assert_eq!(code(Encoding::Zstd, length, b"not zstd"), Err("CONTENT_HASH_MISMATCH"));
+        assert_eq!(code(Encoding::Raw, length, &[&raw[..], b"x"].concat()), Err("CONTENT_TOO_LONG"));
+        assert_eq!(code(Encoding::Raw, length + 1, &[&raw[..], b"x"].concat()), Err("CONTENT_TOO_LONG"));
+        assert_eq!(code(Encoding::Raw, length, &raw[1..]), Err("CONTENT_TRUNCATED"));
+        assert_eq!(code(Encoding::Raw, length - 1, &raw[1..]), Err("CONTENT_TRUNCATED"));
+        let mut bomb = Vec::new();
+        assert_eq!(compress(&vec![0; 64 << 20], &mut bomb), Encoding::Zstd);
+        assert_eq!(code(Encoding::Zstd, length, &bomb), Err("CONTENT_TOO_LONG"));
+    }
+}

@@ -1,0 +1,260 @@
+//! The point's end of the control connection: kept up, jobs handed over, reports kept until they
+//! are acknowledged.
+//!
+//! Source: docs/formats/link.md, "Control connection".
+
+mod outbox;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use restock_names::ContentVersion;
+use tokio::sync::Notify;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::message::Message;
+use crate::stream::{Reader, Writer, connect};
+use crate::{Backoff, DpIdentity, Hello, Job, LinkError, PROTOCOL, Progress, Report, Run, Welcome};
+
+use outbox::Outbox;
+
+/// What a distribution point says and does. The link calls it from one task.
+pub trait DpSide: Send + Sync + 'static {
+    /// What the point says about itself, at each connect.
+    fn hello(&self) -> impl Future<Output = HelloFacts> + Send;
+
+    /// The connection is up. The key list in it is already checked and kept.
+    fn welcome(&self, welcome: Welcome) -> impl Future<Output = ()> + Send;
+
+    /// A job has arrived; it may have arrived before. Must return soon: queue it.
+    fn job(&self, job: Job) -> impl Future<Output = ()> + Send;
+
+    /// The connection is gone, or could not be made.
+    fn disconnected(&self, cause: &LinkError, retry_in: Duration) {
+        tracing::info!(
+            cause = crate::error::chain(cause),
+            retry_ms = retry_in.as_millis() as u64,
+            "link to the site is down"
+        );
+    }
+}
+
+/// What [`DpSide::hello`] knows; the link adds the rest of [`Hello`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HelloFacts {
+    /// The point's library, as hex digits.
+    pub library_id: String,
+    /// Where the point serves content.
+    pub serve_urls: Vec<String>,
+    /// The versions it serves.
+    pub held: Vec<ContentVersion>,
+}
+
+/// How a point keeps its connection.
+#[derive(Debug, Clone, Copy)]
+pub struct DpLinkConfig {
+    /// Delays between attempts.
+    pub retry: Backoff,
+    /// How often the site is asked for a sign of life.
+    pub ping: Duration,
+    /// A site that says nothing for this long is given up.
+    pub idle: Duration,
+    /// Reports that were not acknowledged for this long are sent again.
+    pub resend: Duration,
+}
+
+impl Default for DpLinkConfig {
+    fn default() -> Self {
+        Self {
+            retry: Backoff::default(),
+            ping: Duration::from_secs(20),
+            idle: Duration::from_secs(60),
+            resend: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Progress of one job is sent this often at most.
+const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+/// How long a site may take to answer the first message.
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a running connection looks at the age of the certificate.
+const RENEWAL_EVERY: Duration = Duration::from_secs(6 * 3600);
+
+/// A handle on a running link. Clones share it.
+#[derive(Debug, Clone)]
+pub struct DpLink {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    outbox: Outbox,
+    changed: Notify,
+    reconnect: Notify,
+    is_connected: AtomicBool,
+}
+
+impl DpLink {
+    /// Connects, and connects again whenever the connection is lost, until the run is cancelled.
+    pub fn start<D: DpSide>(
+        config: DpLinkConfig,
+        identity: Arc<DpIdentity>,
+        side: Arc<D>,
+        run: &Run,
+    ) -> Self {
+        let shared = Arc::new(Shared::default());
+        let client = Client { config, identity, side, shared: Arc::clone(&shared), run: run.clone() };
+        run.tracker.spawn(async move {
+            let cancel = client.run.cancel.clone();
+            cancel.run_until_cancelled(client.keep_up()).await;
+            client.shared.is_connected.store(false, Ordering::Relaxed);
+        });
+        Self { shared }
+    }
+
+    /// Reports to the site. The report is kept until the site has acknowledged it and sent again
+    /// after a reconnect; a newer report on the same job in the same state takes its place. Reports
+    /// do not survive the process: what is served stands in the next hello.
+    pub fn report(&self, report: Report) {
+        self.shared.outbox.report(report);
+        self.shared.changed.notify_one();
+    }
+
+    /// Tells the site how far a job is: only the newest counts, at most four a second are sent, none
+    /// is kept while the connection is down.
+    pub fn progress(&self, progress: Progress) {
+        if self.is_connected() {
+            self.shared.outbox.progress(progress);
+        }
+    }
+
+    /// Is the connection up?
+    pub fn is_connected(&self) -> bool {
+        self.shared.is_connected.load(Ordering::Relaxed)
+    }
+
+    /// Reports the site has not acknowledged.
+    pub fn unacknowledged(&self) -> usize {
+        self.shared.outbox.unacknowledged()
+    }
+
+    /// Ends the connection; a new one begins at once with a new hello.
+    pub fn reconnect(&self) {
+        self.shared.reconnect.notify_one();
+    }
+}
+
+struct Client<D> {
+    config: DpLinkConfig,
+    identity: Arc<DpIdentity>,
+    side: Arc<D>,
+    shared: Arc<Shared>,
+    run: Run,
+}
+
+impl<D: DpSide> Client<D> {
+    async fn keep_up(&self) {
+        let mut failures = 0_u32;
+        loop {
+            let mut was_up = false;
+            let ended = Box::pin(self.connection(&mut was_up)).await;
+            self.shared.is_connected.store(false, Ordering::Relaxed);
+            let cause = match ended {
+                // Asked for: at once.
+                Ok(()) => continue,
+                Err(cause) => cause,
+            };
+            failures = if was_up { 1 } else { failures.saturating_add(1) };
+            let delay = self.config.retry.draw(failures);
+            self.side.disconnected(&cause, delay);
+            tokio::time::sleep(delay).await;
+        }
+    }
+
+    /// One connection, from connect to its end. `Ok` when it was ended by [`DpLink::reconnect`].
+    async fn connection(&self, was_up: &mut bool) -> Result<(), LinkError> {
+        let identity = &self.identity;
+        let (mut reader, mut writer) =
+            connect(identity.url(), identity.site(), identity.client_config()).await?;
+        let HelloFacts { library_id, serve_urls, held } = self.side.hello().await;
+        let software = format!("restock {}", env!("CARGO_PKG_VERSION"));
+        let hello = Hello { protocol: PROTOCOL, library_id, serve_urls, held, software };
+        writer.message(&Message::Hello(hello)).await?;
+        match reader.message("answer the hello", WELCOME_TIMEOUT).await? {
+            Message::Welcome(welcome) => {
+                if welcome.site != identity.site() {
+                    return Err(LinkError::Identity {
+                        wanted: identity.site().to_string(),
+                        found: welcome.site.to_string(),
+                    });
+                }
+                identity.accept_key_list(&welcome.key_list)?;
+                self.side.welcome(welcome).await;
+            }
+            Message::Refused(refusal) => return Err(refusal.into()),
+            _ => return Err(LinkError::Unexpected("another answer to a hello")),
+        }
+        *was_up = true;
+        self.shared.outbox.connected();
+        self.shared.is_connected.store(true, Ordering::Relaxed);
+        self.shared.changed.notify_one();
+        self.converse(reader, writer).await
+    }
+
+    async fn converse(&self, mut reader: Reader, mut writer: Writer) -> Result<(), LinkError> {
+        let every = |period| {
+            let mut interval = tokio::time::interval_at(Instant::now() + period, period);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            interval
+        };
+        let mut ping = every(self.config.ping);
+        let mut resend = every(self.config.resend);
+        let mut progress = every(PROGRESS_EVERY);
+        let mut renewal = tokio::time::interval(RENEWAL_EVERY);
+        let outbox = &self.shared.outbox;
+        loop {
+            tokio::select! {
+                message = reader.message("say anything", self.config.idle) => self.heard(message?).await?,
+                () = self.shared.changed.notified() => {
+                    for message in outbox.unsent() {
+                        writer.message(&message).await?;
+                    }
+                }
+                _ = progress.tick() => {
+                    for message in outbox.take_progress() {
+                        writer.message(&message).await?;
+                    }
+                }
+                _ = ping.tick() => writer.message(&Message::Ping).await?,
+                _ = resend.tick() => {
+                    outbox.forget_sending();
+                    self.shared.changed.notify_one();
+                }
+                _ = renewal.tick() => {
+                    if let Some(request) = self.identity.renewal(self.run.clock.now())? {
+                        writer.message(&Message::Renew { request }).await?;
+                    }
+                }
+                () = self.shared.reconnect.notified() => {
+                    writer.close().await;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn heard(&self, message: Message) -> Result<(), LinkError> {
+        match message {
+            Message::Job(job) => self.side.job(job).await,
+            Message::Ack { sequence } => self.shared.outbox.acknowledged(sequence),
+            Message::Ping | Message::Pong => {}
+            Message::Renewed { certificate } => self.identity.accept_renewal(certificate)?,
+            Message::Refused(refusal) => return Err(refusal.into()),
+            _ => return Err(LinkError::Unexpected("a message that has no place on a control connection")),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,70 @@
+//! How a machine becomes a distribution point: it shows a token and is given a certificate.
+//!
+//! Before anything is sent, the far end must show a chain up to the authority whose fingerprint the
+//! token carries.
+//!
+//! Source: docs/formats/link.md, "Enrolment".
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::authority::request_for;
+use crate::dp_identity::Enrolment;
+use crate::message::Message;
+use crate::tls::joining_config;
+use crate::token::TokenKind;
+use crate::{DpIdentity, EnrolmentToken, Fingerprint, LinkError, PROTOCOL, SiteUrl, TrustError, stream};
+
+/// How long the site may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why a machine was not enrolled.
+#[derive(Debug, thiserror::Error)]
+pub enum EnrolError {
+    /// The token is for another kind of machine.
+    #[error("TOKEN_KIND: the token enrols a site, not a distribution point")]
+    Kind,
+    /// The link: no connection, another site, or the site refused (`TOKEN_USED`, `TOKEN_EXPIRED`, …).
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// Keys could not be made or kept.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The site at this address gave another authority than the token names.
+    #[error("IDENTITY: the site's authority has fingerprint {found}, the token names {wanted}")]
+    Authority { wanted: Fingerprint, found: Fingerprint },
+}
+
+/// Enrols this machine at the site at `url` and keeps the identity in `folder`.
+///
+/// Errors: [`EnrolError`]. After a failure it can be called again with the same folder: the key that
+/// was made is kept, so a site whose answer was lost can recognise the machine.
+pub async fn enrol(url: &SiteUrl, token: &EnrolmentToken, folder: &Path) -> Result<DpIdentity, EnrolError> {
+    if token.kind() != TokenKind::DistributionPoint {
+        return Err(EnrolError::Kind);
+    }
+    let key = DpIdentity::prepare(folder)?;
+    let config = joining_config(token.authority_fingerprint())?;
+    let (mut reader, mut writer) = stream::connect(url, token.site(), config).await?;
+    let request = Message::Enrol {
+        protocol: PROTOCOL,
+        secret: token.secret().to_vec(),
+        name: token.name().clone(),
+        request: request_for(&key)?,
+    };
+    writer.message(&request).await?;
+    let answer = reader.message("answer the enrolment", ANSWER_TIMEOUT).await?;
+    writer.close().await;
+    match answer {
+        Message::Enrolled { site: _, certificate, authority, root_key, key_list } => {
+            let found = Fingerprint::of(&authority);
+            if found != token.authority_fingerprint() {
+                return Err(EnrolError::Authority { wanted: token.authority_fingerprint(), found });
+            }
+            let enrolment = Enrolment { url: url.clone(), certificate, authority, root_key, key_list };
+            Ok(DpIdentity::save(folder, token.site(), token.name(), enrolment)?)
+        }
+        Message::Refused(refusal) => Err(LinkError::Refused(refusal).into()),
+        _ => Err(LinkError::Unexpected("another answer to an enrolment").into()),
+    }
+}

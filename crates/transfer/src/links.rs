@@ -1,0 +1,158 @@
+//! Which distribution points are connected to a site, and how to reach them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use restock_names::DistributionPointName;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::Job;
+
+/// Jobs that wait for one point's connection, at most.
+const JOBS_MAX: usize = 1024;
+
+/// The registry of connected points. Clones share it: one goes to [`crate::SiteLink::start`], others
+/// to whoever sends jobs.
+#[derive(Debug, Clone, Default)]
+pub struct Links {
+    points: Arc<Mutex<BTreeMap<DistributionPointName, Point>>>,
+}
+
+#[derive(Debug, Default)]
+struct Point {
+    control: Option<Control>,
+    /// Every connection of the point, ended together when it is disconnected.
+    all: CancellationToken,
+    next_generation: u64,
+}
+
+#[derive(Debug)]
+struct Control {
+    generation: u64,
+    jobs: mpsc::Sender<Job>,
+    cancel: CancellationToken,
+}
+
+/// A control connection's side of the registry.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    pub(crate) jobs: mpsc::Receiver<Job>,
+    pub(crate) cancel: CancellationToken,
+    generation: u64,
+}
+
+impl Links {
+    /// An empty registry.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Hands a job to a point's connection.
+    ///
+    /// Returns false when the point is not connected or has too many jobs waiting; the caller sends
+    /// again when it connects.
+    pub fn send(&self, name: &DistributionPointName, job: Job) -> bool {
+        let points = self.lock();
+        points
+            .get(name)
+            .and_then(|point| point.control.as_ref())
+            .is_some_and(|control| control.jobs.try_send(job).is_ok())
+    }
+
+    /// Is the point's control connection up?
+    pub fn is_connected(&self, name: &DistributionPointName) -> bool {
+        self.lock().get(name).is_some_and(|point| point.control.is_some())
+    }
+
+    /// The points whose control connections are up.
+    pub fn connected(&self) -> Vec<DistributionPointName> {
+        let points = self.lock();
+        points.iter().filter(|(_, point)| point.control.is_some()).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Ends every connection of a point, for example because it was removed. It may come back only
+    /// if it is still enrolled.
+    pub fn disconnect(&self, name: &DistributionPointName) {
+        if let Some(point) = self.lock().remove(name) {
+            point.all.cancel();
+        }
+    }
+
+    /// Takes up a control connection. An older one of the same point is ended: its peer is gone or
+    /// about to be.
+    pub(crate) fn register(&self, name: &DistributionPointName) -> Registration {
+        let mut points = self.lock();
+        let point = points.entry(name.clone()).or_default();
+        let (sender, jobs) = mpsc::channel(JOBS_MAX);
+        let cancel = point.all.child_token();
+        point.next_generation += 1;
+        let generation = point.next_generation;
+        let control = Control { generation, jobs: sender, cancel: cancel.clone() };
+        if let Some(older) = point.control.replace(control) {
+            older.cancel.cancel();
+        }
+        Registration { jobs, cancel, generation }
+    }
+
+    /// Forgets a control connection. Returns false when a newer one has taken its place.
+    pub(crate) fn unregister(&self, name: &DistributionPointName, registration: &Registration) -> bool {
+        let mut points = self.lock();
+        let Some(point) = points.get_mut(name) else { return true };
+        let is_current =
+            point.control.as_ref().is_none_or(|control| control.generation == registration.generation);
+        if is_current {
+            point.control = None;
+        }
+        is_current
+    }
+
+    /// The token that ends a point's other connections.
+    pub(crate) fn token(&self, name: &DistributionPointName) -> CancellationToken {
+        self.lock().entry(name.clone()).or_default().all.child_token()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<DistributionPointName, Point>> {
+        self.points.lock().expect("no code panics while holding this lock")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use restock_names::{ContentVersion, Epoch, SourceVersion};
+
+    use super::Links;
+    use crate::{Job, JobId, JobKind};
+
+    #[test]
+    fn the_newest_connection_of_a_point_gets_its_jobs() {
+        let content = ContentVersion {
+            package: "XYZ00001".parse().unwrap(),
+            epoch: Epoch::FIRST,
+            version: SourceVersion(1),
+        };
+        let job = Job {
+            job_id: JobId(1),
+            kind: JobKind::Remove,
+            content,
+            statement: Vec::new(),
+            is_public: false,
+            name: String::new(),
+        };
+        let links = Links::new();
+        let name = "DP01".parse().unwrap();
+        assert!(!links.send(&name, job.clone()));
+        let older = links.register(&name);
+        let mut newer = links.register(&name);
+        assert!(older.cancel.is_cancelled());
+        assert!(!links.unregister(&name, &older));
+        assert!(links.is_connected(&name));
+        assert!(links.send(&name, job.clone()));
+        assert_eq!(newer.jobs.try_recv().unwrap(), job);
+        let pull = links.token(&name);
+        links.disconnect(&name);
+        assert!(pull.is_cancelled() && newer.cancel.is_cancelled());
+        assert_eq!(links.connected(), []);
+        assert!(links.unregister(&name, &newer));
+    }
+}

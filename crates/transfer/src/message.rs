@@ -1,0 +1,417 @@
+//! Control messages: JSON objects with a `type`, inside frames of type 1.
+//!
+//! Fields that are not known are ignored and messages of an unknown type are skipped, so that a
+//! newer peer can say more; what an older peer must understand changes [`PROTOCOL`].
+//!
+//! Source: docs/formats/link.md, "Control messages".
+
+use restock_names::{ContentVersion, DistributionPointName, SiteCode, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// The version of the protocol that is spoken. A peer with another major number is refused.
+pub const PROTOCOL: u32 = 1;
+
+/// The longest control message.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Everything that is said in JSON on a link. The first message of a client tells what the
+/// connection is for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum Message {
+    /// Point to site, first: this is a control connection.
+    Hello(Hello),
+    /// Site to point: the answer to `hello`.
+    Welcome(Welcome),
+    /// Site to point: something to do.
+    Job(Job),
+    /// Point to site: what became of a job.
+    Report {
+        /// Rises within a connection; the site acknowledges it.
+        sequence: u64,
+        /// The report.
+        #[serde(flatten)]
+        report: Report,
+    },
+    /// Site to point: the report is durable.
+    Ack {
+        /// The report's number.
+        sequence: u64,
+    },
+    /// Point to site: how far a job is. Never acknowledged.
+    Progress(Progress),
+    /// Either way; answered by `pong`.
+    Ping,
+    /// The answer to `ping`.
+    Pong,
+    /// Either way: the request is refused; on a pull or enrolment connection nothing follows.
+    Refused(Refusal),
+    /// Point to site, first: this connection fetches one version.
+    PullHello {
+        /// The protocol spoken.
+        protocol: u32,
+        /// The version.
+        content: ContentVersion,
+    },
+    /// Site to point: the version may be fetched.
+    PullReady,
+    /// A machine without certificate to site, first: it wants one.
+    Enrol {
+        /// The protocol spoken.
+        protocol: u32,
+        /// The token's secret.
+        #[serde(with = "hex_bytes")]
+        secret: Vec<u8>,
+        /// The name it wants.
+        name: DistributionPointName,
+        /// A certificate request in DER.
+        #[serde(with = "hex_bytes")]
+        request: Vec<u8>,
+    },
+    /// Site to the machine: it is enrolled.
+    Enrolled {
+        /// The site's code.
+        site: SiteCode,
+        /// The machine's certificate in DER.
+        #[serde(with = "hex_bytes")]
+        certificate: Vec<u8>,
+        /// The authority's certificate in DER.
+        #[serde(with = "hex_bytes")]
+        authority: Vec<u8>,
+        /// The public key that signs the site's key list.
+        #[serde(with = "hex_bytes")]
+        root_key: Vec<u8>,
+        /// The key list.
+        #[serde(with = "hex_bytes")]
+        key_list: Vec<u8>,
+    },
+    /// Point to site on its control connection: a new certificate for the same key, please.
+    Renew {
+        /// A certificate request in DER.
+        #[serde(with = "hex_bytes")]
+        request: Vec<u8>,
+    },
+    /// Site to point: the new certificate.
+    Renewed {
+        /// The certificate in DER.
+        #[serde(with = "hex_bytes")]
+        certificate: Vec<u8>,
+    },
+    /// A message of a type that is not known; skipped.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What a point says about itself when its control connection opens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The protocol spoken.
+    pub protocol: u32,
+    /// The point's library, as hex digits.
+    pub library_id: String,
+    /// Where the point serves content.
+    #[serde(default)]
+    pub serve_urls: Vec<String>,
+    /// The versions it serves.
+    #[serde(default)]
+    pub held: Vec<ContentVersion>,
+    /// Name and version of its program.
+    #[serde(default)]
+    pub software: String,
+}
+
+/// The site's answer to [`Hello`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The protocol spoken.
+    pub protocol: u32,
+    /// The site's code.
+    pub site: SiteCode,
+    /// The site's key list as encoded by `restock_content::statement::KeyList`.
+    #[serde(with = "hex_bytes")]
+    pub key_list: Vec<u8>,
+}
+
+/// The site's number for a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobId(pub u64);
+
+impl std::fmt::Display for JobId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What a job wants of a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobKind {
+    /// Serve this version. Of the version that is served already: take over `is_public` and `name`.
+    Install,
+    /// Read and hash every object of this version, fetch what is missing or damaged.
+    Redistribute,
+    /// Serve this package no more.
+    Remove,
+    /// Stop working on this version.
+    Cancel,
+    /// A kind this program does not know; to be reported as failed.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Something a point is to do. Jobs are sent again after a reconnect until they are reported on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// The site's number.
+    pub job_id: JobId,
+    /// What is wanted.
+    pub kind: JobKind,
+    /// Of which version.
+    pub content: ContentVersion,
+    /// The version's signed statement; empty for remove and cancel.
+    #[serde(default, with = "hex_bytes")]
+    pub statement: Vec<u8>,
+    /// May the package be read without a right?
+    #[serde(default)]
+    pub is_public: bool,
+    /// The package's name, for people.
+    #[serde(default)]
+    pub name: String,
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReportState {
+    /// Received, not begun.
+    Accepted,
+    /// Waiting; the detail says for what.
+    Waiting,
+    /// Bytes are arriving.
+    Receiving,
+    /// Complete, not yet served.
+    Stored,
+    /// Served.
+    Installed,
+    /// Failed; `is_transient` tells if the point tries again.
+    Failed,
+    /// No longer served.
+    Removed,
+    /// Stopped as asked.
+    Cancelled,
+    /// A state this program does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What became of a job. Kept by the point until the site has acknowledged it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The job.
+    pub job_id: JobId,
+    /// The version it is about.
+    pub content: ContentVersion,
+    /// How far it is.
+    pub state: ReportState,
+    /// The stable code of a failure, else empty.
+    #[serde(default)]
+    pub code: String,
+    /// One sentence for people.
+    #[serde(default)]
+    pub detail: String,
+    /// Of a failure: is it worth trying again?
+    #[serde(default)]
+    pub is_transient: bool,
+    /// When, by the point's clock.
+    pub at: Timestamp,
+    /// What was moved.
+    #[serde(default)]
+    pub totals: Totals,
+}
+
+/// What a job moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Totals {
+    /// Bytes received on the link.
+    pub wire_received: u64,
+    /// Bytes sent on the link.
+    pub wire_sent: u64,
+    /// Frames received and stored.
+    pub frames: u64,
+    /// Their length before compression.
+    pub raw_bytes: u64,
+    /// The version's total length.
+    pub bytes_total: u64,
+    /// How long it took.
+    pub elapsed_ms: u64,
+    /// Of a redistribution: objects found damaged or missing.
+    pub damaged: u64,
+    /// Of a redistribution: objects fetched anew.
+    pub repaired: u64,
+}
+
+/// How far a running job is; only the newest counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The job.
+    pub job_id: JobId,
+    /// The version.
+    pub content: ContentVersion,
+    /// Bytes stored of those that were missing.
+    pub bytes_done: u64,
+    /// Bytes that were missing.
+    pub bytes_total: u64,
+    /// Bytes received on the link.
+    pub wire_bytes: u64,
+}
+
+/// Why a peer does not do what was asked: a stable code and one sentence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{code}: {text}")]
+pub struct Refusal {
+    /// Stable, upper case.
+    pub code: String,
+    /// For people.
+    pub text: String,
+    /// Is it worth asking again?
+    #[serde(default)]
+    pub is_transient: bool,
+}
+
+impl Refusal {
+    /// A refusal that will not change by itself.
+    pub fn new(code: &str, text: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), text: text.into(), is_transient: false }
+    }
+
+    /// A refusal that may change.
+    pub fn transient(code: &str, text: impl Into<String>) -> Self {
+        Self { is_transient: true, ..Self::new(code, text) }
+    }
+}
+
+impl Message {
+    /// The message as the body of a frame.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("messages have no maps with other keys than strings")
+    }
+
+    /// The message in a frame's body.
+    pub(crate) fn decode(body: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(body)
+    }
+}
+
+/// Feeds the message decoder: what is accepted must survive being sent again.
+#[doc(hidden)]
+pub fn fuzz_one(bytes: &[u8]) {
+    if let Ok(message) = Message::decode(bytes)
+        && message != Message::Unknown
+    {
+        let again = Message::decode(&message.encode()).expect("what was encoded can be decoded");
+        assert_eq!(again, message);
+    }
+}
+
+/// Bytes as lower-case hex text.
+pub(crate) mod hex_bytes {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        let mut text = String::with_capacity(bytes.len() * 2);
+        for byte in bytes {
+            for half in [byte >> 4, byte & 15] {
+                text.push(char::from(b"0123456789abcdef"[usize::from(half)]));
+            }
+        }
+        serializer.serialize_str(&text)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        let bytes: Option<Vec<u8>> = pairs
+            .iter()
+            .map(|[high, low]| {
+                let value = char::from(*high).to_digit(16)? << 4 | char::from(*low).to_digit(16)?;
+                u8::try_from(value).ok()
+            })
+            .collect();
+        bytes.filter(|_| rest.is_empty()).ok_or_else(|| serde::de::Error::custom("hex digits are wanted"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use proptest::prelude::{any, proptest};
+    use restock_names::{ContentVersion, Epoch, SourceVersion, Timestamp};
+
+    use super::{Job, JobId, JobKind, Message, Report, ReportState, Totals, fuzz_one};
+
+    fn content() -> ContentVersion {
+        ContentVersion {
+            package: "XYZ00001".parse().unwrap(),
+            epoch: Epoch::FIRST,
+            version: SourceVersion(3),
+        }
+    }
+
+    #[test]
+    fn messages_look_as_documented() {
+        let job = Job {
+            job_id: JobId(7),
+            kind: JobKind::Install,
+            content: content(),
+            statement: vec![1, 0xab],
+            is_public: true,
+            name: "Office".to_owned(),
+        };
+        let report = Report {
+            job_id: JobId(7),
+            content: content(),
+            state: ReportState::Failed,
+            code: "CONTENT_TRUNCATED".to_owned(),
+            detail: String::new(),
+            is_transient: true,
+            at: Timestamp(5),
+            totals: Totals::default(),
+        };
+        let shown: Vec<String> = [
+            Message::Job(job),
+            Message::Report { sequence: 2, report },
+            Message::Ping,
+            Message::Ack { sequence: 2 },
+        ]
+        .iter()
+        .map(|m| {
+            fuzz_one(&m.encode());
+            String::from_utf8(m.encode()).unwrap()
+        })
+        .collect();
+        expect![[r#"
+            {"type":"job","job_id":7,"kind":"install","content":{"package":"XYZ00001","epoch":1,"version":3},"statement":"01ab","is_public":true,"name":"Office"}
+            {"type":"report","sequence":2,"job_id":7,"content":{"package":"XYZ00001","epoch":1,"version":3},"state":"failed","code":"CONTENT_TRUNCATED","detail":"","is_transient":true,"at":5,"totals":{"wire_received":0,"wire_sent":0,"frames":0,"raw_bytes":0,"bytes_total":0,"elapsed_ms":0,"damaged":0,"repaired":0}}
+            {"type":"ping"}
+            {"type":"ack","sequence":2}"#]]
+        .assert_eq(&shown.join("\n"));
+    }
+
+    #[test]
+    fn unknown_fields_types_and_kinds_do_not_break_an_older_peer() {
+        assert_eq!(Message::decode(br#"{"type":"dance","to":"x"}"#).unwrap(), Message::Unknown);
+        assert_eq!(Message::decode(br#"{"type":"ping","extra":[1]}"#).unwrap(), Message::Ping);
+        let job = br#"{"type":"job","job_id":1,"kind":"polish","content":{"package":"XYZ00001","epoch":1,"version":1}}"#;
+        assert!(matches!(Message::decode(job).unwrap(), Message::Job(Job { kind: JobKind::Unknown, .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_message_or_an_error(bytes in any::<Vec<u8>>(), text in "\\{\"type\":\"[a-z_]{1,8}\"(,\"[a-z_]{1,9}\":(\"[0-9a-f]{0,6}\"|[0-9]{1,4}))*\\}") {
+            fuzz_one(&bytes);
+            fuzz_one(text.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What the library has already, as the receiver asks for it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use restock_content::library::{Library, LibraryError};
+use restock_content::manifest::{Manifest, PageError, PageSource};
+use restock_content::transfer::Inventory;
+use restock_names::{ContentVersion, Digest};
+
+/// A library, and the pages of the version of a package that is complete in it.
+#[derive(Debug)]
+pub(super) struct LibraryInventory {
+    library: Arc<Library>,
+    complete: HashSet<Digest>,
+}
+
+impl LibraryInventory {
+    /// Reads which pages the active version of the package has.
+    ///
+    /// Cost: its index pages. A version that cannot be read counts as not complete.
+    pub(super) fn new(library: Arc<Library>, wanted: &ContentVersion) -> Result<Self, LibraryError> {
+        let mut complete = HashSet::new();
+        if let Some(active) = library.active(&wanted.package) {
+            for page in Manifest::new(&*library, active.root).pages_from(0) {
+                match page {
+                    Ok((digest, _)) => {
+                        complete.insert(digest);
+                    }
+                    Err(error) => {
+                        tracing::warn!(version = %active.version, %error, "active version is damaged");
+                        complete.clear();
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(Self { library, complete })
+    }
+
+    /// An inventory that knows no complete version.
+    pub(super) fn empty(library: Arc<Library>) -> Self {
+        Self { library, complete: HashSet::new() }
+    }
+}
+
+impl Inventory for LibraryInventory {
+    fn holds(&self, chunk: &Digest) -> Result<bool, PageError> {
+        self.library.holds(chunk).map_err(|error| PageError { digest: *chunk, source: Box::new(error) })
+    }
+
+    fn page(&self, page: &Digest) -> Option<Arc<[u8]>> {
+        // Asked first: reading what is not there would be logged as an error.
+        self.library.holds(page).is_ok_and(|held| held).then(|| self.library.page(page).ok())?
+    }
+
+    fn is_complete(&self, page: &Digest) -> bool {
+        self.complete.contains(page)
+    }
+}

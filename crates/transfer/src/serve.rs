@@ -1,0 +1,176 @@
+//! A pull connection: the sending holder's half.
+//!
+//! A thread of the connection's own turns requests into batches of about a mebibyte of stored
+//! frames; the connection's task writes them. Two batches are ahead at most, so memory is bounded
+//! however much is asked for.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use restock_content::library::{Library, LibraryError};
+use restock_content::manifest::ManifestRoot;
+use restock_content::transfer::{FrameHeader, Outgoing, Request, SendError, Sender};
+use restock_names::{ContentVersion, DistributionPointName};
+use tokio::sync::mpsc;
+
+use crate::error::chain;
+use crate::frame::{TYPE_REQUEST, put_item};
+use crate::message::Message;
+use crate::site_link::{Shared, SiteSide, refuse};
+use crate::stream::{Reader, Writer};
+use crate::{LinkError, Refusal};
+
+/// A batch is handed over when it has this many bytes.
+const BATCH_BYTES: usize = 1 << 20;
+/// Batches read ahead of the one being written.
+const BATCHES_AHEAD: usize = 2;
+/// Requests that wait; a receiver keeps to a window and never has as many.
+const REQUESTS_MAX: usize = 16;
+type Batch = Result<Vec<u8>, Refusal>;
+
+/// Serves one version to one point until it closes the connection.
+pub(crate) async fn serve_pull<S: SiteSide>(
+    shared: &Shared<S>,
+    name: &DistributionPointName,
+    content: &ContentVersion,
+    mut reader: Reader,
+    mut writer: Writer,
+) -> Result<(), LinkError> {
+    let root = match authorise(shared, name, content).await {
+        Ok(root) => root,
+        Err(refusal) => return refuse(writer, refusal.into()).await,
+    };
+    let Ok(_permit) = shared.pulls.try_acquire() else {
+        let text = format!("{} pull connections are open", shared.limits.pulls);
+        return refuse(writer, Refusal::transient("LINK_BUSY", text).into()).await;
+    };
+    writer.message(&Message::PullReady).await?;
+    let (requests, asked) = mpsc::channel(REQUESTS_MAX);
+    let (answers, mut batches) = mpsc::channel(BATCHES_AHEAD);
+    let library = Arc::clone(&shared.library);
+    shared.run.tracker.spawn_blocking(move || read_frames(&library, root, asked, &answers));
+    let ended = exchange(shared, &mut reader, &mut writer, &requests, &mut batches).await;
+    shared.side.pull_ended(name, content, writer.sent(), reader.received());
+    match ended {
+        Err(LinkError::Closed) => Ok(()),
+        Err(error) => refuse(writer, error).await,
+        Ok(never) => match never {},
+    }
+}
+
+/// The version's root, if the point may have it.
+async fn authorise<S: SiteSide>(
+    shared: &Shared<S>,
+    name: &DistributionPointName,
+    content: &ContentVersion,
+) -> Result<ManifestRoot, Refusal> {
+    shared.side.authorise_pull(name, content).await?;
+    let (library, content) = (Arc::clone(&shared.library), *content);
+    let found = shared.run.tracker.spawn_blocking(move || library.statement(&content)).await;
+    match found {
+        Ok(Ok(Some(statement))) => Ok(statement.root),
+        Ok(Ok(None)) => {
+            Err(Refusal::transient("CONTENT_MISSING", format!("{content} is not in the library")))
+        }
+        Ok(Err(error)) => Err(damaged(&error)),
+        Err(_panicked) => Err(Refusal::transient("LIBRARY_FAILED", "the library cannot be read")),
+    }
+}
+
+/// What the peer hears of trouble in this holder's library; paths stay here.
+fn damaged(error: &LibraryError) -> Refusal {
+    tracing::error!(cause = chain(error), "content cannot be sent");
+    Refusal::transient("CONTENT_DAMAGED", "this holder cannot read the content; it must be repaired here")
+}
+
+async fn exchange<S: SiteSide>(
+    shared: &Shared<S>,
+    reader: &mut Reader,
+    writer: &mut Writer,
+    requests: &mpsc::Sender<Request>,
+    batches: &mut mpsc::Receiver<Batch>,
+) -> Result<std::convert::Infallible, LinkError> {
+    loop {
+        tokio::select! {
+            biased;
+            batch = batches.recv() => match batch {
+                Some(Ok(batch)) => writer.write(&batch).await?,
+                Some(Err(refusal)) => return Err(refusal.into()),
+                None => return Err(LinkError::Stopped),
+            },
+            frame = tokio::time::timeout(shared.limits.idle, reader.next()) => {
+                let after = shared.limits.idle;
+                let frame = frame.map_err(|_idle| LinkError::Timeout { what: "ask for anything", after })??;
+                if frame.kind != TYPE_REQUEST {
+                    return Err(LinkError::Unexpected("a frame that is no request"));
+                }
+                let request =
+                    Request::decode(&frame.body).map_err(|error| LinkError::Format(error.to_string()))?;
+                requests.try_send(request).map_err(|_full| LinkError::Unexpected("more requests than answers"))?;
+            }
+        }
+    }
+}
+
+/// Answers requests until the connection is gone.
+fn read_frames(
+    library: &Library,
+    root: ManifestRoot,
+    mut requests: mpsc::Receiver<Request>,
+    answers: &mpsc::Sender<Batch>,
+) {
+    let mut sender = Sender::new(library, root);
+    let mut batch = Vec::new();
+    while let Some(request) = requests.blocking_recv() {
+        let answered = answer(library, &mut sender, &request, &mut batch, |batch| {
+            // The connection may be gone: that ends the thread.
+            match answers.blocking_send(Ok(std::mem::take(batch))) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_gone) => ControlFlow::Break(()),
+            }
+        });
+        let ended = match answered {
+            Ok(flow) => flow.is_break(),
+            Err(refusal) => {
+                // Whole frames that were read before the trouble are right and of use.
+                let kept = batch.is_empty() || answers.blocking_send(Ok(std::mem::take(&mut batch))).is_ok();
+                let told = kept && answers.blocking_send(Err(refusal)).is_ok();
+                tracing::debug!(told, "pull connection gave up");
+                true
+            }
+        };
+        if ended {
+            return;
+        }
+    }
+}
+
+fn answer(
+    library: &Library,
+    sender: &mut Sender<'_>,
+    request: &Request,
+    batch: &mut Vec<u8>,
+    mut flush: impl FnMut(&mut Vec<u8>) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, Refusal> {
+    for range in &request.ranges {
+        for outgoing in sender.resolve(range) {
+            let Outgoing { item, digest, .. } = outgoing.map_err(|error| match error {
+                SendError::Range(_) => {
+                    Refusal::new("LINK_RANGE", error.to_string().replace("LINK_RANGE: ", ""))
+                }
+                SendError::Manifest(error) => damaged(&LibraryError::from(error)),
+            })?;
+            let frame = library.read_stored(&digest).map_err(|error| damaged(&error))?;
+            if batch.capacity() == 0 {
+                batch.reserve(BATCH_BYTES + (BATCH_BYTES >> 2));
+            }
+            let header = FrameHeader { item, encoding: frame.encoding, raw_length: frame.raw_length };
+            put_item(batch, &header, &frame.bytes);
+            if batch.len() >= BATCH_BYTES && flush(batch).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+    }
+    // The receiver may wait for the last of these before it asks again.
+    if batch.is_empty() { Ok(ControlFlow::Continue(())) } else { Ok(flush(batch)) }
+}

@@ -1,0 +1,243 @@
+//! What a site trusts and is trusted by: its authority, its own certificate, its signing keys.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `ca.pem`, `ca-key.pem` | the authority that signs certificates of the link |
+//! | `link.pem`, `link-key.pem` | the site's own certificate |
+//! | `root-key` | the seed of the key that signs the key list |
+//! | `signing-key` | the seed of the key that signs statements |
+//! | `key-list` | the signing keys, signed by the root key |
+//!
+//! All have mode 0600. `ca.pem` is written last: without it the folder holds nothing.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use restock_content::statement::{KeyList, SigningKey};
+use restock_names::{Clock, DistributionPointName, SiteCode, Timestamp};
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+
+use crate::authority::{Authority, is_due, new_key};
+use crate::secret::{TrustError, create_folder, read_secret, write_secret};
+use crate::tls::server_config;
+use crate::{EnrolmentToken, Fingerprint, Identity, TokenKind};
+
+/// A site's authority, certificate and signing keys, kept in one folder.
+#[derive(Debug)]
+pub struct SiteTrust {
+    folder: PathBuf,
+    site: SiteCode,
+    authority: Authority,
+    signing_key: SigningKey,
+    key_list: KeyList,
+    leaf: Mutex<Leaf>,
+}
+
+/// The site's own certificate, and TLS set up with it.
+#[derive(Debug)]
+struct Leaf {
+    certificate: CertificateDer<'static>,
+    config: Arc<ServerConfig>,
+}
+
+impl SiteTrust {
+    /// Makes authority, certificate and keys for `site` in `folder`.
+    ///
+    /// Errors: [`TrustError::Exists`] when the folder holds them already.
+    pub fn create(folder: &Path, site: SiteCode, clock: &dyn Clock) -> Result<Self, TrustError> {
+        let marker = folder.join("ca.pem");
+        if read_secret(&marker)?.is_some() {
+            return Err(TrustError::Exists(folder.to_owned()));
+        }
+        create_folder(folder)?;
+        let (authority, authority_key) = Authority::create(site, clock.now())?;
+        let link_key = new_key()?;
+        let certificate = authority.issue(&Identity::Site(site), &link_key, clock.now())?;
+        let random = |source| TrustError::Random { source };
+        let root_key = SigningKey::generate().map_err(random)?;
+        let signing_key = SigningKey::generate().map_err(random)?;
+        let key_list = KeyList::sign(site, 1, vec![signing_key.public()], &root_key);
+        for (name, bytes) in [
+            ("ca-key.pem", authority_key.as_bytes()),
+            ("link-key.pem", link_key.serialize_pem().as_bytes()),
+            ("link.pem", to_pem(&certificate).as_bytes()),
+            ("root-key", &root_key.to_bytes()),
+            ("signing-key", &signing_key.to_bytes()),
+            ("key-list", &key_list.encode()),
+            ("ca.pem", to_pem(authority.certificate()).as_bytes()),
+        ] {
+            write_secret(&folder.join(name), bytes)?;
+        }
+        Self::open(folder, clock)
+    }
+
+    /// Reads what [`Self::create`] made, and renews the site's certificate when it is due.
+    ///
+    /// Errors: [`TrustError::Missing`] when the folder holds nothing; [`TrustError::Mode`] for a
+    /// file that others can read.
+    pub fn open(folder: &Path, clock: &dyn Clock) -> Result<Self, TrustError> {
+        let read = |name: &str| {
+            read_secret(&folder.join(name))?.ok_or_else(|| TrustError::Missing(folder.to_owned()))
+        };
+        let authority_certificate = certificate_in(&folder.join("ca.pem"), &read("ca.pem")?)?;
+        let authority_key = String::from_utf8(read("ca-key.pem")?)
+            .map_err(|error| TrustError::format(&folder.join("ca-key.pem"), error))?;
+        let authority = Authority::load(&authority_key, authority_certificate)?;
+        let seed = |name: &str| -> Result<SigningKey, TrustError> {
+            let bytes: [u8; 32] = read(name)?
+                .try_into()
+                .map_err(|_| TrustError::format(&folder.join(name), "32 bytes are wanted"))?;
+            Ok(SigningKey::from_bytes(&bytes))
+        };
+        let signing_key = seed("signing-key")?;
+        let list_path = folder.join("key-list");
+        let key_list =
+            KeyList::decode(&read("key-list")?).map_err(|error| TrustError::format(&list_path, error))?;
+        key_list
+            .verify(&seed("root-key")?.public())
+            .map_err(|error| TrustError::format(&list_path, error))?;
+        let certificate = certificate_in(&folder.join("link.pem"), &read("link.pem")?)?;
+        let Identity::Site(site) = Identity::of_certificate(&certificate)? else {
+            return Err(TrustError::format(&folder.join("link.pem"), "not a site's certificate"));
+        };
+        let config = leaf_config(folder, &authority, certificate.clone())?;
+        let leaf = Mutex::new(Leaf { certificate, config });
+        let trust = Self { folder: folder.to_owned(), site, authority, signing_key, key_list, leaf };
+        trust.server_config(clock.now())?;
+        Ok(trust)
+    }
+
+    /// The site.
+    pub fn site(&self) -> SiteCode {
+        self.site
+    }
+
+    /// SHA-256 of the authority's certificate, as enrolment tokens carry it.
+    pub fn authority_fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(self.authority.certificate())
+    }
+
+    /// The key that signs statements.
+    pub fn signing_key(&self) -> &SigningKey {
+        &self.signing_key
+    }
+
+    /// The keys that sign statements, signed by the site's root key.
+    pub fn key_list(&self) -> &KeyList {
+        &self.key_list
+    }
+
+    /// A fresh enrolment token; the caller stores its hash with an expiry.
+    pub fn new_token(
+        &self,
+        kind: TokenKind,
+        name: &DistributionPointName,
+    ) -> Result<EnrolmentToken, TrustError> {
+        EnrolmentToken::new(self.site, self.authority_fingerprint(), kind, name)
+    }
+
+    /// Signs a certificate for a point over the key of its request.
+    pub(crate) fn issue(
+        &self,
+        name: &DistributionPointName,
+        request: &[u8],
+        now: Timestamp,
+    ) -> Result<CertificateDer<'static>, TrustError> {
+        let identity = Identity::DistributionPoint(self.site, name.clone());
+        self.authority.issue_for_request(&identity, request, now)
+    }
+
+    pub(crate) fn authority_certificate(&self) -> &CertificateDer<'static> {
+        self.authority.certificate()
+    }
+
+    /// TLS with the site's certificate, renewed first when it is due.
+    pub(crate) fn server_config(&self, now: Timestamp) -> Result<Arc<ServerConfig>, TrustError> {
+        let mut leaf = self.leaf.lock().expect("no code panics while holding this lock");
+        if is_due(&leaf.certificate, now) {
+            let key_path = self.folder.join("link-key.pem");
+            let key = read_secret(&key_path)?.ok_or_else(|| TrustError::Missing(self.folder.clone()))?;
+            let key = String::from_utf8(key)
+                .ok()
+                .and_then(|pem| rcgen::KeyPair::from_pem(&pem).ok())
+                .ok_or_else(|| TrustError::format(&key_path, "not a key"))?;
+            let certificate = self.authority.issue(&Identity::Site(self.site), &key, now)?;
+            write_secret(&self.folder.join("link.pem"), to_pem(&certificate).as_bytes())?;
+            let config = leaf_config(&self.folder, &self.authority, certificate.clone())?;
+            *leaf = Leaf { certificate, config };
+        }
+        Ok(Arc::clone(&leaf.config))
+    }
+}
+
+fn leaf_config(
+    folder: &Path,
+    authority: &Authority,
+    certificate: CertificateDer<'static>,
+) -> Result<Arc<ServerConfig>, TrustError> {
+    let key = key_in(&folder.join("link-key.pem"))?;
+    // The authority is sent along: a joiner knows it by its fingerprint only.
+    server_config(authority.certificate(), vec![certificate, authority.certificate().clone()], key)
+}
+
+/// The certificate in PEM.
+pub(crate) fn to_pem(certificate: &CertificateDer<'_>) -> String {
+    const LINE: usize = 48;
+    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+    for line in certificate.chunks(LINE) {
+        pem.push_str(&crate::token::to_base64(line));
+        pem.push('\n');
+    }
+    pem.push_str("-----END CERTIFICATE-----\n");
+    pem
+}
+
+/// The first certificate in a PEM file's bytes.
+pub(crate) fn certificate_in(path: &Path, pem: &[u8]) -> Result<CertificateDer<'static>, TrustError> {
+    CertificateDer::from_pem_slice(pem).map_err(|error| TrustError::format(path, error))
+}
+
+/// The private key in a PEM file.
+pub(crate) fn key_in(path: &Path) -> Result<PrivateKeyDer<'static>, TrustError> {
+    let pem = read_secret(path)?.ok_or_else(|| TrustError::Missing(path.to_owned()))?;
+    PrivatePkcs8KeyDer::from_pem_slice(&pem)
+        .map(PrivateKeyDer::from)
+        .map_err(|error| TrustError::format(path, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use restock_names::{Clock, ManualClock, SystemClock};
+
+    use super::SiteTrust;
+    use crate::{TokenKind, TrustError};
+
+    #[test]
+    fn a_sites_keys_are_made_once_kept_private_and_renewed_when_due() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = ManualClock::new(SystemClock.now());
+        let site = "XYZ".parse().unwrap();
+        assert!(matches!(SiteTrust::open(folder.path(), &clock), Err(TrustError::Missing(_))));
+        let made = SiteTrust::create(folder.path(), site, &clock).unwrap();
+        assert!(matches!(SiteTrust::create(folder.path(), site, &clock), Err(TrustError::Exists(_))));
+        for entry in std::fs::read_dir(folder.path()).unwrap() {
+            assert_eq!(entry.unwrap().metadata().unwrap().mode() & 0o7777, 0o600);
+        }
+        let token = made.new_token(TokenKind::DistributionPoint, &"DP01".parse().unwrap()).unwrap();
+        assert_eq!(token.authority_fingerprint(), made.authority_fingerprint());
+        let first = made.server_config(clock.now()).unwrap();
+        clock.advance(Duration::from_secs(39 * 86_400));
+        assert!(Arc::ptr_eq(&first, &made.server_config(clock.now()).unwrap()));
+        clock.advance(Duration::from_secs(2 * 86_400));
+        assert!(!Arc::ptr_eq(&first, &made.server_config(clock.now()).unwrap()));
+        let opened = SiteTrust::open(folder.path(), &clock).unwrap();
+        assert_eq!(opened.key_list(), made.key_list());
+        assert_eq!(opened.site(), site);
+    }
+}

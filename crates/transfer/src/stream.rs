@@ -1,0 +1,97 @@
+//! One encrypted connection: how it is made and how its far end is identified.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
+use tokio::io::{ReadHalf, WriteHalf};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+
+use crate::frame::{FrameReader, FrameWriter};
+use crate::tls::{ALPN, server_name};
+use crate::{Identity, LinkError, SiteUrl};
+use restock_names::SiteCode;
+
+/// How long TCP and TLS may take together.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a peer may take nothing of what is written.
+pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
+type Stream = TlsStream<TcpStream>;
+
+/// The two directions of a connection, framed.
+pub(crate) type Reader = FrameReader<ReadHalf<Stream>>;
+pub(crate) type Writer = FrameWriter<WriteHalf<Stream>>;
+
+/// Connects to the site `site` at `url` and makes sure that it is that site.
+pub(crate) async fn connect(
+    url: &SiteUrl,
+    site: SiteCode,
+    config: Arc<ClientConfig>,
+) -> Result<(Reader, Writer), LinkError> {
+    let connecting = async {
+        let failed = |source| LinkError::Connect { url: url.clone(), source };
+        let tcp = TcpStream::connect(url.authority()).await.map_err(failed)?;
+        tcp.set_nodelay(true).map_err(failed)?;
+        let stream = TlsConnector::from(config)
+            .connect(server_name(site), tcp)
+            .await
+            .map_err(|source| LinkError::Handshake { peer: url.to_string(), source })?;
+        Ok::<_, LinkError>(TlsStream::Client(stream))
+    };
+    let stream = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(|_elapsed| {
+        LinkError::Connect { url: url.clone(), source: io::ErrorKind::TimedOut.into() }
+    })??;
+    check_protocol(&stream)?;
+    let wanted = Identity::Site(site);
+    match peer_certificate(&stream) {
+        Some(certificate) if Identity::of_certificate(&certificate)? == wanted => Ok(split(stream)),
+        Some(certificate) => Err(LinkError::Identity {
+            wanted: wanted.to_string(),
+            found: Identity::of_certificate(&certificate)?.to_string(),
+        }),
+        None => Err(LinkError::Identity { wanted: wanted.to_string(), found: "nobody".to_owned() }),
+    }
+}
+
+/// Takes a client's connection. Its certificate, if it shows one, is of this site's authority.
+pub(crate) async fn accept(
+    tcp: TcpStream,
+    config: Arc<rustls::ServerConfig>,
+    after: Duration,
+) -> Result<(Reader, Writer, Option<CertificateDer<'static>>), LinkError> {
+    let peer = tcp.peer_addr().map_or_else(|_gone| "a client".to_owned(), |address| address.to_string());
+    tcp.set_nodelay(true).map_err(LinkError::io("set up a connection"))?;
+    let accepting = TlsAcceptor::from(config).accept(tcp);
+    let stream = tokio::time::timeout(after, accepting)
+        .await
+        .map_err(|_elapsed| LinkError::Timeout { what: "finish the TLS handshake", after })?
+        .map_err(|source| LinkError::Handshake { peer, source })?;
+    let stream = TlsStream::Server(stream);
+    check_protocol(&stream)?;
+    let certificate = peer_certificate(&stream);
+    let (reader, writer) = split(stream);
+    Ok((reader, writer, certificate))
+}
+
+fn split(stream: Stream) -> (Reader, Writer) {
+    let (read, write) = tokio::io::split(stream);
+    (FrameReader::new(read), FrameWriter::new(write, WRITE_TIMEOUT))
+}
+
+fn check_protocol(stream: &Stream) -> Result<(), LinkError> {
+    match stream.get_ref().1.alpn_protocol() {
+        Some(protocol) if protocol == ALPN => Ok(()),
+        other => Err(LinkError::Protocol {
+            ours: String::from_utf8_lossy(ALPN).into_owned(),
+            theirs: other.map_or("no protocol".to_owned(), |p| String::from_utf8_lossy(p).into_owned()),
+        }),
+    }
+}
+
+fn peer_certificate(stream: &Stream) -> Option<CertificateDer<'static>> {
+    stream.get_ref().1.peer_certificates()?.first().map(|certificate| certificate.clone().into_owned())
+}
