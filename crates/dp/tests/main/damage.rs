@@ -1,0 +1,81 @@
+//! Bytes that rot on disk are refused, never served.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::support::{Node, Shop, file, noise};
+
+/// Flips one bit of `byte`-th byte of the data file in which `needle` lies.
+fn flip(shop: &Shop, needle: &[u8]) {
+    let mut flipped = 0;
+    for path in shop.pack_files() {
+        let mut bytes = fs::read(&path).expect("read");
+        if let Some(at) = bytes.windows(needle.len()).position(|w| w == needle) {
+            bytes[at + needle.len() / 2] ^= 0x10;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("writable");
+            fs::write(&path, bytes).expect("written");
+            flipped += 1;
+        }
+    }
+    assert_eq!(flipped, 1, "the fault was injected");
+}
+
+#[test]
+fn a_damaged_small_file_is_refused_before_its_first_byte() {
+    let mut shop = Shop::open();
+    shop.publish(1, 1, &[(b"a", file("some content to damage")), (b"b", file("other content"))]);
+    flip(&shop, b"some content to damage");
+    for _ in 0..2 {
+        let answer = shop.get("/SMS_DP_SMSPKG$/XYZ00001/a");
+        assert_eq!(answer.status, 503);
+        assert!(answer.text().starts_with("CONTENT_DAMAGED: "), "{}", answer.text());
+        assert_eq!(shop.request("GET", "/XYZ00001.1/a", &["Range: bytes=0-0"]).status, 503);
+    }
+    assert_eq!(shop.get("/SMS_DP_SMSPKG$/XYZ00001/b").text(), "other content");
+    let damage = shop.damages.try_recv().expect("the damage is told");
+    assert_eq!(damage.content.to_string(), "XYZ00001.1");
+}
+
+#[test]
+fn damage_met_late_resets_the_connection() {
+    let mut shop = Shop::open();
+    let whole = noise(1, 20_000_000);
+    shop.publish(1, 1, &[(b"large", Node::File(whole.clone()))]);
+    flip(&shop, &whole[15_000_000..15_000_064]);
+    let answer = shop.get("/SMS_DP_SMSPKG$/XYZ00001/large");
+    assert_eq!((answer.status, answer.is_broken), (200, true), "no clean end");
+    assert!(answer.body.len() < 15_000_064);
+    assert!(whole.starts_with(&answer.body), "only verified bytes were sent");
+    assert!(shop.damages.try_recv().is_ok(), "the damage is told");
+    // What is not damaged goes on being served.
+    let part = shop.request("GET", "/SMS_DP_SMSPKG$/XYZ00001/large", &["Range: bytes=0-999999"]);
+    assert!((part.status, &part.body[..]) == (206, &whole[..1_000_000]));
+    let part = shop.request("GET", "/SMS_DP_SMSPKG$/XYZ00001/large", &["Range: bytes=15000032-15000033"]);
+    assert_eq!(part.status, 503);
+}
+
+#[test]
+fn the_end_of_a_broken_answer_is_a_reset_and_not_a_fin() {
+    let shop = Shop::open();
+    let whole = noise(1, 4_000_000);
+    shop.publish(1, 1, &[(b"large", Node::File(whole.clone()))]);
+    flip(&shop, &whole[2_000_000..2_000_064]);
+    let url = shop.url("/SMS_DP_SMSPKG$/XYZ00001/large");
+    let output = crate::support::run("curl", &["-sS", "-o", "/dev/null", &url], "");
+    // 56: failure in receiving network data, which is how curl calls a reset; a FIN would be 18.
+    assert_eq!(output.status.code(), Some(56), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_damaged_manifest_page_hides_nothing_else() {
+    let mut shop = Shop::open();
+    shop.publish(1, 1, &[(b"a-name-in-the-manifest", file("x"))]);
+    shop.publish(2, 1, &[(b"other", file("y"))]);
+    let shop = {
+        flip(&shop, b"a-name-in-the-manifest");
+        while shop.damages.try_recv().is_ok() {}
+        shop.restart()
+    };
+    assert_eq!(shop.get("/SMS_DP_SMSPKG$/XYZ00001/a-name-in-the-manifest").status, 503);
+    assert_eq!(shop.get("/SMS_DP_SMSPKG$/XYZ00002/other").text(), "y");
+}
