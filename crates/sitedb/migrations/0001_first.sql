@@ -30,6 +30,7 @@ CREATE TABLE packages (
     stored_version {int} NOT NULL,
     epoch {int} NOT NULL,
     is_deleting {int} NOT NULL,
+    settings {int} NOT NULL,
     created_at {int} NOT NULL,
     last_refresh_at {int}
 ) {strict};
@@ -104,6 +105,7 @@ CREATE TABLE targets (
     asked_at {int} NOT NULL,
     last_copied_at {int},
     bytes_received {int} NOT NULL,
+    settings {int} NOT NULL,
     PRIMARY KEY (package_id, point)
 ) {strict};
 CREATE INDEX targets_by_point ON targets (point);

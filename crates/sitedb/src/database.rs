@@ -8,13 +8,11 @@ use sqlx::AnyConnection;
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
-use crate::writer::{self, Writer};
+use crate::writer::Writer;
 use crate::{DatabaseError, Engine, Tx, migration};
 
 /// Connections that may read at once. More callers wait.
 const READERS_MAX: usize = 4;
-/// How often a transaction is run again after a conflict before it is refused as busy.
-pub(crate) const TRIES_MAX: u32 = 20;
 
 /// What a committed transaction may have given a loop to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +25,8 @@ pub enum Wake {
 
 /// The site database: a cheap handle to be cloned.
 ///
-/// Limits: [`READERS_MAX`] readers at once; SQLite has one writer, which joins the transactions
-/// that wait into one commit.
+/// Limits: [`READERS_MAX`] readers at once; one writer, which joins the transactions that wait into
+/// one commit.
 #[derive(Clone)]
 pub struct Database {
     inner: Arc<Inner>,
@@ -74,10 +72,7 @@ impl Database {
 
         let tracker = TaskTracker::new();
         let wakes = Arc::new(Wakes::default());
-        let writer = match engine {
-            Engine::Sqlite => writer::single(connection, Arc::clone(&wakes), &tracker),
-            Engine::Postgres => writer::shared(connection, url.to_owned(), Arc::clone(&wakes)),
-        };
+        let writer = Writer::start(connection, engine, url.to_owned(), Arc::clone(&wakes), &tracker);
         tracker.close();
         let inner = Inner {
             engine,

@@ -104,3 +104,9 @@ pub(crate) fn is_disk_failure(error: &sqlx::Error) -> bool {
         .and_then(|code| code.parse::<u32>().ok())
         .is_some_and(|n| n < 10_000 && matches!(n & 0xff, 10 | 11 | 26))
 }
+
+/// True when the connection itself is gone.
+pub(crate) fn is_connection_lost(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed)
+        || error.as_database_error().and_then(|e| e.code()).is_some_and(|code| code.starts_with("57P"))
+}

@@ -40,6 +40,8 @@ pub struct Package {
     pub epoch: Epoch,
     /// Whether it is being deleted and hidden.
     pub is_deleting: bool,
+    /// Rises when something changes that distribution points must learn: name, public or not.
+    pub settings: u64,
     /// When it was created.
     pub created_at: Timestamp,
     /// When a version was last stored.
@@ -59,7 +61,7 @@ macro_rules! select {
         concat!(
             "SELECT package_id, name, package_version, manufacturer, language, description,
     source_path, source_flag, priority, is_public, allow_empty, source_site, source_version,
-    stored_version, epoch, is_deleting, created_at, last_refresh_at FROM packages ",
+    stored_version, epoch, is_deleting, settings, created_at, last_refresh_at FROM packages ",
             $rest
         )
     };
@@ -83,6 +85,7 @@ fn package(row: &Row) -> Result<Package, DatabaseError> {
         stored_version: row.version("stored_version")?,
         epoch: row.epoch("epoch")?,
         is_deleting: row.bool("is_deleting")?,
+        settings: row.u64("settings")?,
         created_at: row.time("created_at")?,
         last_refresh_at: row.time_or_none("last_refresh_at")?,
     })
@@ -99,8 +102,8 @@ impl Tx {
         self.execute(
             "INSERT INTO packages (package_id, name, package_version, manufacturer, language, description,
                  source_path, source_flag, priority, is_public, allow_empty, source_site, source_version,
-                 stored_version, epoch, is_deleting, created_at, last_refresh_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+                 stored_version, epoch, is_deleting, settings, created_at, last_refresh_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
             bind![
                 p.id,
                 &p.name,
@@ -118,6 +121,7 @@ impl Tx {
                 p.stored_version,
                 p.epoch,
                 p.is_deleting,
+                p.settings,
                 p.created_at,
                 p.last_refresh_at
             ],
@@ -142,7 +146,7 @@ impl Tx {
         self.execute(
             "UPDATE packages SET name = $2, package_version = $3, manufacturer = $4, language = $5,
                  description = $6, source_path = $7, source_flag = $8, priority = $9, is_public = $10,
-                 allow_empty = $11
+                 allow_empty = $11, settings = $12
              WHERE package_id = $1",
             bind![
                 p.id,
@@ -155,7 +159,8 @@ impl Tx {
                 p.source_flag,
                 p.priority,
                 p.is_public,
-                p.allow_empty
+                p.allow_empty,
+                p.settings
             ],
         )
         .await

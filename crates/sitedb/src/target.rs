@@ -26,6 +26,8 @@ pub struct Target {
     pub last_copied_at: Option<Timestamp>,
     /// Bytes the last ended job received.
     pub bytes_received: u64,
+    /// The package's settings the distribution point has confirmed.
+    pub settings: u64,
 }
 
 /// What an event about a package needs to know of it.
@@ -90,7 +92,7 @@ macro_rules! select {
         concat!(
             "SELECT package_id, point, state, wanted_version, serving_version, job, job_kind, is_redistributing,
                 has_given_up, skip_until, attempts, next_attempt, cause, why, asked_at, last_copied_at,
-                bytes_received FROM targets ",
+                bytes_received, settings FROM targets ",
             $rest
         )
     };
@@ -121,6 +123,7 @@ fn target(row: &Row) -> Result<Target, DatabaseError> {
         asked_at: row.time("asked_at")?,
         last_copied_at: row.time_or_none("last_copied_at")?,
         bytes_received: row.u64("bytes_received")?,
+        settings: row.u64("settings")?,
     })
 }
 
@@ -135,6 +138,7 @@ impl Target {
             asked_at: now,
             last_copied_at: None,
             bytes_received: 0,
+            settings: 0,
         }
     }
 }
@@ -197,8 +201,8 @@ impl Tx {
         self.execute(
             "INSERT INTO targets (package_id, point, state, wanted_version, serving_version, job, job_kind,
                  is_redistributing, has_given_up, skip_until, attempts, next_attempt, cause, why, asked_at,
-                 last_copied_at, bytes_received)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+                 last_copied_at, bytes_received, settings)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
              ON CONFLICT (package_id, point) DO UPDATE SET state = EXCLUDED.state,
                  wanted_version = EXCLUDED.wanted_version, serving_version = EXCLUDED.serving_version,
                  job = EXCLUDED.job, job_kind = EXCLUDED.job_kind,
@@ -206,7 +210,7 @@ impl Tx {
                  skip_until = EXCLUDED.skip_until, attempts = EXCLUDED.attempts,
                  next_attempt = EXCLUDED.next_attempt, cause = EXCLUDED.cause, why = EXCLUDED.why,
                  asked_at = EXCLUDED.asked_at, last_copied_at = EXCLUDED.last_copied_at,
-                 bytes_received = EXCLUDED.bytes_received",
+                 bytes_received = EXCLUDED.bytes_received, settings = EXCLUDED.settings",
             bind![
                 t.package,
                 &t.point,
@@ -224,7 +228,8 @@ impl Tx {
                 t.why.as_ref(),
                 t.asked_at,
                 t.last_copied_at,
-                t.bytes_received
+                t.bytes_received,
+                t.settings
             ],
         )
         .await

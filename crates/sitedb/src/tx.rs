@@ -6,7 +6,7 @@ use restock_names::{
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::{AnyConnection, Arguments, Row as _, SqlSafeStr};
 
-use crate::error::is_conflict;
+use crate::error::{is_conflict, is_disk_failure};
 use crate::{DatabaseError, Engine, Wake, Why};
 
 /// The values bound to a statement's `$1`, `$2`, ….
@@ -24,8 +24,8 @@ pub struct Tx {
     pub(crate) engine: Engine,
     pub(crate) operation: &'static str,
     pub(crate) wakes: Vec<Wake>,
-    /// A statement met a concurrent change: the whole transaction can run again.
-    pub(crate) is_conflicted: bool,
+    /// A statement met a concurrent change or a failed disk: the whole transaction is void.
+    pub(crate) spoiled: Option<sqlx::Error>,
 }
 
 impl std::fmt::Debug for Tx {
@@ -36,7 +36,7 @@ impl std::fmt::Debug for Tx {
 
 impl Tx {
     pub(crate) fn new(connection: AnyConnection, engine: Engine) -> Self {
-        Self { connection, engine, operation: "none", wakes: Vec::new(), is_conflicted: false }
+        Self { connection, engine, operation: "none", wakes: Vec::new(), spoiled: None }
     }
 
     /// Wakes the loop that watches `wake` once this transaction is committed.
@@ -89,8 +89,17 @@ impl Tx {
     }
 
     fn failed(&mut self, source: sqlx::Error) -> DatabaseError {
-        self.is_conflicted |= is_conflict(&source);
-        DatabaseError::Statement { operation: self.operation, source }
+        let operation = self.operation;
+        if is_conflict(&source) {
+            self.spoiled = Some(source);
+            DatabaseError::Busy(operation, 1)
+        } else if is_disk_failure(&source) {
+            let error = DatabaseError::Stopped(source.to_string());
+            self.spoiled = Some(source);
+            error
+        } else {
+            DatabaseError::Statement { operation, source }
+        }
     }
 
     /// Runs a statement of one word, without values.

@@ -1,73 +1,80 @@
-//! How transactions are written: one writer with joined commits on SQLite, parallel serialisable
-//! transactions with retries on PostgreSQL.
+//! How transactions are written: one writer per process, which joins those that wait into one
+//! commit and, where another process was in the way, runs them again.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use sqlx::AnyConnection;
-use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
-use crate::database::{TRIES_MAX, Wakes};
-use crate::error::{is_conflict, is_disk_failure};
+use crate::database::Wakes;
+use crate::error::{is_conflict, is_connection_lost, is_disk_failure};
 use crate::{DatabaseError, Engine, Tx};
 
 /// Transactions that may wait for the writer; more callers wait outside.
 const QUEUE_MAX: usize = 1024;
 /// Transactions joined into one commit at most.
 const JOINED_MAX: usize = 128;
-/// Connections that may write at once on PostgreSQL.
-const WRITERS_MAX: usize = 8;
+/// How often joined transactions are run again after a conflict before they are refused as busy.
+const TRIES_MAX: u32 = 20;
+/// The longest pause before a try, reached by doubling from one millisecond.
+const PAUSE_MS_MAX: u64 = 64;
 
 /// The writing side of a database.
-pub(crate) enum Writer {
-    Single(Mutex<Option<mpsc::Sender<Box<dyn Intent>>>>, watch::Receiver<Option<String>>),
-    Shared(Shared),
+pub(crate) struct Writer {
+    sender: Mutex<Option<mpsc::Sender<Box<dyn Intent>>>>,
+    stopped: watch::Receiver<Option<String>>,
 }
 
 impl Writer {
+    /// Starts the one writer of this process.
+    pub(crate) fn start(
+        connection: AnyConnection,
+        engine: Engine,
+        url: String,
+        wakes: Arc<Wakes>,
+        tracker: &TaskTracker,
+    ) -> Self {
+        let (sender, queue) = mpsc::channel(QUEUE_MAX);
+        let (stop, stopped) = watch::channel(None);
+        tracker.spawn(write(Tx::new(connection, engine), url, queue, wakes, stop));
+        Self { sender: Mutex::new(Some(sender)), stopped }
+    }
+
     pub(crate) async fn transact<T, E, F>(&self, name: &'static str, change: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<DatabaseError> + Send + 'static,
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Clone + Send + 'static,
     {
-        match self {
-            Self::Single(sender, stopped) => {
-                if let Some(cause) = stopped.borrow().clone() {
-                    return Err(DatabaseError::Stopped(cause).into());
-                }
-                let sender = sender.lock().await.clone().ok_or(DatabaseError::Closed(name))?;
-                let (answer, waiting) = oneshot::channel();
-                let intent = Change { name, change: Some(change), result: None, answer: Some(answer) };
-                sender.send(Box::new(intent)).await.map_err(|_closed| DatabaseError::Closed(name))?;
-                waiting.await.unwrap_or_else(|_| Err(DatabaseError::Closed(name).into()))
-            }
-            Self::Shared(shared) => shared.transact(name, change).await,
+        if let Some(cause) = self.stopped.borrow().clone() {
+            return Err(DatabaseError::Stopped(cause).into());
         }
+        let sender = self.sender.lock().await.clone().ok_or(DatabaseError::Closed(name))?;
+        let (answer, waiting) = oneshot::channel();
+        let intent = Change { name, change, result: None, answer };
+        sender.send(Box::new(intent)).await.map_err(|_closed| DatabaseError::Closed(name))?;
+        waiting.await.unwrap_or_else(|_| Err(DatabaseError::Closed(name).into()))
     }
 
     pub(crate) async fn close(&self) {
-        match self {
-            Self::Single(sender, _) => drop(sender.lock().await.take()),
-            Self::Shared(shared) => shared.close().await,
-        }
+        drop(self.sender.lock().await.take());
     }
 
     pub(crate) async fn stopped(&self) -> String {
-        if let Self::Single(_, stopped) = self
-            && let Ok(cause) = stopped.clone().wait_for(Option::is_some).await
-        {
-            return cause.clone().unwrap_or_default();
+        match self.stopped.clone().wait_for(Option::is_some).await {
+            Ok(cause) => cause.clone().unwrap_or_default(),
+            Err(_closed) => std::future::pending().await,
         }
-        std::future::pending().await
     }
 }
 
 /// One transaction that waits for the writer.
-pub(crate) trait Intent: Send {
+trait Intent: Send {
     fn name(&self) -> &'static str;
     /// Runs the change; true when its effects are to be kept.
     fn run<'a>(&'a mut self, tx: &'a mut Tx) -> BoxFuture<'a, bool>;
@@ -77,9 +84,9 @@ pub(crate) trait Intent: Send {
 
 struct Change<T, E, F> {
     name: &'static str,
-    change: Option<F>,
+    change: F,
     result: Option<Result<T, E>>,
-    answer: Option<oneshot::Sender<Result<T, E>>>,
+    answer: oneshot::Sender<Result<T, E>>,
 }
 
 impl<T, E, F> Intent for Change<T, E, F>
@@ -94,7 +101,7 @@ where
 
     fn run<'a>(&'a mut self, tx: &'a mut Tx) -> BoxFuture<'a, bool> {
         Box::pin(async move {
-            let Some(change) = self.change.take() else { return false };
+            let change = self.change.clone();
             let future = AssertUnwindSafe(async { change(tx).await });
             let result = match future.catch_unwind().await {
                 Ok(result) => result,
@@ -109,31 +116,21 @@ where
     fn finish(self: Box<Self>, failure: Option<DatabaseError>) {
         let Self { name, result, answer, .. } = *self;
         let result = match (failure, result) {
-            // An intent that refused keeps its own refusal: it had nothing to commit.
+            // A change that refused keeps its own refusal: it had nothing to commit.
             (Some(failure), Some(Ok(_)) | None) => Err(failure.into()),
             (_, Some(result)) => result,
             (None, None) => Err(DatabaseError::Closed(name).into()),
         };
-        if let Some(answer) = answer
-            && answer.send(result).is_err()
-        {
+        if answer.send(result).is_err() {
             tracing::debug!(operation = name, "the caller of a transaction went away before its answer");
         }
     }
 }
 
-/// Starts the one writer of a SQLite database.
-pub(crate) fn single(connection: AnyConnection, wakes: Arc<Wakes>, tracker: &TaskTracker) -> Writer {
-    let (sender, queue) = mpsc::channel(QUEUE_MAX);
-    let (stop, stopped) = watch::channel(None);
-    let tx = Tx::new(connection, Engine::Sqlite);
-    tracker.spawn(write(tx, queue, wakes, stop));
-    Writer::Single(Mutex::new(Some(sender)), stopped)
-}
-
 /// Commits what waits, as much as is there at once in one commit, until nobody can send any more.
 async fn write(
     mut tx: Tx,
+    url: String,
     mut queue: mpsc::Receiver<Box<dyn Intent>>,
     wakes: Arc<Wakes>,
     stop: watch::Sender<Option<String>>,
@@ -151,24 +148,32 @@ async fn write(
         {
             batch.push(next);
         }
-        match commit(&mut tx, &mut batch).await {
+        match commit_again(&mut tx, &mut batch).await {
             Ok(()) => {
                 wakes.notify(&std::mem::take(&mut tx.wakes));
                 batch.into_iter().for_each(|intent| intent.finish(None));
             }
             Err(error) => {
-                tx.wakes.clear();
-                if tx.command("ROLLBACK").await.is_err() {
-                    tracing::debug!("the failed commit had already been rolled back");
-                }
                 let cause = error.to_string();
                 if is_disk_failure(&error) {
                     tracing::error!(cause, "the database stopped: its disk failed");
                     stop.send_replace(Some(cause.clone()));
                 }
+                let busy = is_conflict(&error);
                 for intent in batch {
                     let operation = intent.name();
-                    intent.finish(Some(DatabaseError::Commit { operation, cause: cause.clone() }));
+                    intent.finish(Some(if busy {
+                        DatabaseError::Busy(operation, TRIES_MAX)
+                    } else {
+                        DatabaseError::Commit { operation, cause: cause.clone() }
+                    }));
+                }
+                if is_connection_lost(&error) {
+                    // What was asked meanwhile fails at its own BEGIN until the server is back.
+                    match tx.engine.connect(&url, true).await {
+                        Ok(connection) => tx = Tx::new(connection, tx.engine),
+                        Err(error) => tracing::warn!(%error, "the database cannot be reached"),
+                    }
                 }
             }
         }
@@ -178,15 +183,40 @@ async fn write(
     }
 }
 
+/// Commits `batch`, again and again while another process is in the way.
+async fn commit_again(tx: &mut Tx, batch: &mut [Box<dyn Intent>]) -> Result<(), sqlx::Error> {
+    for attempt in 1..=TRIES_MAX {
+        let result = commit(tx, batch).await;
+        let Err(error) = result else { return Ok(()) };
+        tx.wakes.clear();
+        if tx.command("ROLLBACK").await.is_err() {
+            tracing::debug!("the failed commit had already been rolled back");
+        }
+        if !is_conflict(&error) || attempt == TRIES_MAX {
+            return Err(error);
+        }
+        // Two processes that met once would meet again if both came back at the same moment.
+        let spread = 1 + u64::from(std::process::id()) % 4;
+        let pause = (spread << attempt.min(10)).min(PAUSE_MS_MAX * spread);
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
+    Ok(())
+}
+
 /// Runs each intent of `batch` in a savepoint of its own and commits those that want it.
 async fn commit(tx: &mut Tx, batch: &mut [Box<dyn Intent>]) -> Result<(), sqlx::Error> {
     tx.wakes.clear();
+    tx.spoiled = None;
     tx.command(tx.engine.begin_write()).await?;
     for intent in batch {
         tx.operation = intent.name();
         let wakes_before = tx.wakes.len();
         tx.command("SAVEPOINT intent").await?;
-        if intent.run(tx).await {
+        let keeps = intent.run(tx).await;
+        if let Some(error) = tx.spoiled.take() {
+            return Err(error);
+        }
+        if keeps {
             tx.command("RELEASE intent").await?;
         } else {
             tx.wakes.truncate(wakes_before);
@@ -195,78 +225,4 @@ async fn commit(tx: &mut Tx, batch: &mut [Box<dyn Intent>]) -> Result<(), sqlx::
         }
     }
     tx.command("COMMIT").await
-}
-
-/// The writing side of a PostgreSQL database: each transaction on a connection of its own.
-pub(crate) struct Shared {
-    url: String,
-    idle: Mutex<Vec<AnyConnection>>,
-    permits: Semaphore,
-    wakes: Arc<Wakes>,
-}
-
-pub(crate) fn shared(connection: AnyConnection, url: String, wakes: Arc<Wakes>) -> Writer {
-    Writer::Shared(Shared {
-        url,
-        idle: Mutex::new(vec![connection]),
-        permits: Semaphore::new(WRITERS_MAX),
-        wakes,
-    })
-}
-
-impl Shared {
-    async fn transact<T, E, F>(&self, name: &'static str, change: F) -> Result<T, E>
-    where
-        E: From<DatabaseError> + Send,
-        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Clone + Send,
-    {
-        let _permit = self.permits.acquire().await.map_err(|_closed| DatabaseError::Closed(name))?;
-        let idle = self.idle.lock().await.pop();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => Engine::Postgres.connect(&self.url, true).await?,
-        };
-        let mut tx = Tx::new(connection, Engine::Postgres);
-        tx.operation = name;
-        for _ in 0..TRIES_MAX {
-            tx.wakes.clear();
-            let failed = |source| DatabaseError::Statement { operation: name, source };
-            tx.command(tx.engine.begin_write()).await.map_err(failed)?;
-            let result = change.clone()(&mut tx).await;
-            if let Err(refusal) = result {
-                tx.command("ROLLBACK").await.map_err(failed)?;
-                if std::mem::take(&mut tx.is_conflicted) {
-                    continue;
-                }
-                self.idle.lock().await.push(tx.connection);
-                return Err(refusal);
-            }
-            match tx.command("COMMIT").await {
-                Ok(()) => {
-                    self.wakes.notify(&tx.wakes);
-                    self.idle.lock().await.push(tx.connection);
-                    return result;
-                }
-                Err(error) if is_conflict(&error) => {
-                    tx.command("ROLLBACK").await.map_err(failed)?;
-                }
-                Err(error) => {
-                    return Err(DatabaseError::Commit { operation: name, cause: error.to_string() }.into());
-                }
-            }
-        }
-        Err(DatabaseError::Busy(name, TRIES_MAX).into())
-    }
-}
-
-impl Shared {
-    async fn close(&self) {
-        self.permits.close();
-        let idle = std::mem::take(&mut *self.idle.lock().await);
-        for connection in idle {
-            if let Err(error) = sqlx::Connection::close(connection).await {
-                tracing::debug!(%error, "a writer's connection did not close cleanly");
-            }
-        }
-    }
 }

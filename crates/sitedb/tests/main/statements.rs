@@ -47,6 +47,7 @@ fn package(number: u32) -> Package {
         stored_version: SourceVersion(0),
         epoch: Epoch(1),
         is_deleting: false,
+        settings: 1,
         created_at: NOW,
         last_refresh_at: None,
     }
