@@ -1,0 +1,333 @@
+//! The threads of a scan and what they hand each other.
+//!
+//! One thread, the *merger*, walks and writes the manifest in path order. Workers do the rest, in
+//! this order of preference: chunks of large files, batches of files, folders ahead of the merger.
+//! All queues lie under one lock; a job is large enough for that to cost nothing.
+//!
+//! Nothing can wait for itself: workers wait only for work, a reader of a large file does queued
+//! blocks itself before it waits, and the merger lists a folder itself that nobody has begun.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+use restock_names::{Clock, Digest, compare_paths};
+
+use super::read::{FileJob, Outcome, Reader};
+use super::source::{Folder, Kind, Listing, Source, Trouble, join};
+use super::{Progress, SnapshotError};
+use crate::chunk::Block;
+use crate::hash::chunk_digest;
+use crate::library::{LibraryError, Writer};
+
+/// Entries listed ahead of the merger; with more, workers list no further folder.
+const LISTED_AHEAD_MAX: usize = 64 * 1024;
+
+/// What all threads of a scan share.
+pub(super) struct Pool<'a> {
+    pub(super) source: &'a Source,
+    pub(super) writer: &'a Writer,
+    pub(super) clock: &'a dyn Clock,
+    pub(super) progress: &'a dyn Progress,
+    pub(super) counts: &'a Counts,
+    threads: usize,
+    queues: Mutex<Queues>,
+    /// Signalled when there is work.
+    work: Condvar,
+    /// Signalled when work is done.
+    done: Condvar,
+    is_stopped: AtomicBool,
+}
+
+/// What the threads add up.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) bytes_read: AtomicU64,
+    pub(super) chunks_new: AtomicU64,
+    pub(super) bytes_new_raw: AtomicU64,
+    pub(super) bytes_new_stored: AtomicU64,
+}
+
+#[derive(Default)]
+struct Queues {
+    block_id: u64,
+    blocks: VecDeque<(u64, Block)>,
+    /// Blocks queued or being worked on.
+    blocks_in_flight: usize,
+    blocks_done: HashMap<u64, BlockDone>,
+    batches: VecDeque<(u64, Vec<FileJob>)>,
+    batches_done: HashMap<u64, Vec<Outcome>>,
+    /// Folders nobody has begun, the nearest ahead of the merger first.
+    folders: BTreeMap<FolderPath, Arc<Folder>>,
+    listings: BTreeMap<FolderPath, Result<Listing, Trouble>>,
+    /// Entries of listings that the merger has not taken.
+    listed: usize,
+}
+
+/// A block's chunks in order, and the block to be filled again.
+pub(super) struct BlockDone {
+    pub(super) chunks: Result<Vec<(Digest, u32)>, LibraryError>,
+    pub(super) block: Block,
+}
+
+/// A folder's path, ordered as the walk meets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct FolderPath(Box<[u8]>);
+
+impl Ord for FolderPath {
+    fn cmp(&self, other: &Self) -> Ordering {
+        compare_paths(&self.0, &other.0)
+    }
+}
+
+impl PartialOrd for FolderPath {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Stops the workers when the merger ends, however it ends, and when a worker panics.
+pub(super) struct StopOnDrop<'p, 'a> {
+    pool: &'p Pool<'a>,
+    /// False where only a panic should stop the others.
+    always: bool,
+}
+
+impl Drop for StopOnDrop<'_, '_> {
+    fn drop(&mut self) {
+        if self.always || std::thread::panicking() {
+            self.pool.stop();
+        }
+    }
+}
+
+impl<'a> Pool<'a> {
+    pub(super) fn new(
+        source: &'a Source,
+        writer: &'a Writer,
+        clock: &'a dyn Clock,
+        progress: &'a dyn Progress,
+        counts: &'a Counts,
+        threads: usize,
+    ) -> Self {
+        Self {
+            source,
+            writer,
+            clock,
+            progress,
+            counts,
+            threads,
+            queues: Mutex::default(),
+            work: Condvar::new(),
+            done: Condvar::new(),
+            is_stopped: AtomicBool::new(false),
+        }
+    }
+
+    /// Ends the workers when dropped.
+    pub(super) fn stopper<'p>(&'p self) -> StopOnDrop<'p, 'a> {
+        StopOnDrop { pool: self, always: true }
+    }
+
+    fn stop(&self) {
+        self.is_stopped.store(true, Relaxed);
+        // Taking the lock makes sure that nobody is between looking at the flag and waiting.
+        drop(self.queues.lock());
+        self.work.notify_all();
+        self.done.notify_all();
+    }
+
+    /// Refuses to go on when the scan was cancelled or has ended.
+    pub(super) fn check(&self) -> Result<(), SnapshotError> {
+        if self.is_stopped.load(Relaxed) || self.progress.is_cancelled() {
+            Err(SnapshotError::Cancelled)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().expect("no code panics while holding this lock")
+    }
+
+    fn wait<'g>(&self, on: &Condvar, guard: MutexGuard<'g, Queues>) -> MutexGuard<'g, Queues> {
+        on.wait(guard).expect("no code panics while holding this lock")
+    }
+
+    /// A worker's life: jobs until the scan ends.
+    pub(super) fn work(&self) {
+        let _stop = StopOnDrop { pool: self, always: false };
+        let mut reader = Reader::new(self);
+        let mut queues = self.lock();
+        loop {
+            if self.is_stopped.load(Relaxed) {
+                return;
+            }
+            if let Some((id, block)) = queues.blocks.pop_front() {
+                drop(queues);
+                let done = self.put_block(block);
+                queues = self.lock();
+                queues.finish_block(id, done);
+                self.done.notify_all();
+            } else if let Some((id, jobs)) = queues.batches.pop_front() {
+                drop(queues);
+                let outcomes = jobs.iter().map(|job| reader.read(job)).collect();
+                queues = self.lock();
+                queues.batches_done.insert(id, outcomes);
+                self.done.notify_all();
+            } else if queues.listed < LISTED_AHEAD_MAX
+                && let Some((path, parent)) = queues.folders.pop_first()
+            {
+                drop(queues);
+                let listing = self.source.list(Some(&parent), &path.0);
+                queues = self.lock();
+                if let Ok(listing) = &listing {
+                    queues.listed += listing.len();
+                    if queues.add_folders(listing, 0) {
+                        self.work.notify_all();
+                    }
+                }
+                queues.listings.insert(path, listing);
+                self.done.notify_all();
+            } else {
+                queues = self.wait(&self.work, queues);
+            }
+        }
+    }
+
+    /// Hashes and stores a block's chunks.
+    fn put_block(&self, block: Block) -> BlockDone {
+        let chunks = block.chunks().map(|chunk| self.put_chunk(chunk)).collect();
+        BlockDone { chunks, block }
+    }
+
+    /// Hashes and stores one chunk.
+    pub(super) fn put_chunk(&self, chunk: &[u8]) -> Result<(Digest, u32), LibraryError> {
+        let digest = chunk_digest(chunk);
+        let put = self.writer.put_chunk(digest, chunk)?;
+        let length = u32::try_from(chunk.len()).expect("a chunk has at most 256 KiB");
+        if put.is_new {
+            self.counts.chunks_new.fetch_add(1, Relaxed);
+            self.counts.bytes_new_raw.fetch_add(u64::from(length), Relaxed);
+            self.counts.bytes_new_stored.fetch_add(u64::from(put.stored_bytes), Relaxed);
+            self.progress.add(0, 0, u64::from(put.stored_bytes));
+        }
+        Ok((digest, length))
+    }
+
+    /// Queues a block of a large file.
+    pub(super) fn add_block(&self, block: Block) -> u64 {
+        let mut queues = self.lock();
+        queues.block_id += 1;
+        let id = queues.block_id;
+        queues.blocks.push_back((id, block));
+        queues.blocks_in_flight += 1;
+        drop(queues);
+        self.work.notify_one();
+        id
+    }
+
+    /// True when readers of large files should wait for blocks before they cut more.
+    pub(super) fn is_full_of_blocks(&self) -> bool {
+        self.lock().blocks_in_flight >= 2 * self.threads
+    }
+
+    /// The result of a queued block; does queued blocks while it waits.
+    pub(super) fn block_done(&self, id: u64) -> BlockDone {
+        let mut queues = self.lock();
+        loop {
+            if let Some(done) = queues.blocks_done.remove(&id) {
+                return done;
+            }
+            if let Some((other, block)) = queues.blocks.pop_front() {
+                drop(queues);
+                let done = self.put_block(block);
+                queues = self.lock();
+                queues.finish_block(other, done);
+                self.done.notify_all();
+            } else {
+                queues = self.wait(&self.done, queues);
+            }
+        }
+    }
+
+    /// Queues files to be read; `id` is the merger's.
+    pub(super) fn add_batch(&self, id: u64, jobs: Vec<FileJob>) {
+        self.lock().batches.push_back((id, jobs));
+        self.work.notify_one();
+    }
+
+    /// The outcomes of a batch in the order of its files, if they are there; `wait` waits for them.
+    pub(super) fn batch_done(&self, id: u64, wait: bool) -> Result<Option<Vec<Outcome>>, SnapshotError> {
+        let mut queues = self.lock();
+        loop {
+            if let Some(outcomes) = queues.batches_done.remove(&id) {
+                return Ok(Some(outcomes));
+            }
+            if !wait {
+                return Ok(None);
+            }
+            self.check()?;
+            queues = self.wait(&self.done, queues);
+        }
+    }
+
+    /// Lets workers list the folders among entries `from` on that have stats.
+    pub(super) fn add_folders(&self, listing: &Listing, from: usize) {
+        if self.lock().add_folders(listing, from) {
+            self.work.notify_all();
+        }
+    }
+
+    /// The listing of the folder at `path`, which lies in `parent`.
+    pub(super) fn listing(
+        &self,
+        parent: &Folder,
+        path: &[u8],
+    ) -> Result<Result<Listing, Trouble>, SnapshotError> {
+        let key = FolderPath(path.into());
+        let mut queues = self.lock();
+        loop {
+            if let Some(listing) = queues.listings.remove(&key) {
+                if let Ok(listing) = &listing {
+                    let before = queues.listed;
+                    queues.listed -= listing.len();
+                    if before >= LISTED_AHEAD_MAX && queues.listed < LISTED_AHEAD_MAX {
+                        self.work.notify_all();
+                    }
+                }
+                return Ok(listing);
+            }
+            if queues.folders.remove(&key).is_some() {
+                drop(queues);
+                let listing = self.source.list(Some(parent), path);
+                if let Ok(listing) = &listing {
+                    self.add_folders(listing, 0);
+                }
+                return Ok(listing);
+            }
+            self.check()?;
+            queues = self.wait(&self.done, queues);
+        }
+    }
+}
+
+impl Queues {
+    fn finish_block(&mut self, id: u64, done: BlockDone) {
+        self.blocks_in_flight -= 1;
+        self.blocks_done.insert(id, done);
+    }
+
+    /// True when there was one.
+    fn add_folders(&mut self, listing: &Listing, from: usize) -> bool {
+        let before = self.folders.len();
+        for index in from..listing.stated() {
+            if listing.stat(index).is_some_and(|stat| stat.kind == Kind::Folder) {
+                let path = join(&listing.folder.path, listing.name(index)).into_boxed_slice();
+                self.folders.insert(FolderPath(path), Arc::clone(&listing.folder));
+            }
+        }
+        self.folders.len() > before
+    }
+}

@@ -1,0 +1,311 @@
+//! Reading one file: its bytes of one moment, cut, hashed and stored.
+//!
+//! A file is stat'ed before and after it is read; when anything differs it is read again. The
+//! times of a file system advance in steps, so a write within the step of the first stat would
+//! leave no trace: a file changed that recently is read until two readings agree.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use rustix::fs::{OFlags, SeekFrom};
+use rustix::io::{Errno, retry_on_intr};
+
+use super::SnapshotError;
+use super::pool::{BlockDone, Pool};
+use super::source::{Folder, Kind, Stat, Trouble, join, stat_and_space_of, stat_of};
+use crate::chunk::{Block, CHUNK_BYTES_MAX, Cutter};
+use crate::library::Writer;
+use crate::manifest::{ChunkListBuilder, FileChunks, PageError, PageSink};
+use restock_names::Digest;
+
+/// Readings of one file in one round.
+const ATTEMPTS: u32 = 4;
+/// No file system's clock advances in larger steps than this, as far as change times go.
+const CLOCK_STEP_NS: i64 = 20_000_000;
+/// The chunks of larger files are hashed and stored by all workers.
+const SHARED_BYTES_MIN: u64 = 8 << 20;
+/// Blocks a reader keeps between files.
+const SPARE_BLOCKS: usize = 2;
+/// Smaller files are not searched for holes.
+const SPARSE_BYTES_MIN: u64 = 1 << 20;
+
+/// A file to be read.
+#[derive(Debug)]
+pub(super) struct FileJob {
+    pub(super) folder: Arc<Folder>,
+    pub(super) name: Box<[u8]>,
+}
+
+/// What became of a [`FileJob`].
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// Its bytes, all of the moment of `stat`.
+    Read { folder: Arc<Folder>, stat: Stat, chunks: FileChunks },
+    /// It was gone, replaced or written to while it was read.
+    Moved,
+    /// The scan must end.
+    Failed(SnapshotError),
+}
+
+/// A worker's means to read files, kept from one to the next.
+pub(super) struct Reader<'p, 'a> {
+    pool: &'p Pool<'a>,
+    cutter: Cutter,
+    /// Blocks to be filled.
+    spare: Vec<Block>,
+}
+
+impl<'p, 'a> Reader<'p, 'a> {
+    pub(super) fn new(pool: &'p Pool<'a>) -> Self {
+        Self { pool, cutter: Cutter::default(), spare: Vec::new() }
+    }
+
+    /// Reads a file and stores what the library lacks of it.
+    pub(super) fn read(&mut self, job: &FileJob) -> Outcome {
+        match self.read_at_rest(job) {
+            Ok((stat, chunks)) => Outcome::Read { folder: Arc::clone(&job.folder), stat, chunks },
+            Err(Trouble::Moved) => Outcome::Moved,
+            Err(Trouble::Fatal(error)) => Outcome::Failed(error),
+        }
+    }
+
+    fn read_at_rest(&mut self, job: &FileJob) -> Result<(Stat, FileChunks), Trouble> {
+        let source = self.pool.source;
+        let path = join(&job.folder.path, &job.name);
+        let failed = |errno| source.trouble(&path, errno);
+        let mut earlier = None;
+        for _ in 0..ATTEMPTS {
+            self.pool.check().map_err(Trouble::Fatal)?;
+            let now_ns = self.pool.clock.now().0.saturating_mul(1_000);
+            let file = match source.open(Some(&job.folder), &job.name, OFlags::empty()) {
+                Ok(file) => file,
+                Err(Errno::LOOP) => return Err(self.find_link(&job.folder)),
+                Err(errno) => return Err(failed(errno)),
+            };
+            let (before, space) = stat_and_space_of(&file).map_err(failed)?;
+            if before.kind != Kind::File {
+                return Err(Trouble::Moved);
+            }
+            let is_sparse = before.size >= SPARSE_BYTES_MIN && space < before.size;
+            let read = self.read_once(file.as_fd(), before.size, is_sparse);
+            let chunks = match read {
+                Ok(chunks) => chunks,
+                Err(Failure::Stop(error)) => return Err(Trouble::Fatal(error)),
+                Err(Failure::Read(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    earlier = None;
+                    continue;
+                }
+                Err(Failure::Read(error)) => {
+                    return Err(Trouble::Fatal(source.failed(&path, error)));
+                }
+            };
+            if stat_of(&file).map_err(failed)? != before {
+                earlier = None;
+                continue;
+            }
+            let reading = (before, chunks);
+            if before.ctime_ns.saturating_add(CLOCK_STEP_NS) <= now_ns || earlier.as_ref() == Some(&reading) {
+                return Ok(reading);
+            }
+            earlier = Some(reading);
+        }
+        Err(Trouble::Moved)
+    }
+
+    /// Tells a file that became a link from a folder that did.
+    fn find_link(&self, folder: &Folder) -> Trouble {
+        let source = self.pool.source;
+        match source.open(None, &folder.path, OFlags::DIRECTORY) {
+            Ok(_) => Trouble::Moved,
+            Err(errno) => source.folder_trouble(&folder.path, errno),
+        }
+    }
+
+    /// Reads `length` bytes; fails with [`io::ErrorKind::UnexpectedEof`] when there are fewer.
+    fn read_once(
+        &mut self,
+        file: BorrowedFd<'_>,
+        length: u64,
+        is_sparse: bool,
+    ) -> Result<FileChunks, Failure> {
+        let mut list = List {
+            pool: self.pool,
+            chunks: ChunkListBuilder::default(),
+            sink: WriterSink(self.pool.writer),
+            is_shared: length >= SHARED_BYTES_MIN,
+            waiting: VecDeque::new(),
+        };
+        let read = self.read_blocks(file, length, is_sparse, &mut list);
+        // Also after a failure: no block in flight may outlive the reading.
+        let put = list.take_all(&mut self.spare);
+        self.spare.truncate(SPARE_BLOCKS);
+        read.and(put)?;
+        Ok(list.chunks.finish(&mut list.sink)?)
+    }
+
+    fn read_blocks(
+        &mut self,
+        file: BorrowedFd<'_>,
+        length: u64,
+        is_sparse: bool,
+        list: &mut List<'p, 'a>,
+    ) -> Result<(), Failure> {
+        let mut data_end = if is_sparse { 0 } else { length };
+        self.cutter.start(length);
+        loop {
+            self.pool.check()?;
+            let position = self.cutter.position();
+            if position >= data_end && position < length {
+                let zeros = hole_at(file, position, length)? / CHUNK_BYTES_MAX as u64;
+                if zeros > 0 {
+                    self.cutter.skip_zero_chunks(zeros);
+                    list.add_zeros(zeros, &mut self.spare)?;
+                    continue;
+                }
+                data_end = data_end_after(file, position, length)?;
+            }
+            let mut block = self.spare.pop().unwrap_or_default();
+            let mut bytes_read = 0;
+            let has_more = self.cutter.next_block(&mut block, |buffer, offset| {
+                let count = retry_on_intr(|| rustix::io::pread(file, &mut *buffer, offset))?;
+                bytes_read += count as u64;
+                Ok(count)
+            })?;
+            if !has_more {
+                self.spare.push(block);
+                return Ok(());
+            }
+            self.pool.counts.bytes_read.fetch_add(bytes_read, Relaxed);
+            self.pool.progress.add(0, bytes_read, 0);
+            list.add(block, &mut self.spare)?;
+        }
+    }
+}
+
+/// Why one reading ended.
+enum Failure {
+    Read(io::Error),
+    Stop(SnapshotError),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Read(error)
+    }
+}
+
+impl From<SnapshotError> for Failure {
+    fn from(error: SnapshotError) -> Self {
+        Self::Stop(error)
+    }
+}
+
+impl From<PageError> for Failure {
+    fn from(error: PageError) -> Self {
+        Self::Stop(error.into())
+    }
+}
+
+/// A file's chunk list in the making.
+struct List<'p, 'a> {
+    pool: &'p Pool<'a>,
+    chunks: ChunkListBuilder,
+    sink: WriterSink<'a>,
+    /// True when blocks go to all workers.
+    is_shared: bool,
+    /// Blocks under way, in file order.
+    waiting: VecDeque<u64>,
+}
+
+impl List<'_, '_> {
+    /// Adds a block's chunks, now or when another worker has done it.
+    fn add(&mut self, block: Block, spare: &mut Vec<Block>) -> Result<(), Failure> {
+        if !self.is_shared {
+            for chunk in block.chunks() {
+                let (digest, length) = self.pool.put_chunk(chunk).map_err(SnapshotError::from)?;
+                self.chunks.push(digest, length, &mut self.sink)?;
+            }
+            spare.push(block);
+            return Ok(());
+        }
+        self.waiting.push_back(self.pool.add_block(block));
+        while self.pool.is_full_of_blocks() {
+            let Some(id) = self.waiting.pop_front() else { break };
+            let done = self.pool.block_done(id);
+            spare.push(self.take(done)?);
+        }
+        Ok(())
+    }
+
+    /// Adds `count` chunks of zeros.
+    fn add_zeros(&mut self, count: u64, spare: &mut Vec<Block>) -> Result<(), Failure> {
+        self.take_all(spare)?;
+        let (digest, length) = self.pool.put_chunk(&ZEROS).map_err(SnapshotError::from)?;
+        for _ in 0..count {
+            self.chunks.push(digest, length, &mut self.sink)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for all blocks under way, also behind one that failed.
+    fn take_all(&mut self, spare: &mut Vec<Block>) -> Result<(), Failure> {
+        let mut result = Ok(());
+        while let Some(id) = self.waiting.pop_front() {
+            let done = self.pool.block_done(id);
+            match self.take(done) {
+                Ok(block) => spare.push(block),
+                Err(error) => result = result.and(Err(error)),
+            }
+        }
+        result
+    }
+
+    fn take(&mut self, done: BlockDone) -> Result<Block, Failure> {
+        for (digest, length) in done.chunks.map_err(SnapshotError::from)? {
+            self.chunks.push(digest, length, &mut self.sink)?;
+        }
+        Ok(done.block)
+    }
+}
+
+static ZEROS: [u8; CHUNK_BYTES_MAX] = [0; CHUNK_BYTES_MAX];
+
+/// Bytes from `position` on that lie in a hole.
+fn hole_at(file: BorrowedFd<'_>, position: u64, length: u64) -> io::Result<u64> {
+    match rustix::fs::seek(file, SeekFrom::Data(position)) {
+        Ok(data) => Ok(data.min(length).saturating_sub(position)),
+        // Only a hole is left.
+        Err(Errno::NXIO) => Ok(length - position),
+        Err(Errno::INVAL) => Ok(0),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Where, behind `position`, it is worth looking for a hole again.
+fn data_end_after(file: BorrowedFd<'_>, position: u64, length: u64) -> io::Result<u64> {
+    let data = match rustix::fs::seek(file, SeekFrom::Data(position)) {
+        Ok(data) => data,
+        Err(Errno::NXIO | Errno::INVAL) => return Ok(length),
+        Err(errno) => return Err(errno.into()),
+    };
+    match rustix::fs::seek(file, SeekFrom::Hole(data)) {
+        Ok(hole) => Ok(hole.min(length).max(position + 1)),
+        Err(Errno::NXIO | Errno::INVAL) => Ok(length),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Puts manifest pages into the library's open packs.
+pub(super) struct WriterSink<'a>(pub(super) &'a Writer);
+
+impl PageSink for WriterSink<'_> {
+    fn page(&mut self, digest: Digest, bytes: &[u8]) -> Result<(), PageError> {
+        match self.0.put_page(digest, bytes) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(PageError { digest, source: Box::new(error) }),
+        }
+    }
+}
