@@ -144,6 +144,20 @@ impl FaultyFiles {
         self.state().sabotage = sabotage;
     }
 
+    /// A new process starts after the old one died; the machine has not lost its power, so what was
+    /// not synced is there but still not durable.
+    ///
+    /// Only after a fault that leaves the kernel alive: `Nothing`, `Half`, `Kill`.
+    pub fn restart(&self) {
+        let mut state = self.state();
+        let fault = state.plan.take().map(|(_, fault)| fault);
+        assert!(
+            !state.is_cut || matches!(fault, Some(Fault::Nothing | Fault::Half | Fault::Kill)),
+            "after {fault:?} only an image is left"
+        );
+        state.is_cut = false;
+    }
+
     /// The operations asked for so far, the failed one included, those after a cut not.
     pub fn trace(&self) -> Vec<Operation> {
         self.state().trace.clone()

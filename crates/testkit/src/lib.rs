@@ -2,9 +2,12 @@
 //!
 //! [`faulty::FaultyFiles`] stands in for the disk under the content library and cuts a run at any
 //! write. [`loop_disk::LoopDisk`] is a real file system that can lose its power. [`tree`] makes,
-//! edits and compares folders of odd files. Used by tests only; nothing here is part of the product.
+//! edits and compares folders of odd files, [`version`] reads one back out of a
+//! library, [`receive`] moves one between two. Used by tests only; nothing here is part of the product.
 
 pub mod faulty;
 pub mod loop_disk;
 pub mod random;
+pub mod receive;
 pub mod tree;
+pub mod version;

@@ -1,0 +1,103 @@
+"""Reads statements, key lists and pointers: docs/formats/statement.md, library.md. Checks signatures."""
+
+import os
+import re
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from restock_formats import SAMPLES, Reader, check, crc_is_right, digest, expected, main, read_bytes
+
+
+def signed_by(key, data):
+    """True when the last 64 bytes are the key's signature over all before."""
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(data[-64:], data[:-64])
+    except InvalidSignature:
+        return False
+    return True
+
+
+class KeyList:
+    def __init__(self, data, pinned_root):
+        reader = Reader(data)
+        check(reader.take(4) == b"RSkl" and reader.number(2) == 1, "not a key list of format 1")
+        self.site = reader.take(3).decode("ascii")
+        self.serial = reader.number(4)
+        root = reader.take(32)
+        count = reader.number(2)
+        check(1 <= count <= 256, f"{count} keys")
+        keys = [reader.take(32) for _ in range(count)]
+        reader.take(64)
+        reader.finish()
+        check(root == pinned_root, "the list is of another root key than the pinned one")
+        check(signed_by(root, data), "the root key did not sign the list")
+        self.keys = {digest("key", key)[:8]: key for key in keys}
+
+
+class Statement:
+    BYTES = 173
+
+    def __init__(self, data, keys):
+        check(len(data) == self.BYTES, f"a statement of {len(data)} bytes")
+        reader = Reader(data)
+        check(reader.take(4) == b"RSst" and reader.number(2) == 1, "not a statement of format 1")
+        self.site = reader.take(3).decode("ascii")
+        self.package = reader.take(8).decode("ascii")
+        self.epoch, self.version = reader.number(4), reader.number(4)
+        self.published_at_us = int.from_bytes(reader.take(8), "little", signed=True)
+        self.root, self.root_length = reader.take(32), reader.number(4)
+        self.pages, self.entries, self.runs, self.bytes = (reader.number(8) for _ in range(4))
+        key = keys.keys.get(reader.take(8))
+        check(self.site == keys.site, "the statement is of another site than the list")
+        check(key is not None and signed_by(key, data), "no key of the list signed the statement")
+
+
+def key_list():
+    return KeyList(read_bytes(SAMPLES, "keys", "list"), read_bytes(SAMPLES, "keys", "root-public-key"))
+
+
+def statements(holder):
+    """The statements of a sample library, by package and version number."""
+    keys, found = key_list(), {}
+    folder = os.path.join(SAMPLES, holder, "versions")
+    for package in sorted(os.listdir(folder)):
+        for name in sorted(os.listdir(os.path.join(folder, package))):
+            match = re.fullmatch(r"([0-9a-f]{8})\.([0-9a-f]{8})\.statement", name)
+            check(match, f"{name} is no statement's name")
+            statement = Statement(read_bytes(folder, package, name), keys)
+            subject = (statement.package, statement.epoch, statement.version)
+            check(subject == (package, int(match[1], 16), int(match[2], 16)), f"{name} holds {subject}")
+            found[f"{package}.{statement.version}"] = statement
+    return found
+
+
+def pointer(holder, package):
+    data = read_bytes(SAMPLES, holder, "packages", package)
+    check(len(data) == 26 and crc_is_right(data), f"the pointer of {package} is damaged")
+    reader = Reader(data)
+    check(reader.take(4) == b"RSpp" and reader.number(2) == 1, "not a pointer of format 1")
+    check(reader.take(8).decode("ascii") == package, "the pointer is of another package")
+    return reader.number(4), reader.number(4)
+
+
+def body():
+    count, truth = 0, expected()
+    for holder, wanted in truth["holders"].items():
+        found = statements(holder)
+        check(sorted(found) == sorted(wanted["versions"]), f"{holder} has {sorted(found)}")
+        for name, version in found.items():
+            note = {"pages": version.pages, "entries": version.entries, "runs": version.runs, "bytes": version.bytes,
+                    "root": version.root.hex(), "published_at_us": version.published_at_us}
+            check(note == truth["versions"][name]["statement"], f"{holder} {name}: {note}")
+        for package, active in wanted["active"].items():
+            check(pointer(holder, package) == tuple(active), f"{holder} has another version of {package} active")
+        count += len(found)
+    data = read_bytes(SAMPLES, "keys", "list")
+    damaged = data[:-1] + bytes([data[-1] ^ 1])
+    check(not signed_by(read_bytes(SAMPLES, "keys", "root-public-key"), damaged), "a damaged signature passes")
+    return f"{count} statements and the key list are signed as they should be"
+
+
+if __name__ == "__main__":
+    main("statement", body)
