@@ -47,6 +47,11 @@ impl SourcePath {
         head.iter().zip(&root.components).all(|(a, b)| is_same(a, b)).then_some(rest)
     }
 
+    /// True when both name the same place.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.beneath(other).is_some()
+    }
+
     /// How many components it has.
     pub(super) fn len(&self) -> usize {
         self.components.len()

@@ -1,0 +1,86 @@
+//! `RefreshPkgSource` and its end: the transaction that makes a request durable and visible.
+
+use restock_names::PackageId;
+use restock_sitedb::package::Package;
+use restock_sitedb::refresh::Refresh;
+use restock_sitedb::state::Event;
+use restock_sitedb::target::Context;
+use restock_sitedb::{DatabaseError, Tx, Wake, Why};
+
+use crate::OperationError;
+use crate::packages::known;
+use crate::perform::Circumstances;
+use crate::rows::{RefreshAccepted, RefreshCancelled};
+
+pub(crate) async fn refresh_pkg_source(
+    tx: &mut Tx,
+    at: &Circumstances,
+    id: PackageId,
+) -> Result<RefreshAccepted, OperationError> {
+    let (package, refresh) = known(tx, id).await?;
+    if !package.has_source() {
+        let message = format!("package {id} has no source");
+        let hint = format!("restock package set {id} --source PATH");
+        return Err(OperationError::refused("INVALID_OPERATION", message).hint(hint));
+    }
+    request(tx, at, &package, refresh).await
+}
+
+/// Adds a refresh request: from the commit of this transaction on `ActionInProgress` is 1 and no
+/// targeted distribution point counts as installed.
+pub(crate) async fn request(
+    tx: &mut Tx,
+    at: &Circumstances,
+    package: &Package,
+    mut refresh: Refresh,
+) -> Result<RefreshAccepted, OperationError> {
+    let joined = refresh.request(at.now);
+    tx.update_refresh(package.id, &refresh).await?;
+    let targeted = tell_targets(tx, at, package, &refresh, Event::RefreshAsked, None).await?;
+    tx.wake(Wake::Refresh);
+    Ok(RefreshAccepted {
+        package: package.id,
+        request: refresh.requested,
+        source_version: package.source_version,
+        targeted,
+        joined,
+    })
+}
+
+pub(crate) async fn cancel_refresh(
+    tx: &mut Tx,
+    at: &Circumstances,
+    id: PackageId,
+) -> Result<RefreshCancelled, OperationError> {
+    let (package, mut refresh) = known(tx, id).await?;
+    let was_pending = refresh.cancel();
+    if was_pending {
+        tx.update_refresh(id, &refresh).await?;
+        tell_targets(tx, at, &package, &refresh, Event::RefreshEnded, None).await?;
+        tx.wake(Wake::Refresh);
+    }
+    Ok(RefreshCancelled { package: id, was_pending })
+}
+
+/// Lets `event` happen to every target of the package that is not being removed; returns how many.
+pub(crate) async fn tell_targets(
+    tx: &mut Tx,
+    at: &Circumstances,
+    package: &Package,
+    refresh: &Refresh,
+    event: Event,
+    why: Option<Why>,
+) -> Result<u32, DatabaseError> {
+    let context = Context::new(package, refresh, at.site, at.now);
+    let mut told = 0;
+    for mut target in tx.targets_of_package(package.id).await? {
+        if target.facts.state.is_removal() && event != Event::RemoveAsked {
+            continue;
+        }
+        // Only a person's wish can be refused, and none is sent here.
+        if tx.apply(&mut target, &context, event, why.clone()).await?.is_ok() {
+            told += 1;
+        }
+    }
+    Ok(told)
+}

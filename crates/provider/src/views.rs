@@ -1,0 +1,263 @@
+//! What is shown: rows as views over the tables.
+
+use std::collections::HashMap;
+
+use restock_names::{NalPath, PackageId, SiteCode};
+use restock_sitedb::package::Package;
+use restock_sitedb::point::Point;
+use restock_sitedb::refresh::{Phase, Refresh};
+use restock_sitedb::state::{Columns, Counters, TargetState};
+use restock_sitedb::target::Target;
+use restock_sitedb::{Tx, message};
+
+use crate::packages::known;
+use crate::perform::Circumstances;
+use crate::rows::{
+    LoopRow, MessageRow, PackageRow, PackageStatus, PointRow, RefreshPhase, RefreshState, SiteRow,
+    SourceFlag, TargetRow, VersionRow,
+};
+use crate::{ErrorKind, OperationError};
+
+const MESSAGES_DEFAULT: u32 = 100;
+const MESSAGES_MAX: u32 = 1_000;
+const VERSIONS_MAX: u32 = 1_000;
+
+fn package_row(package: Package, refresh: &Refresh, (entries, bytes): (u64, u64)) -> PackageRow {
+    let state = match refresh.phase() {
+        Phase::Idle => None,
+        Phase::Waiting => Some(RefreshPhase::Waiting),
+        Phase::Running => Some(RefreshPhase::Running),
+        Phase::Retrying => Some(RefreshPhase::Retrying),
+        Phase::Failed => Some(RefreshPhase::Failed),
+    };
+    let action = if package.is_deleting { 3 } else { refresh.action_in_progress() };
+    PackageRow {
+        package: package.id,
+        name: package.name,
+        version: package.package_version,
+        manufacturer: package.manufacturer,
+        language: package.language,
+        description: package.description,
+        source_path: package.source_path,
+        source_flag: SourceFlag::of_number(package.source_flag).unwrap_or(SourceFlag::Unspecified),
+        priority: package.priority,
+        is_public: package.is_public,
+        allow_empty: package.allow_empty,
+        source_site: package.source_site,
+        source_version: package.source_version,
+        stored_version: package.stored_version,
+        action_in_progress: action,
+        created_at: package.created_at,
+        last_refresh_at: package.last_refresh_at,
+        entries,
+        bytes,
+        requests: refresh.requested,
+        requests_done: refresh.done,
+        requests_failed: refresh.failed,
+        refresh: state.map(|state| RefreshState {
+            state,
+            requested_at: refresh.requested_at,
+            attempts: refresh.attempts,
+            next_attempt: (state == RefreshPhase::Retrying).then_some(refresh.next_attempt),
+            why: refresh.why.clone(),
+        }),
+    }
+}
+
+async fn totals(tx: &mut Tx, package: &Package) -> Result<(u64, u64), OperationError> {
+    let version = tx.version(package.id, package.stored_version).await?;
+    Ok(version.map_or((0, 0), |version| (version.entries, version.bytes)))
+}
+
+pub(crate) async fn package(
+    tx: &mut Tx,
+    _at: &Circumstances,
+    id: PackageId,
+) -> Result<PackageRow, OperationError> {
+    let (package, refresh) = known(tx, id).await?;
+    let totals = totals(tx, &package).await?;
+    Ok(package_row(package, &refresh, totals))
+}
+
+pub(crate) async fn packages(tx: &mut Tx, _at: &Circumstances) -> Result<Vec<PackageRow>, OperationError> {
+    let refreshes: HashMap<PackageId, Refresh> = tx.refreshes().await?.into_iter().collect();
+    let totals: HashMap<PackageId, (u64, u64)> =
+        tx.stored_totals().await?.into_iter().map(|(id, entries, bytes)| (id, (entries, bytes))).collect();
+    let rows = tx.packages().await?.into_iter().filter(|package| !package.is_deleting);
+    Ok(rows
+        .filter_map(|package| {
+            let id = package.id;
+            let refresh = refreshes.get(&id)?;
+            Some(package_row(package, refresh, totals.get(&id).copied().unwrap_or_default()))
+        })
+        .collect())
+}
+
+pub(crate) async fn status(
+    tx: &mut Tx,
+    at: &Circumstances,
+    id: Option<PackageId>,
+) -> Result<Vec<PackageStatus>, OperationError> {
+    let points: HashMap<_, Point> =
+        tx.points().await?.into_iter().map(|point| (point.name.clone(), point)).collect();
+    let of_package = |package: PackageRow, targets: Vec<Target>| {
+        let mut counters = Counters::default();
+        let targets = targets
+            .into_iter()
+            .map(|target| {
+                let facts = &target.facts;
+                let columns = Columns::of(facts.state, facts.serving, package.stored_version, facts.cause);
+                counters.add(columns.counted);
+                let is_connected = points.get(&target.point).is_some_and(|p| p.connected_to.is_some());
+                target_row(target, columns, at.site, is_connected)
+            })
+            .collect();
+        PackageStatus { package, counters, targets }
+    };
+    if let Some(id) = id {
+        let package = tx.package(id).await?.ok_or_else(|| OperationError::unknown_package(id))?;
+        let refresh = tx.refresh(id).await?.ok_or_else(|| OperationError::unknown_package(id))?;
+        let totals = totals(tx, &package).await?;
+        let targets = tx.targets_of_package(id).await?;
+        return Ok(vec![of_package(package_row(package, &refresh, totals), targets)]);
+    }
+    let mut targets: HashMap<PackageId, Vec<Target>> = HashMap::new();
+    for target in tx.targets().await? {
+        targets.entry(target.package).or_default().push(target);
+    }
+    Ok(packages(tx, at)
+        .await?
+        .into_iter()
+        .map(|package| {
+            let targets = targets.remove(&package.package).unwrap_or_default();
+            of_package(package, targets)
+        })
+        .collect())
+}
+
+fn target_row(target: Target, columns: Columns, site: SiteCode, is_connected: bool) -> TargetRow {
+    TargetRow {
+        nal_path: NalPath::new(site, &target.point).to_string(),
+        point: target.point,
+        state: target.facts.state,
+        summarizer_state: columns.summarizer_state,
+        package_status: columns.package_status,
+        message_state: columns.message_state,
+        message_id: columns.message_id,
+        point_status: columns.point_status,
+        wanted_version: target.facts.wanted,
+        serving_version: target.facts.serving,
+        last_copied_at: target.last_copied_at,
+        attempts: target.facts.attempts,
+        next_attempt: target.facts.next_attempt,
+        why: target.why,
+        bytes_received: target.bytes_received,
+        is_connected,
+    }
+}
+
+pub(crate) async fn history(tx: &mut Tx, id: PackageId) -> Result<Vec<VersionRow>, OperationError> {
+    let (package, _) = known(tx, id).await?;
+    let versions = tx.versions(id, VERSIONS_MAX).await?;
+    Ok(versions
+        .into_iter()
+        .map(|v| VersionRow {
+            package: id,
+            epoch: v.content.epoch,
+            version: v.content.version,
+            root: v.root,
+            root_length: v.root_length,
+            pages: v.pages,
+            chunks: v.chunks,
+            entries: v.entries,
+            bytes: v.bytes,
+            files: v.files,
+            bytes_read: v.bytes_read,
+            bytes_new: v.bytes_new,
+            chunks_new: v.chunks_new,
+            published_at: v.published_at,
+            duration_ms: v.duration_ms,
+            is_current: (v.content.epoch, v.content.version) == (package.epoch, package.stored_version),
+        })
+        .collect())
+}
+
+pub(crate) async fn messages(
+    tx: &mut Tx,
+    id: Option<PackageId>,
+    after: Option<i64>,
+    limit: Option<u32>,
+) -> Result<Vec<MessageRow>, OperationError> {
+    if let Some(id) = id
+        && tx.package(id).await?.is_none()
+    {
+        return Err(OperationError::unknown_package(id));
+    }
+    let limit = limit.unwrap_or(MESSAGES_DEFAULT).clamp(1, MESSAGES_MAX);
+    let kept = tx.messages(id, after, limit).await?;
+    Ok(kept
+        .into_iter()
+        .map(|m| MessageRow {
+            record: m.record,
+            time: m.time,
+            message_id: m.id,
+            severity: m.severity,
+            component: m.component,
+            text: message::text(m.id, &m.strings),
+            package: m.package,
+            insertion_strings: m.strings,
+            attributes: m.attributes,
+        })
+        .collect())
+}
+
+pub(crate) async fn points(tx: &mut Tx, at: &Circumstances) -> Result<Vec<PointRow>, OperationError> {
+    let mut counts: HashMap<_, (u32, u32)> = HashMap::new();
+    for target in tx.targets().await? {
+        let count = counts.entry(target.point).or_default();
+        count.0 += 1;
+        count.1 += u32::from(target.facts.state == TargetState::Installed);
+    }
+    Ok(tx
+        .points()
+        .await?
+        .into_iter()
+        .map(|point| {
+            let (packages, installed) = counts.get(&point.name).copied().unwrap_or_default();
+            PointRow {
+                nal_path: NalPath::new(at.site, &point.name).to_string(),
+                point: point.name,
+                is_connected: point.connected_to.is_some(),
+                last_seen_at: point.last_seen_at,
+                enrolled_at: point.enrolled_at,
+                certificate_expires: point.certificate_expires,
+                serve_urls: point.serve_urls,
+                library_id: point.library_id,
+                software: point.software,
+                packages,
+                installed,
+            }
+        })
+        .collect())
+}
+
+pub(crate) async fn loops(tx: &mut Tx) -> Result<Vec<LoopRow>, OperationError> {
+    let loops = tx.loops().await?;
+    Ok(loops
+        .into_iter()
+        .map(|l| LoopRow { name: l.name, last_run_at: l.last_run_at, result: l.result, queue: l.queue })
+        .collect())
+}
+
+pub(crate) async fn site(tx: &mut Tx) -> Result<SiteRow, OperationError> {
+    let site = tx.site().await?.ok_or_else(|| {
+        OperationError::new(ErrorKind::Failed, "SITE_INCOMPLETE", "the site was not initialised to its end")
+    })?;
+    Ok(SiteRow {
+        site: site.code,
+        epoch: site.epoch,
+        created_at: site.created_at,
+        ca_fingerprint: site.ca_fingerprint,
+        root_public_key: site.root_public_key,
+    })
+}
