@@ -36,7 +36,7 @@ fn locate_page(
     while skip > 0 {
         // The page itself, then those beneath it.
         skip -= 1;
-        let page = Page::decode(&*source.page(&digest)?)
+        let page = Page::decode(&source.page(&digest)?)
             .map_err(|source| ManifestError::Decode { digest, source })?;
         let below: Vec<(Digest, u32, u64)> = match page {
             Page::EntryIndex { children, .. } => {

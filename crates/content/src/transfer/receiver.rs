@@ -313,7 +313,7 @@ impl Receiver {
         let mut queue = VecDeque::from(pages);
         while let Some(page) = queue.pop_front() {
             let walk = self.walk.as_mut().expect("pages are opened during the walk only");
-            if !walk.is_new(&page) || inventory.is_complete(&page.digest) {
+            if !walk.is_new(&page)? || inventory.is_complete(&page.digest) {
                 continue;
             }
             match inventory.page(&page.digest) {

@@ -27,6 +27,9 @@ pub enum WalkError {
     /// Entries that do not follow those of the page before.
     #[error("MANIFEST_ORDER: {path:?} in {item} does not lie between the entries listed around it")]
     Order { item: Item, path: EntryPath },
+    /// A page that lists entries for a second time.
+    #[error("MANIFEST_DUPLICATE: {item} stands elsewhere in the manifest too")]
+    Duplicate { item: Item },
     /// More than a holder takes.
     #[error("MANIFEST_TOO_LARGE: {what} {actual}, at most {limit} are allowed")]
     TooLarge { what: &'static str, actual: u64, limit: u64 },
@@ -131,9 +134,14 @@ impl Walk {
         Ok((walk, page))
     }
 
-    /// True the first time a page is met; a page that stands twice is opened once.
-    pub(super) fn is_new(&mut self, page: &PageRef) -> bool {
-        self.seen_pages.insert(page.digest)
+    /// True the first time a page is met: equal chunk lists share their pages, which are opened once.
+    ///
+    /// Errors: a page of entries that stands twice.
+    pub(super) fn is_new(&mut self, page: &PageRef) -> Result<bool, WalkError> {
+        match (self.seen_pages.insert(page.digest), &page.place) {
+            (false, PagePlace::Tree { .. }) => Err(WalkError::Duplicate { item: page.item() }),
+            (is_new, _) => Ok(is_new),
+        }
     }
 
     /// Opens a page: notes the chunks it lists that `holds` denies, returns the pages beneath it.
@@ -156,9 +164,7 @@ impl Walk {
             Ok(())
         };
         match (&page.place, decoded) {
-            (PagePlace::Tree { level, after, last }, Page::Entries(entries))
-                if matches!(level, None | Some(0)) =>
-            {
+            (PagePlace::Tree { level: None | Some(0), after, last }, Page::Entries(entries)) => {
                 sums.begins(entries.first().map(|e| &e.path), after.as_ref())?;
                 sums.ends(entries.last().map(|e| &e.path), last.as_ref())?;
                 for entry in &entries {
@@ -226,9 +232,7 @@ impl Walk {
                     sums.bytes(child.bytes)?;
                 }
             }
-            (PagePlace::List { level, is_file_start }, Page::Runs(runs))
-                if matches!(level, None | Some(0)) =>
-            {
+            (PagePlace::List { level: None | Some(0), is_file_start }, Page::Runs(runs)) => {
                 for (index, run) in runs.iter().enumerate() {
                     if let Err(error) = note(self, run, sums.chunk(), *is_file_start && index == 0) {
                         return Ok(Err(error));
