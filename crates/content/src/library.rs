@@ -156,8 +156,9 @@ struct Inner {
     _lock: File,
     /// Newest first.
     sealed: RwLock<Vec<Arc<SealedPack>>>,
-    live: live::Live,
-    drafts: Mutex<HashMap<DraftId, Vec<Arc<placed::PlannedPack>>>>,
+    /// Frames on their way, a set for each writer and draft; only their bytes may be read by others.
+    live: RwLock<Vec<Arc<live::Live>>>,
+    drafts: Mutex<HashMap<DraftId, placed::Draft>>,
     next_sequence: AtomicU64,
     pages: page_cache::PageCache,
     /// Frames found damaged: pack sequence and digest. Never located again.
@@ -204,7 +205,7 @@ impl Library {
             id,
             _lock: lock,
             sealed: RwLock::default(),
-            live: live::Live::default(),
+            live: RwLock::default(),
             drafts: Mutex::default(),
             next_sequence: AtomicU64::new(1),
             pages: page_cache::PageCache::default(),
@@ -283,6 +284,18 @@ impl Inner {
 
     fn next_sequence(&self) -> u64 {
         self.next_sequence.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A new set of frames on their way, which readers search from now on.
+    fn new_live(&self) -> Arc<live::Live> {
+        let live = Arc::default();
+        self.live.write().expect("no code panics while holding this lock").push(Arc::clone(&live));
+        live
+    }
+
+    fn drop_live(&self, live: &Arc<live::Live>) {
+        let mut all = self.live.write().expect("no code panics while holding this lock");
+        all.retain(|other| !Arc::ptr_eq(other, live));
     }
 
     fn sealed(&self) -> Vec<Arc<SealedPack>> {

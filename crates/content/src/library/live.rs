@@ -1,4 +1,7 @@
 //! Frames of packs that are not sealed yet, found by digest.
+//!
+//! Each writer and each draft has a set of its own: what another one has on its way may yet be
+//! given up, so it counts as held for its own writer only.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -18,7 +21,7 @@ pub(super) enum LiveFrame {
     Written(Arc<OpenPack>, Record),
 }
 
-/// All frames on their way, split by digest so that writers seldom meet.
+/// The frames one writer has on their way, split by digest so that its threads seldom meet.
 #[derive(Debug)]
 pub(super) struct Live {
     shards: Vec<Mutex<HashMap<Digest, LiveFrame>>>,

@@ -46,9 +46,11 @@ impl Place {
 }
 
 impl Library {
-    /// True when a frame with this digest is stored, or is being stored, and not known to be damaged.
+    /// True when a frame with this digest is in a sealed pack and not known to be damaged.
+    ///
+    /// What a writer has on its way does not count: it may yet be given up.
     pub fn holds(&self, digest: &Digest) -> Result<bool, LibraryError> {
-        Ok(self.inner.live.get(digest).is_some() || self.inner.is_sealed(digest)?)
+        self.inner.is_sealed(digest)
     }
 
     /// The raw bytes of a chunk or page, checked against the digest.
@@ -95,12 +97,14 @@ impl Inner {
 
     fn locate(&self, digest: &Digest) -> Result<Option<Place>, LibraryError> {
         // Live first: a pack joins the sealed ones before its frames leave the live ones.
-        match self.live.get(digest) {
-            Some(LiveFrame::Written(pack, record)) if !self.is_damaged(pack.sequence, digest) => {
-                Ok(Some(Place::Open(pack, record)))
+        for live in self.live.read().expect("no code panics while holding this lock").iter() {
+            if let Some(LiveFrame::Written(pack, record)) = live.get(digest)
+                && !self.is_damaged(pack.sequence, digest)
+            {
+                return Ok(Some(Place::Open(pack, record)));
             }
-            _ => self.locate_sealed(digest),
         }
+        self.locate_sealed(digest)
     }
 
     fn locate_sealed(&self, digest: &Digest) -> Result<Option<Place>, LibraryError> {

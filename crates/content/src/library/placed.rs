@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use restock_names::Digest;
 
+use super::live::Live;
 use super::{DraftId, Inner, Library, LibraryError, SealReport, io_error};
 use crate::files::replace;
 use crate::pack::{Encoding, FrameKind, Header, OpenPack, PackState, Record, plan_path};
@@ -17,6 +18,13 @@ pub(super) struct PlannedPack {
     pub(super) planned: HashMap<Digest, Record>,
 }
 
+/// What was received of one version so far.
+#[derive(Debug, Clone)]
+pub(super) struct Draft {
+    pub(super) live: Arc<Live>,
+    pub(super) packs: Vec<Arc<PlannedPack>>,
+}
+
 /// Takes the missing chunks of one version, each at its planned offset, from many threads.
 ///
 /// What was recorded stays recorded when this is dropped or the process dies: the next
@@ -24,8 +32,8 @@ pub(super) struct PlannedPack {
 #[derive(Debug)]
 pub struct PlacedWriter {
     inner: Arc<Inner>,
-    draft: DraftId,
-    packs: Vec<Arc<PlannedPack>>,
+    id: DraftId,
+    draft: Draft,
     places: HashMap<Digest, (usize, Record)>,
 }
 
@@ -34,15 +42,16 @@ impl Library {
     ///
     /// Errors: no room (the space is reserved here), I/O.
     pub fn begin_receive(&self, draft: &DraftId, missing: &[Missing]) -> Result<PlacedWriter, LibraryError> {
-        let mut packs = self.inner.lock_drafts().get(draft).cloned().unwrap_or_default();
-        let is_planned = |chunk: &Missing| {
-            packs.iter().any(|pack: &Arc<PlannedPack>| pack.planned.contains_key(&chunk.digest))
-        };
+        let id = *draft;
+        let known = self.inner.lock_drafts().get(&id).cloned();
+        let mut draft = known.unwrap_or_else(|| Draft { live: self.inner.new_live(), packs: Vec::new() });
+        let is_planned = |chunk: &Missing| draft.packs.iter().any(|p| p.planned.contains_key(&chunk.digest));
         let rest: Vec<Missing> = missing.iter().filter(|chunk| !is_planned(chunk)).copied().collect();
         if !rest.is_empty() {
-            packs.extend(self.inner.plan(draft, &rest)?);
-            self.inner.lock_drafts().insert(*draft, packs.clone());
+            draft.packs.extend(self.inner.plan(&id, &rest)?);
         }
+        self.inner.lock_drafts().insert(id, draft.clone());
+        let packs = &draft.packs;
         let places = missing
             .iter()
             .filter_map(|chunk| {
@@ -50,15 +59,22 @@ impl Library {
                 packs[at].planned.get(&chunk.digest).map(|record| (chunk.digest, (at, *record)))
             })
             .collect();
-        Ok(PlacedWriter { inner: Arc::clone(&self.inner), draft: *draft, packs, places })
+        Ok(PlacedWriter { inner: Arc::clone(&self.inner), id, draft, places })
     }
 
     /// Gives up what was received for a draft that will not be finished.
     pub fn abandon(&self, draft: &DraftId) {
-        let packs = self.inner.lock_drafts().remove(draft).unwrap_or_default();
-        packs.iter().for_each(|planned| self.inner.give_up(&planned.pack));
+        let Some(draft) = self.inner.lock_drafts().remove(draft) else { return };
+        draft.packs.iter().for_each(|planned| self.inner.give_up(&draft.live, &planned.pack));
+        self.inner.drop_live(&draft.live);
     }
 
+    /// Keeps what was received for a draft that another version has overtaken: it is sealed, and
+    /// counts as held from then on.
+    pub fn settle(&self, draft: &DraftId) -> Result<SealReport, LibraryError> {
+        let draft = self.inner.lock_drafts().remove(draft);
+        draft.map_or(Ok(SealReport::default()), |draft| self.inner.seal_draft(draft))
+    }
     /// Drafts with recorded frames.
     pub fn drafts(&self) -> Vec<DraftId> {
         self.inner.lock_drafts().keys().copied().collect()
@@ -66,8 +82,14 @@ impl Library {
 }
 
 impl Inner {
-    pub(super) fn lock_drafts(&self) -> std::sync::MutexGuard<'_, HashMap<DraftId, Vec<Arc<PlannedPack>>>> {
+    pub(super) fn lock_drafts(&self) -> std::sync::MutexGuard<'_, HashMap<DraftId, Draft>> {
         self.drafts.lock().expect("no code panics while holding this lock")
+    }
+    fn seal_draft(&self, draft: Draft) -> Result<SealReport, LibraryError> {
+        let packs = draft.packs.iter().map(|planned| Arc::clone(&planned.pack)).collect();
+        let sealed = self.seal(&draft.live, packs);
+        self.drop_live(&draft.live);
+        sealed
     }
 
     fn plan(&self, draft: &DraftId, missing: &[Missing]) -> Result<Vec<Arc<PlannedPack>>, LibraryError> {
@@ -124,11 +146,7 @@ impl PlacedWriter {
     pub fn is_recorded(&self, digest: &Digest) -> bool {
         match self.places.get(digest) {
             None => true,
-            Some((at, _)) => {
-                let sequence = self.packs[*at].pack.sequence;
-                matches!(self.inner.live.get(digest),
-                    Some(super::live::LiveFrame::Written(pack, _)) if pack.sequence == sequence)
-            }
+            Some(_) => self.draft.live.get(digest).is_some(),
         }
     }
 
@@ -156,7 +174,7 @@ impl PlacedWriter {
         let mut joined = Vec::new();
         for group in at.chunk_by(|(p, r, raw), (q, s, _)| p == q && r.offset + raw.len() as u64 == s.offset) {
             let (pack, first, raw) = &group[0];
-            let pack = &self.packs[*pack].pack;
+            let pack = &self.draft.packs[*pack].pack;
             let fail = |step| move |source| LibraryError::Seal { sequence: pack.sequence, step, source };
             if group.len() == 1 {
                 pack.write(raw, first.offset).map_err(fail("write to"))?;
@@ -167,14 +185,14 @@ impl PlacedWriter {
             }
         }
         for group in at.chunk_by(|(p, _, _), (q, _, _)| p == q) {
-            let pack = &self.packs[group[0].0].pack;
+            let pack = &self.draft.packs[group[0].0].pack;
             let records: Vec<Record> = group.iter().map(|(_, record, _)| *record).collect();
             pack.record(&records, true).map_err(|source| LibraryError::Seal {
                 sequence: pack.sequence,
                 step: "record in",
                 source,
             })?;
-            records.iter().for_each(|record| self.inner.live.written(pack, *record));
+            records.iter().for_each(|record| self.draft.live.written(pack, *record));
         }
         Ok(())
     }
@@ -183,8 +201,7 @@ impl PlacedWriter {
     ///
     /// Errors: a pack that could not be made durable is given up; its chunks must be fetched again.
     pub fn seal(self) -> Result<SealReport, LibraryError> {
-        self.inner.lock_drafts().remove(&self.draft);
-        let packs = self.packs.iter().map(|planned| Arc::clone(&planned.pack)).collect();
-        self.inner.seal(packs)
+        self.inner.lock_drafts().remove(&self.id);
+        self.inner.seal_draft(self.draft)
     }
 }

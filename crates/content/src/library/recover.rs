@@ -8,7 +8,8 @@ use std::sync::atomic::Ordering;
 
 use restock_names::{ContentVersion, Digest, Epoch, PackageId, SourceVersion};
 
-use super::placed::PlannedPack;
+use super::live::Live;
+use super::placed::{Draft, PlannedPack};
 use super::{DraftId, Inner, LibraryError, io_error, is_working_state};
 use crate::codec::Reader;
 use crate::pack::{
@@ -165,13 +166,17 @@ impl Inner {
         let pack = OpenPack::resume(&*self.files, folder, sequence, self.id.0, kept.clone())
             .map_err(io_error("take up", &data_path))?;
         let pack = Arc::new(pack);
-        kept.iter().for_each(|record| self.live.written(&pack, *record));
         match plan {
-            Some((draft, planned)) => {
-                self.lock_drafts().entry(draft).or_default().push(Arc::new(PlannedPack { pack, planned }));
+            Some((id, planned)) => {
+                let mut drafts = self.lock_drafts();
+                let draft =
+                    drafts.entry(id).or_insert_with(|| Draft { live: self.new_live(), packs: Vec::new() });
+                kept.iter().for_each(|record| draft.live.written(&pack, *record));
+                draft.packs.push(Arc::new(PlannedPack { pack, planned }));
             }
             None => {
-                self.seal(vec![pack])?;
+                let live = Live::default();
+                self.seal(&live, vec![pack])?;
             }
         }
         Ok(true)

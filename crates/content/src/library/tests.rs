@@ -215,10 +215,37 @@ fn a_draft_that_is_abandoned_leaves_nothing() {
     let writer = library.begin_receive(&version(1), &missing).expect("planned");
     writer.put(&[(missing[0].digest, &text(0))]).expect("recorded");
     drop(writer);
-    assert!(library.holds(&missing[0].digest).expect("readable"), "an attempt that ended is not lost");
+    assert_eq!(library.read(&missing[0].digest).expect("kept"), text(0), "an attempt that ended is not lost");
+    assert!(!library.holds(&missing[0].digest).expect("readable"), "another draft must not build on it");
     library.abandon(&version(1));
     assert!(!library.holds(&missing[0].digest).expect("readable"));
     assert_eq!(std::fs::read_dir(folder.path().join("packs")).expect("readable").count(), 0);
+}
+
+#[test]
+fn what_was_received_for_an_overtaken_version_is_held() {
+    let (folder, library) = create(Role::DistributionPoint);
+    let missing = missing(0..10);
+    let writer = library.begin_receive(&version(1), &missing).expect("planned");
+    writer.put(&[(missing[4].digest, &text(4))]).expect("recorded");
+    drop(writer);
+    assert_eq!(library.settle(&version(1)).expect("sealed").frames, 1);
+    assert!(library.holds(&missing[4].digest).expect("readable"));
+    drop(library);
+    let (library, recovered) = reopen(folder.path());
+    assert_eq!(recovered, Recovered::default());
+    assert_eq!(library.read(&missing[4].digest).expect("sealed"), text(4));
+}
+
+#[test]
+fn a_writer_does_not_build_on_what_another_may_give_up() {
+    let (_folder, library) = create(Role::Site);
+    let (first, second) = (library.begin(), library.begin());
+    let digest = put(&first, 1);
+    assert!(second.put_chunk(digest, &text(1)).expect("stored").is_new, "its own copy");
+    drop(first);
+    second.seal().expect("sealed");
+    assert_eq!(library.read(&digest).expect("sealed"), text(1));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use restock_names::Digest;
 
+use super::live::Live;
 use super::{Inner, Library, LibraryError, Role, io_error};
 use crate::pack::{Encoding, FrameKind, OpenPack, PACK_BYTES_MAX, Record, SealedPack, compress};
 
@@ -34,6 +35,7 @@ pub struct SealReport {
 #[derive(Debug)]
 pub struct Writer {
     inner: Arc<Inner>,
+    live: Arc<Live>,
     packs: Mutex<Vec<Arc<OpenPack>>>,
     /// Store a frame although one with its digest is held: repair.
     is_forced: bool,
@@ -42,12 +44,17 @@ pub struct Writer {
 impl Library {
     /// Begins to store new frames.
     pub fn begin(&self) -> Writer {
-        Writer { inner: Arc::clone(&self.inner), packs: Mutex::default(), is_forced: false }
+        self.writer(false)
     }
 
     /// Begins to store frames again that are damaged: nothing is left out because it seems held.
     pub fn begin_repair(&self) -> Writer {
-        Writer { inner: Arc::clone(&self.inner), packs: Mutex::default(), is_forced: true }
+        self.writer(true)
+    }
+
+    fn writer(&self, is_forced: bool) -> Writer {
+        let (inner, live) = (Arc::clone(&self.inner), self.inner.new_live());
+        Writer { inner, live, packs: Mutex::default(), is_forced }
     }
 }
 
@@ -74,12 +81,12 @@ impl Writer {
     }
 
     fn put(&self, kind: FrameKind, digest: Digest, raw: &[u8]) -> Result<Put, LibraryError> {
-        if !self.is_forced && !self.inner.live.claim(&digest, || self.inner.is_sealed(&digest))? {
+        if !self.is_forced && !self.live.claim(&digest, || self.inner.is_sealed(&digest))? {
             return Ok(Put { is_new: false, stored_bytes: 0 });
         }
         let result = self.store(kind, digest, raw);
         if result.is_err() {
-            self.inner.live.unclaim(&digest);
+            self.live.unclaim(&digest);
         }
         result
     }
@@ -106,7 +113,7 @@ impl Writer {
             let fail = |step| move |source| LibraryError::Seal { sequence: record.offset, step, source };
             pack.write(stored, offset).map_err(fail("write to"))?;
             pack.record(&[record], false).map_err(fail("record in"))?;
-            self.inner.live.written(&pack, record);
+            self.live.written(&pack, record);
             Ok(Put { is_new: true, stored_bytes: record.stored_length })
         })
     }
@@ -133,31 +140,32 @@ impl Writer {
     /// Errors: a pack that could not be made durable is given up with its frames.
     pub fn seal(self) -> Result<SealReport, LibraryError> {
         let packs = std::mem::take(&mut *self.packs.lock().expect("no code panics while holding this lock"));
-        self.inner.seal(packs)
+        self.inner.seal(&self.live, packs)
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
         let packs = std::mem::take(&mut *self.packs.lock().expect("no code panics while holding this lock"));
-        packs.iter().for_each(|pack| self.inner.give_up(pack));
+        packs.iter().for_each(|pack| self.inner.give_up(&self.live, pack));
+        self.inner.drop_live(&self.live);
     }
 }
 
 impl Inner {
     /// Seals packs in order. After a failure the rest is given up too.
-    pub(super) fn seal(&self, packs: Vec<Arc<OpenPack>>) -> Result<SealReport, LibraryError> {
+    pub(super) fn seal(&self, live: &Live, packs: Vec<Arc<OpenPack>>) -> Result<SealReport, LibraryError> {
         let mut report = SealReport::default();
         let mut failure = None;
         for pack in packs {
             if failure.is_some() {
-                self.give_up(&pack);
+                self.give_up(live, &pack);
                 continue;
             }
             let frames = pack.records().len() as u64;
             let data_bytes = pack.data_bytes();
             if frames == 0 {
-                self.give_up(&pack);
+                self.give_up(live, &pack);
                 continue;
             }
             let sealed = pack.seal(&*self.files).map_err(LibraryError::from).and_then(|stem| {
@@ -170,13 +178,13 @@ impl Inner {
             match sealed {
                 Ok(sealed) => {
                     self.add_sealed(sealed);
-                    self.live.forget(&pack);
+                    live.forget(&pack);
                     report.packs += 1;
                     report.frames += frames;
                     report.stored_bytes += data_bytes;
                 }
                 Err(error) => {
-                    self.give_up(&pack);
+                    self.give_up(live, &pack);
                     failure = Some(error);
                 }
             }
@@ -190,8 +198,8 @@ impl Inner {
         sealed.insert(at, Arc::new(pack));
     }
 
-    pub(super) fn give_up(&self, pack: &OpenPack) {
-        self.live.forget(pack);
+    pub(super) fn give_up(&self, live: &Live, pack: &OpenPack) {
+        live.forget(pack);
         pack.discard(&*self.files);
     }
 }
