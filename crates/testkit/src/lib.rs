@@ -1,11 +1,13 @@
-//! Tools for tests: a faulty disk, a disk whose power can be cut, sample trees, seeded randomness.
+//! Tools for tests: a faulty disk, a disk whose power can be cut, real processes, sample trees.
 //!
 //! [`faulty::FaultyFiles`] stands in for the disk under the content library and cuts a run at any
-//! write. [`loop_disk::LoopDisk`] is a real file system that can lose its power. [`tree`] makes,
-//! edits and compares folders of odd files, [`version`] reads one back out of a
-//! library, [`receive`] moves one between two. Used by tests only; nothing here is part of the product.
+//! write. [`loop_disk::LoopDisk`] is a real file system that can lose its power. [`fleet::Fleet`]
+//! runs the real binary as a site with distribution points. [`tree`] makes, edits and compares
+//! folders of odd files, [`version`] reads one back out of a library, [`receive`] moves one between
+//! two libraries in memory. Used by tests only; nothing here is part of the product.
 
 pub mod faulty;
+pub mod fleet;
 pub mod loop_disk;
 pub mod random;
 pub mod receive;

@@ -4,3 +4,4 @@
 mod disk;
 mod power;
 mod samples;
+mod sys;
