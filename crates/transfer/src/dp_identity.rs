@@ -85,11 +85,10 @@ impl DpIdentity {
         };
         let file: SiteFile = serde_json::from_slice(&read("site.json")?)
             .map_err(|error| TrustError::format(&path("site.json"), error))?;
-        let root_key = PublicKey(
-            file.root_key
-                .try_into()
-                .map_err(|_| TrustError::format(&path("site.json"), "the root key has not 32 bytes"))?,
-        );
+        let root_key =
+            PublicKey(file.root_key.try_into().map_err(|_length| {
+                TrustError::format(&path("site.json"), "the root key has not 32 bytes")
+            })?);
         let key_list = check_key_list(&read("key-list")?, site, &root_key)?;
         let config = client_config(&authority, vec![certificate.clone()], key_in(&path("key.pem"))?)?;
         Ok(Self {
@@ -207,7 +206,7 @@ impl DpIdentity {
         let root_key: [u8; 32] = enrolment
             .root_key
             .try_into()
-            .map_err(|_| TrustError::KeyList("the root key has not 32 bytes".to_owned()))?;
+            .map_err(|_length| TrustError::KeyList("the root key has not 32 bytes".to_owned()))?;
         check_key_list(&enrolment.key_list, site, &PublicKey(root_key))?;
         let site_file = SiteFile { url: enrolment.url, root_key: root_key.to_vec() };
         let json = serde_json::to_vec_pretty(&site_file).expect("a flat structure is JSON");

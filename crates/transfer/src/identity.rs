@@ -40,8 +40,8 @@ impl Identity {
     /// Errors: [`IdentityError`]. The signature is the TLS layer's matter.
     pub fn of_certificate(certificate: &CertificateDer<'_>) -> Result<Self, IdentityError> {
         let (_, parsed) =
-            x509_parser::parse_x509_certificate(certificate).map_err(|_| IdentityError::Certificate)?;
-        let names = parsed.subject_alternative_name().map_err(|_| IdentityError::Certificate)?;
+            x509_parser::parse_x509_certificate(certificate).map_err(|_broken| IdentityError::Certificate)?;
+        let names = parsed.subject_alternative_name().map_err(|_broken| IdentityError::Certificate)?;
         let uris: Vec<&str> = names
             .iter()
             .flat_map(|extension| &extension.value.general_names)
@@ -110,7 +110,7 @@ impl Fingerprint {
     /// The fingerprint of a certificate's public key.
     pub fn of_key_in(certificate: &CertificateDer<'_>) -> Result<Self, IdentityError> {
         let (_, parsed) =
-            x509_parser::parse_x509_certificate(certificate).map_err(|_| IdentityError::Certificate)?;
+            x509_parser::parse_x509_certificate(certificate).map_err(|_broken| IdentityError::Certificate)?;
         Ok(Self::of(parsed.tbs_certificate.subject_pki.raw))
     }
 }

@@ -88,7 +88,7 @@ impl SiteTrust {
         let seed = |name: &str| -> Result<SigningKey, TrustError> {
             let bytes: [u8; 32] = read(name)?
                 .try_into()
-                .map_err(|_| TrustError::format(&folder.join(name), "32 bytes are wanted"))?;
+                .map_err(|_length| TrustError::format(&folder.join(name), "32 bytes are wanted"))?;
             Ok(SigningKey::from_bytes(&bytes))
         };
         let signing_key = seed("signing-key")?;

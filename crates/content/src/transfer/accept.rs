@@ -36,7 +36,11 @@ pub fn accept_statement(
     keys: &KeyList,
     held: Option<&ContentVersion>,
 ) -> Result<AcceptedStatement, AcceptError> {
-    let statement = Statement::decode(bytes)?;
+    let statement = Statement::decode(bytes).map_err(|error| {
+        // Everything but the signature: that is what is wrong with it.
+        let is_unsigned = Statement::decode(&[bytes, &[0; 64]].concat()).is_ok();
+        if is_unsigned { StatementError::Signature("the statement is not signed") } else { error }
+    })?;
     statement.verify(keys)?;
     if statement.version != *subject {
         return Err(AcceptError::Subject { wanted: *subject, found: statement.version });
@@ -115,6 +119,7 @@ mod tests {
         assert_eq!(code(&sign(version("XYZ00002", 1, 3), &key), None), Err("MANIFEST_SUBJECT"));
         assert_eq!(code(&sign(subject, &SigningKey::from_bytes(&[9; 32])), None), Err("MANIFEST_SIGNATURE"));
         assert_eq!(code(&good[..good.len() - 1], None), Err("MANIFEST_FORMAT"));
+        assert_eq!(code(&good[..good.len() - 64], None), Err("MANIFEST_SIGNATURE"));
         for at in 0..good.len() {
             let mut bad = good.clone();
             bad[at] ^= 1;

@@ -80,8 +80,13 @@ async fn one_connection(pull: &Arc<Pull>, id: ConnectionId, run: &Run) -> Result
             }
         }
     });
-    let exchange = exchange(pull, id, &mut reader, &mut writer, &frames, &mut results);
+    let mut pending = Vec::new();
+    let exchange = exchange(pull, id, &mut reader, &mut writer, &mut pending, &frames, &mut results);
     let ended = until_cancelled(&run.cancel, exchange).await;
+    // What arrived whole before the end need not be sent again.
+    if !pending.is_empty() && frames.send(pending).await.is_err() {
+        tracing::trace!(connection = id.0, "frames that arrived last are not taken");
+    }
     drop(frames);
     let panicked = thread.await.is_err();
     let owed = pull.receiver().closed(id);
@@ -124,11 +129,11 @@ async fn exchange(
     id: ConnectionId,
     reader: &mut Reader,
     writer: &mut Writer,
+    pending: &mut Vec<Frame>,
     frames: &mpsc::Sender<Vec<Frame>>,
     results: &mut mpsc::UnboundedReceiver<Result<(), PullError>>,
 ) -> Result<(), PullError> {
     let mut changed = pull.changed.subscribe();
-    let mut pending: Vec<Frame> = Vec::new();
     let mut received = reader.received();
     loop {
         changed.mark_unchanged();
@@ -163,7 +168,7 @@ async fn exchange(
                 Err(_idle) => {}
             },
             permit = frames.reserve(), if !pending.is_empty() => match permit {
-                Ok(permit) => permit.send(std::mem::take(&mut pending)),
+                Ok(permit) => permit.send(std::mem::take(pending)),
                 // The thread has ended; its result says why.
                 Err(_gone) => return drain(results).and(Err(PullError::Panicked)),
             },

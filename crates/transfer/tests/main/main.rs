@@ -1,0 +1,10 @@
+//! The link over real sockets: enrolment, control connections, pulls, repair, hostile peers.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod control;
+mod enrolment;
+mod hostile;
+mod peer;
+mod pulls;
+mod world;
