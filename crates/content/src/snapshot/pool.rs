@@ -172,7 +172,7 @@ impl<'a> Pool<'a> {
                 self.done.notify_all();
             } else if let Some((id, jobs)) = queues.batches.pop_front() {
                 drop(queues);
-                let outcomes = jobs.iter().map(|job| reader.read(job)).collect();
+                let outcomes = reader.read(&jobs);
                 queues = self.lock();
                 queues.batches_done.insert(id, outcomes);
                 self.done.notify_all();

@@ -5,13 +5,13 @@
 //! leave no trace: a file changed that recently is read until two readings agree.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustix::fs::{OFlags, SeekFrom};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::fs::{Advice, OFlags, SeekFrom};
+use rustix::io::{Errno, ReadWriteFlags, retry_on_intr};
 
 use super::SnapshotError;
 use super::pool::{BlockDone, Pool};
@@ -29,6 +29,9 @@ const CLOCK_STEP_NS: i64 = 20_000_000;
 const SHARED_BYTES_MIN: u64 = 8 << 20;
 /// Blocks a reader keeps between files.
 const SPARE_BLOCKS: usize = 2;
+/// Files up to this length are put off to the end of their batch when the disk has to be waited for;
+/// of larger ones the kernel fetches ahead.
+const LATE_BYTES_MAX: u64 = 1 << 20;
 /// Smaller files are not searched for holes.
 const SPARSE_BYTES_MIN: u64 = 1 << 20;
 
@@ -63,16 +66,31 @@ impl<'p, 'a> Reader<'p, 'a> {
         Self { pool, cutter: Cutter::default(), spare: Vec::new() }
     }
 
-    /// Reads a file and stores what the library lacks of it.
-    pub(super) fn read(&mut self, job: &FileJob) -> Outcome {
-        match self.read_at_rest(job) {
-            Ok((stat, chunks)) => Outcome::Read { folder: Arc::clone(&job.folder), stat, chunks },
-            Err(Trouble::Moved) => Outcome::Moved,
-            Err(Trouble::Fatal(error)) => Outcome::Failed(error),
+    /// Reads files and stores what the library lacks of them; the outcomes are in their order.
+    ///
+    /// What lies in memory is read first. The rest is asked for meanwhile and read afterwards, so
+    /// that a disk has many files to fetch at once and not one for each worker.
+    pub(super) fn read(&mut self, jobs: &[FileJob]) -> Vec<Outcome> {
+        let at_hand: Vec<Option<Outcome>> = jobs.iter().map(|job| self.read_one(job, false)).collect();
+        let mut read_late = |job| self.read_one(job, true).expect("a reader that may wait has an outcome");
+        at_hand
+            .into_iter()
+            .zip(jobs)
+            .map(|(outcome, job)| outcome.unwrap_or_else(|| read_late(job)))
+            .collect()
+    }
+
+    /// `None` if the file must be waited for and `may_wait` is false.
+    fn read_one(&mut self, job: &FileJob, may_wait: bool) -> Option<Outcome> {
+        match self.read_at_rest(job, may_wait) {
+            Ok(Some((stat, chunks))) => Some(Outcome::Read { folder: Arc::clone(&job.folder), stat, chunks }),
+            Ok(None) => None,
+            Err(Trouble::Moved) => Some(Outcome::Moved),
+            Err(Trouble::Fatal(error)) => Some(Outcome::Failed(error)),
         }
     }
 
-    fn read_at_rest(&mut self, job: &FileJob) -> Result<(Stat, FileChunks), Trouble> {
+    fn read_at_rest(&mut self, job: &FileJob, may_wait: bool) -> Result<Option<(Stat, FileChunks)>, Trouble> {
         let source = self.pool.source;
         let path = join(&job.folder.path, &job.name);
         let failed = |errno| source.trouble(&path, errno);
@@ -89,26 +107,31 @@ impl<'p, 'a> Reader<'p, 'a> {
             if before.kind != Kind::File {
                 return Err(Trouble::Moved);
             }
-            let is_sparse = before.size >= SPARSE_BYTES_MIN && space < before.size;
-            let read = self.read_once(file.as_fd(), before.size, is_sparse);
-            let chunks = match read {
+            let file = OpenFile {
+                fd: file.as_fd(),
+                length: before.size,
+                is_sparse: before.size >= SPARSE_BYTES_MIN && space < before.size,
+                may_wait: may_wait || before.size > LATE_BYTES_MAX,
+            };
+            let chunks = match self.read_once(&file) {
                 Ok(chunks) => chunks,
                 Err(Failure::Stop(error)) => return Err(Trouble::Fatal(error)),
-                Err(Failure::Read(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    earlier = None;
-                    continue;
-                }
-                Err(Failure::Read(error)) => {
-                    return Err(Trouble::Fatal(source.failed(&path, error)));
-                }
+                Err(Failure::Read(error)) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return Ok(None),
+                    io::ErrorKind::UnexpectedEof => {
+                        earlier = None;
+                        continue;
+                    }
+                    _ => return Err(Trouble::Fatal(source.failed(&path, error))),
+                },
             };
-            if stat_of(&file).map_err(failed)? != before {
+            if stat_of(file.fd).map_err(failed)? != before {
                 earlier = None;
                 continue;
             }
             let reading = (before, chunks);
             if before.ctime_ns.saturating_add(CLOCK_STEP_NS) <= now_ns || earlier.as_ref() == Some(&reading) {
-                return Ok(reading);
+                return Ok(Some(reading));
             }
             earlier = Some(reading);
         }
@@ -124,21 +147,17 @@ impl<'p, 'a> Reader<'p, 'a> {
         }
     }
 
-    /// Reads `length` bytes; fails with [`io::ErrorKind::UnexpectedEof`] when there are fewer.
-    fn read_once(
-        &mut self,
-        file: BorrowedFd<'_>,
-        length: u64,
-        is_sparse: bool,
-    ) -> Result<FileChunks, Failure> {
+    /// Reads a file's bytes once. Fails with [`io::ErrorKind::UnexpectedEof`] when there are fewer
+    /// than its length, with [`io::ErrorKind::WouldBlock`] when it may not wait for them.
+    fn read_once(&mut self, file: &OpenFile<'_>) -> Result<FileChunks, Failure> {
         let mut list = List {
             pool: self.pool,
             chunks: ChunkListBuilder::default(),
             sink: WriterSink(self.pool.writer),
-            is_shared: length >= SHARED_BYTES_MIN,
+            is_shared: file.length >= SHARED_BYTES_MIN,
             waiting: VecDeque::new(),
         };
-        let read = self.read_blocks(file, length, is_sparse, &mut list);
+        let read = self.read_blocks(file, &mut list);
         // Also after a failure: no block in flight may outlive the reading.
         let put = list.take_all(&mut self.spare);
         self.spare.truncate(SPARE_BLOCKS);
@@ -146,31 +165,26 @@ impl<'p, 'a> Reader<'p, 'a> {
         Ok(list.chunks.finish(&mut list.sink)?)
     }
 
-    fn read_blocks(
-        &mut self,
-        file: BorrowedFd<'_>,
-        length: u64,
-        is_sparse: bool,
-        list: &mut List<'p, 'a>,
-    ) -> Result<(), Failure> {
-        let mut data_end = if is_sparse { 0 } else { length };
+    fn read_blocks(&mut self, file: &OpenFile<'_>, list: &mut List<'p, 'a>) -> Result<(), Failure> {
+        let OpenFile { fd, length, .. } = *file;
+        let mut data_end = if file.is_sparse { 0 } else { length };
         self.cutter.start(length);
         loop {
             self.pool.check()?;
             let position = self.cutter.position();
             if position >= data_end && position < length {
-                let zeros = hole_at(file, position, length)? / CHUNK_BYTES_MAX as u64;
+                let zeros = hole_at(fd, position, length)? / CHUNK_BYTES_MAX as u64;
                 if zeros > 0 {
                     self.cutter.skip_zero_chunks(zeros);
                     list.add_zeros(zeros, &mut self.spare)?;
                     continue;
                 }
-                data_end = data_end_after(file, position, length)?;
+                data_end = data_end_after(fd, position, length)?;
             }
             let mut block = self.spare.pop().unwrap_or_default();
             let mut bytes_read = 0;
             let has_more = self.cutter.next_block(&mut block, |buffer, offset| {
-                let count = retry_on_intr(|| rustix::io::pread(file, &mut *buffer, offset))?;
+                let count = file.read(buffer, offset)?;
                 bytes_read += count as u64;
                 Ok(count)
             })?;
@@ -182,6 +196,34 @@ impl<'p, 'a> Reader<'p, 'a> {
             self.pool.progress.add(0, bytes_read, 0);
             list.add(block, &mut self.spare)?;
         }
+    }
+}
+
+/// A file as it was when it was opened.
+struct OpenFile<'f> {
+    fd: BorrowedFd<'f>,
+    length: u64,
+    is_sparse: bool,
+    /// False to read only what lies in memory.
+    may_wait: bool,
+}
+
+impl OpenFile<'_> {
+    fn read(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        if !self.may_wait {
+            let mut parts = [IoSliceMut::new(&mut *buffer)];
+            match rustix::io::preadv2(self.fd, &mut parts, offset, ReadWriteFlags::NOWAIT) {
+                Err(Errno::AGAIN) => {
+                    // Best effort: without it the disk is asked when the file is read.
+                    let _ignored = rustix::fs::fadvise(self.fd, 0, None, Advice::WillNeed);
+                    return Err(Errno::AGAIN);
+                }
+                // Not every file system and kernel can read without waiting.
+                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::INTR) => {}
+                other => return other,
+            }
+        }
+        retry_on_intr(|| rustix::io::pread(self.fd, &mut *buffer, offset))
     }
 }
 
