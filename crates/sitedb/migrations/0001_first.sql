@@ -76,8 +76,6 @@ CREATE TABLE versions (
 CREATE TABLE distribution_points (
     name TEXT PRIMARY KEY,
     fingerprint TEXT NOT NULL,
-    fingerprint_before TEXT,
-    public_key {bytes} NOT NULL,
     certificate_expires {int} NOT NULL,
     enrolled_at {int} NOT NULL,
     library_id TEXT,

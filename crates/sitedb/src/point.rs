@@ -1,6 +1,6 @@
 //! Enrolled distribution points.
 
-use restock_names::{Digest, DistributionPointName, Timestamp};
+use restock_names::{DistributionPointName, Timestamp};
 
 use crate::tx::{Row, bind};
 use crate::{DatabaseError, Tx};
@@ -10,12 +10,8 @@ use crate::{DatabaseError, Tx};
 pub struct Point {
     /// Its name.
     pub name: DistributionPointName,
-    /// SHA-256 of its certificate, in hex.
+    /// SHA-256 of its public key, in hex.
     pub fingerprint: String,
-    /// That of the certificate before, while it may still be in use.
-    pub fingerprint_before: Option<String>,
-    /// SHA-256 of its public key.
-    pub public_key: Digest,
     /// When its certificate ends.
     pub certificate_expires: Timestamp,
     /// When it joined the site.
@@ -35,8 +31,8 @@ pub struct Point {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT name, fingerprint, fingerprint_before, public_key, certificate_expires, enrolled_at,
-                library_id, serve_urls, software, connected_to, last_seen_at FROM distribution_points ",
+            "SELECT name, fingerprint, certificate_expires, enrolled_at, library_id, serve_urls, software,
+                connected_to, last_seen_at FROM distribution_points ",
             $rest
         )
     };
@@ -46,8 +42,6 @@ fn point(row: &Row) -> Result<Point, DatabaseError> {
     Ok(Point {
         name: row.parse("name")?,
         fingerprint: row.text("fingerprint")?,
-        fingerprint_before: row.text_or_none("fingerprint_before")?,
-        public_key: row.digest("public_key")?,
         certificate_expires: row.time("certificate_expires")?,
         enrolled_at: row.time("enrolled_at")?,
         library_id: row.text_or_none("library_id")?,
@@ -70,43 +64,24 @@ impl Tx {
         self.rows(select!("ORDER BY name"), bind![]).await?.iter().map(point).collect()
     }
 
-    /// Enrols a distribution point, or gives one that was enrolled before its new certificate.
+    /// Enrols a distribution point, or gives one that was enrolled before its new key.
     pub async fn enrol_point(
         &mut self,
         name: &DistributionPointName,
         fingerprint: &str,
-        public_key: Digest,
         expires: Timestamp,
         now: Timestamp,
     ) -> Result<(), DatabaseError> {
         self.execute(
-            "INSERT INTO distribution_points (name, fingerprint, public_key, certificate_expires, enrolled_at,
-                 serve_urls)
-             VALUES ($1, $2, $3, $4, $5, '[]')
-             ON CONFLICT (name) DO UPDATE SET fingerprint = EXCLUDED.fingerprint, fingerprint_before = NULL,
-                 public_key = EXCLUDED.public_key, certificate_expires = EXCLUDED.certificate_expires,
-                 enrolled_at = EXCLUDED.enrolled_at, connected_to = NULL",
-            bind![name, fingerprint, public_key, expires, now],
+            "INSERT INTO distribution_points (name, fingerprint, certificate_expires, enrolled_at, serve_urls)
+             VALUES ($1, $2, $3, $4, '[]')
+             ON CONFLICT (name) DO UPDATE SET fingerprint = EXCLUDED.fingerprint,
+                 certificate_expires = EXCLUDED.certificate_expires, enrolled_at = EXCLUDED.enrolled_at,
+                 connected_to = NULL",
+            bind![name, fingerprint, expires, now],
         )
         .await
         .map(|_| ())
-    }
-
-    /// Takes a renewed certificate beside the one it replaces; false when that is not the present one.
-    pub async fn renew_point(
-        &mut self,
-        name: &DistributionPointName,
-        before: &str,
-        after: &str,
-    ) -> Result<bool, DatabaseError> {
-        let changed = self
-            .execute(
-                "UPDATE distribution_points SET fingerprint_before = fingerprint, fingerprint = $3
-                 WHERE name = $1 AND fingerprint IN ($2, $3)",
-                bind![name, before, after],
-            )
-            .await?;
-        Ok(changed == 1)
     }
 
     /// Notes that a distribution point connected to the site process `owner`.

@@ -142,7 +142,7 @@ pub struct Target {
     pub skip_until: u64,
     /// Failed attempts of the job under way.
     pub attempts: u32,
-    /// When the next attempt is due.
+    /// When the next attempt is due; what fails before is part of the last one.
     pub next_attempt: Option<Timestamp>,
     /// The status message that tells why an attempt failed.
     pub cause: Option<u32>,
@@ -444,14 +444,9 @@ fn reported(
     };
     let removes = open.kind == JobKind::Remove;
     match report {
-        Report::Receiving if !removes => {
-            next.state = TargetState::Receiving;
-            next.next_attempt = None;
-        }
-        Report::Stored if !removes => {
-            next.state = TargetState::Complete;
-            next.next_attempt = None;
-        }
+        // The end of the window of a failed attempt stays: see below.
+        Report::Receiving if !removes => next.state = TargetState::Receiving,
+        Report::Stored if !removes => next.state = TargetState::Complete,
         Report::Installed(version) if !removes => {
             next.serving = version;
             next.job = None;
@@ -466,7 +461,12 @@ fn reported(
             effects.push(Effect::Forget);
         }
         Report::Failed { is_transient } => {
-            next.attempts = next.attempts.saturating_add(1);
+            // A distribution point tries again by itself, and sooner than the delay: what fails
+            // within one delay is one attempt, and its job stays open.
+            if next.next_attempt.is_none_or(|at| at <= now) {
+                next.attempts = next.attempts.saturating_add(1);
+                next.next_attempt = Some(now.after(retry.delay));
+            }
             next.cause = Some(columns::MESSAGE_ATTEMPT_FAILED);
             let goes_on = is_transient && next.attempts < retry.count;
             next.state = match (removes, goes_on) {
@@ -475,10 +475,10 @@ fn reported(
                 (true, true) => TargetState::RemovalRetrying,
                 (true, false) => TargetState::RemovalFailed,
             };
-            if goes_on {
-                // The distribution point may try again by itself: the job stays open until then.
-                next.next_attempt = Some(now.after(retry.delay));
-            } else {
+            if !goes_on {
+                if is_transient {
+                    next.stop(effects);
+                }
                 next.job = None;
                 next.next_attempt = None;
                 next.has_given_up = true;

@@ -79,8 +79,10 @@ impl Applied {
 }
 
 /// An order to drop a job that the distribution point has not confirmed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stop {
+    /// The distribution point.
+    pub point: DistributionPointName,
     /// The job to drop.
     pub job: u64,
     /// What it brings.
@@ -182,6 +184,23 @@ impl Tx {
                     "WHERE next_attempt IS NOT NULL AND next_attempt <= $1 ORDER BY next_attempt LIMIT $2"
                 ),
                 bind![now, limit],
+            )
+            .await?;
+        rows.iter().map(target).collect()
+    }
+
+    /// Targets whose distribution point has something to be told: an open job, or settings it has
+    /// not confirmed while it serves the stored version.
+    pub async fn targets_to_tell(&mut self) -> Result<Vec<Target>, DatabaseError> {
+        let rows = self
+            .rows(
+                select!(
+                    "WHERE job_kind IS NOT NULL OR EXISTS (SELECT 1 FROM packages p
+                         WHERE p.package_id = targets.package_id AND p.settings > targets.settings
+                           AND p.stored_version = targets.serving_version AND p.stored_version > 0)
+                     ORDER BY point, package_id"
+                ),
+                bind![],
             )
             .await?;
         rows.iter().map(target).collect()
@@ -344,16 +363,15 @@ impl Tx {
         .map(|_| ())
     }
 
-    /// Jobs the distribution point is still to drop.
-    pub async fn stops(&mut self, point: &DistributionPointName) -> Result<Vec<Stop>, DatabaseError> {
-        self.rows(
-            "SELECT job, package_id, version, epoch FROM stops WHERE point = $1 ORDER BY job",
-            bind![point],
-        )
-        .await?
-        .iter()
-        .map(|row| Ok(Stop { job: row.u64("job")?, content: row.content_version()? }))
-        .collect()
+    /// Jobs that distribution points are still to drop.
+    pub async fn all_stops(&mut self) -> Result<Vec<Stop>, DatabaseError> {
+        self.rows("SELECT point, job, package_id, version, epoch FROM stops ORDER BY point, job", bind![])
+            .await?
+            .iter()
+            .map(|row| {
+                Ok(Stop { point: row.parse("point")?, job: row.u64("job")?, content: row.content_version()? })
+            })
+            .collect()
     }
 
     /// The distribution point has ended `job`, so it need not be told to drop it.

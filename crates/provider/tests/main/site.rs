@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use restock_names::{Digest, DistributionPointName, Epoch, ManualClock, PackageId, Timestamp};
+use restock_names::{DistributionPointName, Epoch, ManualClock, PackageId, Timestamp};
 use restock_provider::rows::{PackageRow, PackageStatus, SourceFlag, TargetRow};
 use restock_provider::{Answer, Call, NewPackage, Operation, OperationError, Provider};
 use restock_sitedb::site::Site as SiteRecord;
@@ -41,7 +41,7 @@ impl Site {
                 Box::pin(async move {
                     tx.insert_site(&record).await?;
                     for name in ["DP01", "DP02", "DP03"] {
-                        tx.enrol_point(&dp(name), "f", Digest([1; 32]), NOW, NOW).await?;
+                        tx.enrol_point(&dp(name), "f", NOW, NOW).await?;
                     }
                     Ok(())
                 })

@@ -174,6 +174,26 @@ fn a_distribution_point_that_lost_its_content_gets_it_again() {
     assert_eq!(must(&installed(), STORES_2, Event::Holds(v(2))), (installed(), vec![]));
 }
 
+#[test]
+fn what_fails_within_one_delay_is_one_attempt() {
+    let mut target =
+        with_job(Target { state: TargetState::Waiting, wanted: v(2), ..Target::new() }, 5, JobKind::Install);
+    let mut report = |report, second: i64| {
+        let event = Event::Reported { job: 5, report, now: Timestamp(second * 1_000_000), retry: RETRY };
+        let (next, effects) = must(&target, STORES_2, event);
+        target = next;
+        (target.state, target.attempts, effects)
+    };
+    let failed = Report::Failed { is_transient: true };
+    assert_eq!(report(failed, 0), (TargetState::Retrying, 1, vec![]));
+    assert_eq!(report(failed, 3), (TargetState::Retrying, 1, vec![]));
+    assert_eq!(report(Report::Receiving, 4), (TargetState::Receiving, 1, vec![]));
+    assert_eq!(report(failed, 9), (TargetState::Retrying, 1, vec![]));
+    assert_eq!(report(failed, 10), (TargetState::Retrying, 2, vec![]));
+    let job = OpenJob { id: 5, kind: JobKind::Install };
+    assert_eq!(report(failed, 20), (TargetState::Failed, 3, vec![Effect::Stop(job)]), "it tries no more");
+}
+
 // ---- random sequences ---------------------------------------------------------------------------
 
 const POINTS: usize = 4;
@@ -421,7 +441,8 @@ impl World {
             );
             assert!(!has_job || t.job.is_some(), "{point}: {t:?}");
             let is_retrying = matches!(state, TargetState::Retrying | TargetState::RemovalRetrying);
-            assert_eq!(is_retrying, t.next_attempt.is_some(), "{point}: {t:?}");
+            assert!(!is_retrying || t.next_attempt.is_some(), "{point}: {t:?}");
+            assert!(t.next_attempt.is_none() || t.job.is_some(), "{point}: {t:?}");
             if state == TargetState::Waiting && t.job.is_none() {
                 assert!(
                     package.pending > t.skip_until || package.current.0 == 0,

@@ -163,14 +163,12 @@ async fn versions(tx: &mut Tx) -> Result<(), DatabaseError> {
 }
 
 async fn points_and_targets(tx: &mut Tx) -> Result<(), DatabaseError> {
-    tx.enrol_point(&dp("dp01"), "f1", Digest([1; 32]), NOW, NOW).await?;
-    tx.enrol_point(&dp("dp01"), "f2", Digest([2; 32]), NOW, NOW).await?;
-    assert!(tx.renew_point(&dp("dp01"), "f2", "f3").await?);
-    assert!(!tx.renew_point(&dp("dp01"), "f1", "f4").await?);
+    tx.enrol_point(&dp("dp01"), "f1", NOW, NOW).await?;
+    tx.enrol_point(&dp("dp01"), "f2", NOW, NOW).await?;
     let urls = ["http://a:1".to_owned()];
     tx.point_connected(&dp("dp01"), "site-1", ("lib", &urls, "restock 0.1"), NOW).await?;
     let point = tx.point(&dp("DP01")).await?.unwrap();
-    assert_eq!((point.fingerprint.as_str(), point.fingerprint_before.as_deref()), ("f3", Some("f2")));
+    assert_eq!(point.fingerprint, "f2");
     assert_eq!(
         (point.serve_urls.as_slice(), point.connected_to.as_deref()),
         (urls.as_slice(), Some("site-1"))
@@ -191,6 +189,8 @@ async fn points_and_targets(tx: &mut Tx) -> Result<(), DatabaseError> {
     assert_eq!(tx.target(id(1), &dp("dp01")).await?, Some(target.clone()));
     assert_eq!(tx.targets_of_package(id(1)).await?, tx.targets_of_point(&dp("dp01")).await?);
     assert_eq!(tx.target_queue().await?, (1, None));
+    assert_eq!(tx.targets_to_tell().await?, [target.clone()]);
+    assert_eq!(tx.all_stops().await?, []);
 
     let retry = RetryPolicy::default();
     let failed =
@@ -205,10 +205,10 @@ async fn points_and_targets(tx: &mut Tx) -> Result<(), DatabaseError> {
     tx.apply(&mut target, &context, Event::CancelAsked, Some(Why::new("CANCELLED", "by a person")))
         .await?
         .unwrap();
-    let stops = tx.stops(&dp("dp01")).await?;
+    let stops = tx.all_stops().await?;
     assert_eq!(stops.iter().map(|stop| stop.job).collect::<Vec<_>>(), [job.id]);
     tx.delete_stop(&dp("dp01"), job.id).await?;
-    assert_eq!(tx.stops(&dp("dp01")).await?, []);
+    assert_eq!(tx.all_stops().await?, []);
     assert!(tx.next_job().await? > job.id);
 
     tx.apply(&mut target, &context, Event::RemoveAsked, None).await?.unwrap();
