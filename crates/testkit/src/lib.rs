@@ -13,3 +13,9 @@ pub mod random;
 pub mod receive;
 pub mod tree;
 pub mod version;
+
+/// A fresh folder in memory where the machine offers that: tests that sync thousands of times need
+/// not wait for a disk whose power nobody cuts.
+pub fn scratch() -> std::io::Result<tempfile::TempDir> {
+    tempfile::TempDir::new_in("/dev/shm").or_else(|_no_memory_folder| tempfile::TempDir::new())
+}

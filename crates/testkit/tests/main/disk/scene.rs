@@ -12,6 +12,7 @@ use restock_content::statement::{KeyList, SigningKey, Statement};
 use restock_names::{ContentVersion, Digest, Epoch, SourceVersion};
 use restock_testkit::faulty::{Fault, FaultyFiles, OperationKind, Sabotage};
 use restock_testkit::receive::{Event, Receive};
+use restock_testkit::scratch;
 use restock_testkit::tree::{self, Entries, Shape};
 use tempfile::TempDir;
 
@@ -85,7 +86,7 @@ impl Scene {
     }
 
     fn prepare() -> Result<Self> {
-        let folder = TempDir::new()?;
+        let folder = scratch()?;
         let at = |name: &str| folder.path().join(name);
         let signing = SigningKey::from_bytes(&[7; 32]);
         let list =
@@ -149,31 +150,34 @@ impl Scene {
     }
 
     /// Runs the scenario once per operation with `fault` there, and judges what is left.
-    pub(super) fn cut_everywhere(
+    pub(super) fn cut_everywhere(&self, scenario: Scenario, fault: Fault, tally: &mut Tally) {
+        let (end, kinds) = self.undisturbed(scenario).expect("nothing is in the way of an undisturbed run");
+        // One more than there are operations: the fault after the last one, when all is acknowledged.
+        for number in 1..=kinds.len() as u64 + 1 {
+            tally.points += 1;
+            match self.cut(scenario, number, seeded(fault, number), Sabotage::None, &end) {
+                Ok(has_fired) => tally.fired += u64::from(has_fired),
+                Err(error) => {
+                    tally.fired += 1;
+                    tally.violations.push(format!("{fault:?} at {}: {error:#}", at(&kinds, number)));
+                }
+            }
+        }
+    }
+
+    /// The last operation at which `fault` does harm while a safeguard is out.
+    pub(super) fn first_violation(
         &self,
         scenario: Scenario,
         fault: Fault,
         sabotage: Sabotage,
-        tally: &mut Tally,
-    ) {
+    ) -> Option<String> {
         let (end, kinds) = self.undisturbed(scenario).expect("nothing is in the way of an undisturbed run");
-        // One more than there are operations: the fault after the last one, when all is acknowledged.
-        for number in 1..=kinds.len() as u64 + 1 {
-            let fault = match fault {
-                Fault::PowerMixed(seed) => Fault::PowerMixed(seed * 1_000_003 + number),
-                other => other,
-            };
-            tally.points += 1;
-            match self.cut(scenario, number, fault, sabotage, &end) {
-                Ok(has_fired) => tally.fired += u64::from(has_fired),
-                Err(error) => {
-                    tally.fired += 1;
-                    let kind = kinds.get(number as usize - 1);
-                    let at = kind.map_or("the end".to_owned(), |kind| format!("{kind:?} {number}"));
-                    tally.violations.push(format!("{fault:?} at {at}: {error:#}"));
-                }
-            }
-        }
+        // Backwards: what is missing shows when everything has been acknowledged.
+        (1..=kinds.len() as u64 + 1).rev().find_map(|number| {
+            let error = self.cut(scenario, number, seeded(fault, number), sabotage, &end).err()?;
+            Some(format!("{fault:?} at {}: {error:#}", at(&kinds, number)))
+        })
     }
 
     fn cut(
@@ -330,6 +334,19 @@ impl Scene {
         }
         anyhow::bail!("version 2 has no chunk that version 1 lacks")
     }
+}
+
+/// Gives a fault that rolls dice other dice at each operation.
+fn seeded(fault: Fault, number: u64) -> Fault {
+    match fault {
+        Fault::PowerMixed(seed) => Fault::PowerMixed(seed * 1_000_003 + number),
+        other => other,
+    }
+}
+
+fn at(kinds: &[OperationKind], number: u64) -> String {
+    let kind = kinds.get(number as usize - 1);
+    kind.map_or("the end".to_owned(), |kind| format!("{kind:?} {number}"))
 }
 
 fn digests(acks: &[Event], keep: impl Fn(&Event) -> bool) -> BTreeSet<Digest> {
