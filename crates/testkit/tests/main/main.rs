@@ -5,3 +5,4 @@ mod disk;
 mod power;
 mod samples;
 mod sys;
+mod trees;
