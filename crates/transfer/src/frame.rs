@@ -13,8 +13,10 @@ use crate::message::{MESSAGE_BYTES_MAX, Message};
 
 /// Type and body of one frame, at most.
 pub(crate) const FRAME_BYTES_MAX: usize = (4 << 20) + (64 << 10);
-/// Read from a connection at once, at most.
-const READ_BYTES: usize = 256 << 10;
+/// A read buffer is made this long; frames keep it alive until they are stored.
+const BUFFER_BYTES: usize = 256 << 10;
+/// A buffer with less room than one TLS record is replaced.
+const ROOM_BYTES_MIN: usize = 16 << 10;
 
 /// A control message in JSON.
 pub(crate) const TYPE_MESSAGE: u8 = 1;
@@ -104,7 +106,9 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     ///
     /// Errors: [`LinkError::Closed`] at a clean end, [`LinkError::Truncated`] inside a frame.
     pub(crate) async fn fill(&mut self) -> Result<(), LinkError> {
-        self.buffer.reserve(READ_BYTES);
+        if self.buffer.capacity() - self.buffer.len() < ROOM_BYTES_MIN {
+            self.buffer.reserve(BUFFER_BYTES);
+        }
         match self.io.read_buf(&mut self.buffer).await {
             Ok(0) if self.buffer.is_empty() => Err(LinkError::Closed),
             Ok(0) => Err(LinkError::Truncated),

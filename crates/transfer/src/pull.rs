@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock};
 use std::time::Duration;
 
 use restock_content::library::{Library, LibraryError, PlacedWriter, Writer};
+use restock_content::plan::Missing;
 use restock_content::transfer::{
     AcceptedStatement, ConnectionId, FrameError, Item, ReceiveError, Receiver, locate,
 };
@@ -180,8 +181,9 @@ struct Counts {
 /// Fetches everything `statement`'s version needs into `library` and makes it durable.
 ///
 /// The statement is not stored and the version not activated: that is the caller's next step. After
-/// an error or a kill another call goes on: what was recorded is not asked for again. Run one pull
-/// of a version at a time. Cancelling the run ends the pull with [`PullError::Cancelled`].
+/// an error or a kill another call goes on: what was recorded is not asked for again, nor what was
+/// recorded for another version of the package. A version is pulled by one call at a time.
+/// Cancelling the run ends the pull with [`PullError::Cancelled`].
 ///
 /// Errors: [`PullError`], the first that cannot be helped by another connection.
 pub async fn pull(
@@ -195,7 +197,8 @@ pub async fn pull(
     let begun = run.clock.monotonic();
     let (at, wanted) = (Arc::clone(library), statement.clone());
     let (inventory, receiver) = blocking(run, move || {
-        let inventory = LibraryInventory::new(at, &wanted.version).map_err(PullError::Library)?;
+        settle_older(&at, &wanted.version).map_err(PullError::Library)?;
+        let inventory = LibraryInventory::new(at, &wanted.version);
         let receiver = Receiver::new(&wanted, &inventory)?;
         Ok((inventory, receiver))
     })
@@ -263,6 +266,16 @@ pub async fn pull_repair(
     }
     report.elapsed = run.clock.monotonic().saturating_duration_since(begun);
     Ok(report)
+}
+
+/// Keeps what was received for other versions of the package: much of it is in this one too.
+fn settle_older(library: &Library, wanted: &ContentVersion) -> Result<(), LibraryError> {
+    for draft in library.drafts() {
+        if draft.package == wanted.package && draft != *wanted {
+            library.settle(&draft)?;
+        }
+    }
+    Ok(())
 }
 
 impl PullReport {
@@ -359,10 +372,8 @@ impl Pull {
             };
             match planned {
                 Some(planned) => {
-                    let bytes: u64 = planned.missing.iter().map(|chunk| u64::from(chunk.length)).sum();
-                    self.progress.planned(planned.missing.len() as u64, bytes);
                     let this = Arc::clone(self);
-                    blocking(run, move || this.plan(&planned.missing)).await?;
+                    let bytes = blocking(run, move || this.plan(&planned.missing)).await?;
                     let worth = 1 + usize::try_from(bytes / self.options.bytes_per_connection.max(1))
                         .unwrap_or(usize::MAX);
                     if !self.receiver().is_done() {
@@ -381,13 +392,18 @@ impl Pull {
         }
     }
 
-    /// Makes the pages durable and room for the chunks.
-    fn plan(&self, missing: &[restock_content::plan::Missing]) -> Result<(), PullError> {
+    /// Makes the pages durable and room for the chunks. Returns the bytes that are to be fetched.
+    fn plan(&self, missing: &[Missing]) -> Result<u64, PullError> {
         self.seal_pages()?;
         let writer = self.library.begin_receive(&self.content, missing).map_err(PullError::Library)?;
-        self.receiver().fetch(|index| writer.is_recorded(&missing[index].digest));
+        let lacking = missing.iter().filter(|chunk| !writer.is_recorded(&chunk.digest));
+        let bytes = lacking.map(|chunk| u64::from(chunk.length)).sum();
+        let mut receiver = self.receiver();
+        receiver.fetch(|index| writer.is_recorded(&missing[index].digest));
+        self.progress.planned(receiver.chunks_open(), bytes);
+        drop(receiver);
         self.chunks.set(writer).expect("a version is planned once");
-        Ok(())
+        Ok(bytes)
     }
 
     fn seal_pages(&self) -> Result<(), PullError> {

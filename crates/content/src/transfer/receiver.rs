@@ -20,6 +20,10 @@ use crate::plan::Missing;
 /// Raw bytes that may be asked for and not yet stored, for each connection.
 pub const WINDOW_BYTES: u64 = 4 << 20;
 
+/// Items that may be asked for and not yet stored, for each connection: a window of tiny chunks
+/// would be a great many.
+const WINDOW_ITEMS: usize = 8_192;
+
 /// What the holder has already.
 pub trait Inventory {
     /// Is this chunk in the library?
@@ -205,19 +209,21 @@ impl Receiver {
 
     /// What the connection does next.
     ///
-    /// A request is made when at most half of [`WINDOW_BYTES`] is outstanding, and fills the window.
+    /// A request is made when at most half of the window, [`WINDOW_BYTES`] and 8,192 items, is
+    /// outstanding, and fills it.
     pub fn next(&mut self, connection: ConnectionId) -> Step {
         if self.is_done() {
             return Step::Done;
         }
         let Some(state) = self.connections.get_mut(&connection) else { return Step::Wait };
-        if state.bytes > WINDOW_BYTES / 2 {
+        if state.bytes > WINDOW_BYTES / 2 || state.asked.len() > WINDOW_ITEMS / 2 {
             return Step::Wait;
         }
         let mut request = Request::default();
         while let Some(expected) = next_work(&self.ready_pages, &self.pages, &self.ready_chunks, &self.plan) {
             let bytes = state.bytes + u64::from(expected.length);
-            if (bytes > WINDOW_BYTES && !state.asked.is_empty()) || !request.push(expected.item) {
+            let is_full = bytes > WINDOW_BYTES && !state.asked.is_empty();
+            if is_full || state.asked.len() == WINDOW_ITEMS || !request.push(expected.item) {
                 break;
             }
             match expected.item.kind {

@@ -363,6 +363,18 @@ fn frames_not_asked_for_or_out_of_turn_are_refused() {
 }
 
 #[test]
+fn a_window_of_tiny_chunks_is_bounded_by_their_number() {
+    let items: Vec<(Item, Digest, u32)> =
+        (0..20_000).map(|ordinal| (Item { kind: ItemKind::Chunk, ordinal }, chunk_digest(b"c"), 1)).collect();
+    let mut receiver = Receiver::repair(&items);
+    let id = ConnectionId(0);
+    receiver.opened(id);
+    let Step::Ask(request) = receiver.next(id) else { panic!("there is something to ask") };
+    assert_eq!(request.ranges.iter().map(|range| range.count).sum::<u64>(), 8_192);
+    assert_eq!(receiver.next(id), Step::Wait);
+}
+
+#[test]
 fn what_a_lost_connection_owed_is_asked_for_on_another_once() {
     let (_, mut receiver, frames) = asked_once();
     let first = receiver.expect(ConnectionId(0), &frames[0].0).unwrap();

@@ -20,6 +20,9 @@ const READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Batches of frames handed to the thread ahead of the one it works on.
 const BATCHES_AHEAD: usize = 1;
 
+/// Bytes of frames that wait for the thread; above this nothing more is read.
+const PENDING_BYTES_MAX: usize = 8 << 20;
+
 /// Runs a connection until the pull is done, it fails for good, or the run is cancelled.
 pub(super) fn start(pull: &Arc<Pull>, id: ConnectionId, run: &Run) -> JoinHandle<Result<(), PullError>> {
     let (pull, run) = (Arc::clone(pull), run.clone());
@@ -134,6 +137,7 @@ async fn exchange(
     results: &mut mpsc::UnboundedReceiver<Result<(), PullError>>,
 ) -> Result<(), PullError> {
     let mut changed = pull.changed.subscribe();
+    let mut pending_bytes = 0;
     let mut received = reader.received();
     loop {
         changed.mark_unchanged();
@@ -152,10 +156,11 @@ async fn exchange(
             Step::Wait => {}
         }
         tokio::select! {
-            read = tokio::time::timeout(pull.options.idle, reader.fill()) => match read {
+            read = tokio::time::timeout(pull.options.idle, reader.fill()), if pending_bytes < PENDING_BYTES_MAX => match read {
                 Ok(read) => {
                     read?;
                     while let Some(frame) = reader.buffered()? {
+                        pending_bytes += frame.body.len();
                         pending.push(frame);
                     }
                     pull.progress.received(reader.received() - received);
@@ -168,7 +173,10 @@ async fn exchange(
                 Err(_idle) => {}
             },
             permit = frames.reserve(), if !pending.is_empty() => match permit {
-                Ok(permit) => permit.send(std::mem::take(pending)),
+                Ok(permit) => {
+                    permit.send(std::mem::take(pending));
+                    pending_bytes = 0;
+                }
                 // The thread has ended; its result says why.
                 Err(_gone) => return drain(results).and(Err(PullError::Panicked)),
             },

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use restock_content::library::{Library, LibraryError};
+use restock_content::library::Library;
 use restock_content::manifest::{Manifest, PageError, PageSource};
 use restock_content::transfer::Inventory;
 use restock_names::{ContentVersion, Digest};
@@ -19,7 +19,7 @@ impl LibraryInventory {
     /// Reads which pages the active version of the package has.
     ///
     /// Cost: its index pages. A version that cannot be read counts as not complete.
-    pub(super) fn new(library: Arc<Library>, wanted: &ContentVersion) -> Result<Self, LibraryError> {
+    pub(super) fn new(library: Arc<Library>, wanted: &ContentVersion) -> Self {
         let mut complete = HashSet::new();
         if let Some(active) = library.active(&wanted.package) {
             for page in Manifest::new(&*library, active.root).pages_from(0) {
@@ -35,7 +35,7 @@ impl LibraryInventory {
                 }
             }
         }
-        Ok(Self { library, complete })
+        Self { library, complete }
     }
 
     /// An inventory that knows no complete version.

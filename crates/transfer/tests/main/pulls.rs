@@ -263,3 +263,28 @@ fn damaged_pages_and_chunks_are_fetched_again_into_a_newer_pack() {
         assert_eq!(read_back(&library, statement.root), tree);
     });
 }
+
+#[test]
+fn what_was_received_for_a_version_that_was_overtaken_is_not_fetched_again() {
+    in_runtime(async {
+        let world = World::new().await;
+        let point = world.point("DP01").await;
+        let mut tree = files(2000, 20_000);
+        let first = world.publish(1, &tree);
+        let job = point.run.child();
+        let inner: Arc<dyn PullProgress> =
+            Arc::new(CancelAfter { bytes: 6_000_000, seen: AtomicU64::new(0), cancel: job.cancel.clone() });
+        let counted = Arc::new(Counted { inner, chunks: Mutex::new(0) });
+        let progress: Arc<dyn PullProgress> = Arc::clone(&counted) as Arc<dyn PullProgress>;
+        let ended = pull(&point.identity, &point.library, &first, &options(), &progress, &job).await;
+        assert!(matches!(ended, Err(PullError::Cancelled)), "{ended:?}");
+        let before = *counted.chunks.lock().unwrap();
+        tree.insert("added".to_owned(), b"added".to_vec());
+        let second = world.publish(2, &tree);
+        let report = point.install(&second, &options()).await.unwrap();
+        let unique: std::collections::BTreeSet<&Vec<u8>> = tree.values().collect();
+        let total: u64 = unique.iter().map(|bytes| bytes.len() as u64).sum();
+        assert_eq!(report.raw_bytes, total - before);
+        assert_eq!(read_back(&point.library, second.root), tree);
+    });
+}
