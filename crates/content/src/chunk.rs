@@ -151,7 +151,7 @@ mod tests {
         first_cut,
     };
     use fastcdc::v2020;
-    use proptest::prelude::{any, prop, proptest};
+    use proptest::prelude::{ProptestConfig, any, prop, proptest};
 
     /// SplitMix64, as docs/formats/chunking.md says.
     fn noise(seed: u64, length: usize) -> Vec<u8> {
@@ -247,6 +247,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
         #[test]
         fn cuts_do_not_depend_on_the_buffering(
             seed in any::<u64>(),

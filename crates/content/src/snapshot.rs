@@ -35,6 +35,7 @@ use crate::files::Files;
 use crate::library::Library;
 use crate::manifest::ManifestRoot;
 
+pub use self::cache::fuzz_one;
 pub use self::error::SnapshotError;
 
 /// How a snapshot is taken.

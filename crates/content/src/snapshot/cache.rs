@@ -108,7 +108,8 @@ impl Header {
 
     fn decode(bytes: &[u8; HEADER_BYTES]) -> Option<Self> {
         let (checked, sum) = bytes.split_at(HEADER_BYTES - 4);
-        if &bytes[..8] != MAGIC || sum != crc32fast::hash(checked).to_le_bytes() {
+        let is_padded = checked[64..].iter().all(|byte| *byte == 0);
+        if &bytes[..8] != MAGIC || !is_padded || sum != crc32fast::hash(checked).to_le_bytes() {
             return None;
         }
         let word = |at: usize| -> [u8; 8] { bytes[at..at + 8].try_into().expect("within the header") };
@@ -180,8 +181,8 @@ impl CacheWriter {
 
 /// Reads a cache file from its first record to its last.
 #[derive(Debug)]
-pub(super) struct CacheReader {
-    file: File,
+pub(super) struct CacheReader<R = File> {
+    file: R,
     header: Header,
     block: Vec<u8>,
     at: usize,
@@ -193,12 +194,18 @@ pub(super) struct CacheReader {
 impl CacheReader {
     /// Opens the file at `path` if it is the cache of the manifest `root`.
     pub(super) fn open(path: &Path, root: &ManifestRoot) -> Option<Self> {
-        let mut file = File::open(path).ok()?;
+        let reader = Self::new(File::open(path).ok()?)?;
+        let is_of_root = (reader.header.root, reader.header.entries) == (root.digest, root.entries);
+        is_of_root.then_some(reader)
+    }
+}
+
+impl<R: Read> CacheReader<R> {
+    fn new(mut file: R) -> Option<Self> {
         let mut bytes = [0; HEADER_BYTES];
         file.read_exact(&mut bytes).ok()?;
         let header = Header::decode(&bytes)?;
-        let is_of_root = (header.root, header.entries) == (root.digest, root.entries);
-        is_of_root.then(|| Self { file, header, block: Vec::new(), at: 0, blocks: 0, left: root.entries })
+        Some(Self { file, header, block: Vec::new(), at: 0, blocks: 0, left: header.entries })
     }
 
     /// The newest change time that the scan saw in the source.
@@ -234,12 +241,22 @@ impl CacheReader {
     }
 }
 
+/// Reads bytes as a scan cache and checks what must hold whatever they are.
+pub fn fuzz_one(bytes: &[u8]) {
+    let Some(mut reader) = CacheReader::new(bytes) else { return };
+    let entries = reader.header.entries;
+    assert!(bytes.starts_with(&reader.header.encode()), "a header that is accepted is the one way to say it");
+    let records = std::iter::from_fn(|| reader.next()).count() as u64;
+    assert!(records <= entries && records <= (bytes.len() / RECORD_BYTES) as u64, "{records} records");
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{CacheReader, CacheWriter, Record};
+    use super::{CacheReader, CacheWriter, Record, fuzz_one};
     use crate::files::DiskFiles;
     use crate::manifest::ManifestRoot;
     use crate::snapshot::source::{Kind, Stat};
+    use proptest::prelude::{any, prop, proptest};
     use restock_names::Digest;
     use std::path::Path;
 
@@ -301,6 +318,33 @@ mod tests {
         std::fs::write(&path, &whole[..whole.len() / 2]).expect("written");
         let mut reader = CacheReader::open(&path, &root(3_000)).expect("the header is whole");
         assert_eq!(std::iter::from_fn(|| reader.next()).count(), 1_024);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_upset_the_reader(
+            noise in prop::collection::vec(any::<u8>(), 0..400),
+            entries in 0_u64..3_000,
+            at in any::<prop::sample::Index>(),
+            byte in any::<u8>(),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            fuzz_one(&noise);
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("cache");
+            write(&path, entries, 5);
+            let mut bytes = std::fs::read(&path).expect("read");
+            fuzz_one(&bytes);
+            fuzz_one(&bytes[..cut.index(bytes.len())]);
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            // A header whose sum is right is believed in its number of entries.
+            if at < 92 {
+                let sum = crc32fast::hash(&bytes[..92]).to_le_bytes();
+                bytes[92..96].copy_from_slice(&sum);
+            }
+            fuzz_one(&bytes);
+        }
     }
 
     #[test]

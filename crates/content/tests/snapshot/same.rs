@@ -154,7 +154,7 @@ fn a_lost_or_damaged_cache_costs_reading_and_nothing_else() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 
     /// Whatever happened to a tree: taken on top of the version before it is what it would be
     /// taken afresh, and read back it is what the folder holds.
