@@ -1,7 +1,18 @@
 //! A distribution point: receives content and serves it over HTTP.
+//!
+//! [`DistributionPoint::start`] brings everything up: [`ContentServer`] answers readers from the
+//! library, and the link to the site brings jobs (install, redistribute, remove, cancel) that are
+//! done one at a time for each package. The two meet only in the library and in [`Packages`].
+//!
+//! It needs a folder, a port and a certificate; there is no database. It reads no source, decides
+//! nothing about what is distributed, and never opens content for writing.
 
 mod packages;
+mod point;
+mod receive;
 mod serve;
 
 pub use packages::{PACKAGES_FILE, PackageFacts, Packages, PackagesError};
+pub use point::{DistributionPoint, DistributionPointConfig, DistributionPointError};
+pub use receive::{Activity, JobStatus};
 pub use serve::{ContentServer, Damage, ListenerConfig, ServeConfig, ServeError, ServeLimits, ServeStats};

@@ -19,8 +19,8 @@ use super::socket::{Reset, Socket};
 
 /// Wait after a failed accept (too many open files), so that the loop does not spin.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-/// Bytes one connection buffers of what is to be sent.
-const SEND_BUFFER_BYTES: usize = 256 * 1024;
+/// Bytes one connection buffers of what is to be sent; one chunk may come on top.
+const SEND_BUFFER_BYTES: usize = 128 * 1024;
 
 /// One listener with what its connections need.
 pub(crate) struct Accepting {

@@ -1,23 +1,12 @@
 //! Bytes that rot on disk are refused, never served.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use crate::support::{Node, Shop, file, noise};
 
-/// Flips one bit of `byte`-th byte of the data file in which `needle` lies.
 fn flip(shop: &Shop, needle: &[u8]) {
-    let mut flipped = 0;
-    for path in shop.pack_files() {
-        let mut bytes = fs::read(&path).expect("read");
-        if let Some(at) = bytes.windows(needle.len()).position(|w| w == needle) {
-            bytes[at + needle.len() / 2] ^= 0x10;
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("writable");
-            fs::write(&path, bytes).expect("written");
-            flipped += 1;
-        }
-    }
-    assert_eq!(flipped, 1, "the fault was injected");
+    let library: &Path = &shop.folder.path().join("library");
+    crate::support::flip(library, needle);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! GET, HEAD and OPTIONS by raw bytes: statuses, headers, ranges, conditions, bad inputs.
 
 use std::io::Write;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::support::{Answer, Node, Options, Shop, file, noise, package};
@@ -251,6 +252,38 @@ fn a_connection_carries_many_requests_and_a_refusal_does_not_end_it() {
     let all = format!("HTTP/1.1 {} {}", answer.status, answer.text());
     let statuses: Vec<&str> = all.match_indices("HTTP/1.1 ").map(|(at, _)| &all[at + 9..at + 12]).collect();
     assert_eq!(statuses, ["200", "404", "400", "200", "200"]);
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_cut_off() {
+    let limits = ServeLimits { stall_max: Duration::from_millis(300), ..ServeLimits::default() };
+    let shop = Shop::open_with(Options { limits, ..Options::default() });
+    shop.publish(1, 1, &[(b"big", Node::File(noise(1, 60_000_000)))]);
+    let mut stream = shop.connect();
+    stream.write_all(b"GET /XYZ00001.1/big HTTP/1.1\r\nHost: dp\r\nConnection: close\r\n\r\n").expect("sent");
+    let connections = &shop.server.stats().connections;
+    let wait_for = |count| {
+        while connections.load(Ordering::Relaxed) != count {
+            std::thread::yield_now();
+        }
+    };
+    wait_for(1);
+    wait_for(0);
+    assert!(Answer::read(&mut stream).is_broken);
+}
+
+#[test]
+fn connections_above_the_limit_wait_until_one_is_free() {
+    let limits = ServeLimits {
+        connections_max: 2,
+        header_timeout: Duration::from_millis(500),
+        ..ServeLimits::default()
+    };
+    let shop = Shop::open_with(Options { limits, ..Options::default() });
+    shop.publish(1, 1, &[(b"a.txt", file("hello"))]);
+    let idle = [shop.connect(), shop.connect()];
+    assert_eq!(shop.get("/XYZ00001.1/a.txt").text(), "hello", "served once an idle one was closed");
+    drop(idle);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,12 +11,12 @@ use std::time::Duration;
 use restock_content::chunk::first_cut;
 use restock_content::files::DiskFiles;
 use restock_content::hash::chunk_digest;
-use restock_content::library::{Library, Role, Writer};
+use restock_content::library::{Library, LibraryError, Role, Writer};
 use restock_content::manifest::{Builder, ChunkRun, Entry, EntryKind, FileChunks, PageError, PageSink};
 use restock_content::statement::{SigningKey, Statement};
 use restock_dp::{ContentServer, Damage, ListenerConfig, PackageFacts, Packages, ServeConfig, ServeLimits};
 use restock_names::{
-    ContentVersion, Digest, EntryPath, Epoch, PackageId, SourceVersion, SystemClock, Timestamp,
+    Clock, ContentVersion, Digest, EntryPath, Epoch, PackageId, SourceVersion, SystemClock, Timestamp,
 };
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -97,7 +98,7 @@ impl Shop {
 
     fn start(folder: TempDir, options: Options) -> Self {
         let files = Arc::new(DiskFiles);
-        let (library, _) = Library::open(files.clone(), &folder.path().join("library")).expect("opens");
+        let library = open_library(&folder.path().join("library"));
         let library = Arc::new(library);
         let packages = Arc::new(Packages::open(files, folder.path()).expect("opens"));
         let runtime = Runtime::new().expect("a runtime");
@@ -144,30 +145,12 @@ impl Shop {
 
     /// Stores a version without making it active.
     pub(crate) fn store(&self, number: u32, version: u32, tree: &[(&[u8], Node)]) -> Statement {
-        let writer = self.library.begin();
-        let mut entries: Vec<Entry> = tree.iter().map(|(path, node)| entry(&writer, path, node)).collect();
-        entries.sort_by(|a, b| a.path.cmp(&b.path));
-        let mut pages = Pages(&writer);
-        let mut builder = Builder::new(&mut pages);
-        for entry in entries {
-            builder.push(entry).expect("in order");
-        }
-        let root = builder.finish().expect("stored");
-        writer.seal().expect("sealed");
-        let key = SigningKey::from_bytes(&[1; 32]);
-        let version =
-            ContentVersion { package: package(number), epoch: Epoch::FIRST, version: SourceVersion(version) };
-        let statement =
-            Statement::sign(package(number).site(), version, root, Timestamp(MTIME_NS / 1000), &key);
-        self.library.store_statement(&statement).expect("stored");
-        statement
+        store(&self.library, &SigningKey::from_bytes(&[1; 32]), number, version, tree)
     }
 
     /// Sends raw bytes and reads until the server closes.
     pub(crate) fn raw(&self, request: &[u8]) -> Answer {
-        let mut stream = self.connect();
-        stream.write_all(request).expect("sent");
-        Answer::read(&mut stream)
+        raw(self.address(), request)
     }
 
     /// One request on a connection of its own.
@@ -183,17 +166,7 @@ impl Shop {
     }
 
     pub(crate) fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address()).expect("connected");
-        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("set");
-        stream
-    }
-
-    /// The data files of all packs.
-    pub(crate) fn pack_files(&self) -> Vec<PathBuf> {
-        let packs = self.folder.path().join("library/packs");
-        let entries = std::fs::read_dir(packs).expect("a folder of packs");
-        let paths = entries.map(|entry| entry.expect("listed").path());
-        paths.filter(|path| path.extension().is_some_and(|e| e == "data")).collect()
+        connect(self.address())
     }
 }
 
@@ -206,8 +179,90 @@ impl Drop for Shop {
     }
 }
 
+/// Opens a library that was just closed.
+///
+/// A child process that another test of this process starts holds every open file, the lock too,
+/// until it executes its own program; so the lock may be free a moment late.
+pub(crate) fn open_library(folder: &Path) -> Library {
+    let deadline = SystemClock.monotonic() + Duration::from_secs(10);
+    loop {
+        match Library::open(Arc::new(DiskFiles), folder) {
+            Ok((library, _)) => return library,
+            Err(LibraryError::Locked { .. }) if SystemClock.monotonic() < deadline => {
+                std::thread::yield_now()
+            }
+            Err(error) => panic!("{}: {error}", folder.display()),
+        }
+    }
+}
+
+pub(crate) fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("connected");
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("set");
+    stream
+}
+
+/// Sends raw bytes and reads until the server closes.
+pub(crate) fn raw(address: SocketAddr, request: &[u8]) -> Answer {
+    let mut stream = connect(address);
+    stream.write_all(request).expect("sent");
+    Answer::read(&mut stream)
+}
+
+/// The data files of all packs of a library.
+pub(crate) fn pack_files(library: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(library.join("packs")).expect("a folder of packs");
+    let paths = entries.map(|entry| entry.expect("listed").path());
+    paths.filter(|path| path.extension().is_some_and(|e| e == "data")).collect()
+}
+
+/// Flips one bit in the middle of `needle`, which lies in exactly one pack of the library.
+pub(crate) fn flip(library: &Path, needle: &[u8]) -> PathBuf {
+    let mut flipped = Vec::new();
+    for path in pack_files(library) {
+        let mut bytes = std::fs::read(&path).expect("read");
+        if let Some(at) = bytes.windows(needle.len()).position(|w| w == needle) {
+            bytes[at + needle.len() / 2] ^= 0x10;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("writable");
+            std::fs::write(&path, bytes).expect("written");
+            flipped.push(path);
+        }
+    }
+    assert_eq!(flipped.len(), 1, "the fault was injected once");
+    flipped.remove(0)
+}
+
 pub(crate) fn package(number: u32) -> PackageId {
     PackageId::new("XYZ".parse().expect("valid"), number).expect("small")
+}
+
+/// Stores version `version` of package `XYZ<number>`, signed by `key`, in `library`.
+pub(crate) fn store(
+    library: &Library,
+    key: &SigningKey,
+    number: u32,
+    version: u32,
+    tree: &[(&[u8], Node)],
+) -> Statement {
+    let writer = library.begin();
+    let mut entries: Vec<Entry> = tree.iter().map(|(path, node)| entry(&writer, path, node)).collect();
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    let mut pages = Pages(&writer);
+    let mut builder = Builder::new(&mut pages);
+    for entry in entries {
+        builder.push(entry).expect("in order");
+    }
+    let root = builder.finish().expect("stored");
+    writer.seal().expect("sealed");
+    let version = content(number, version);
+    let statement = Statement::sign(version.package.site(), version, root, Timestamp(MTIME_NS / 1000), key);
+    library.store_statement(&statement).expect("stored");
+    statement
+}
+
+/// Version `version` of package `XYZ<number>`.
+pub(crate) fn content(number: u32, version: u32) -> ContentVersion {
+    ContentVersion { package: package(number), epoch: Epoch::FIRST, version: SourceVersion(version) }
 }
 
 struct Pages<'a>(&'a Writer);

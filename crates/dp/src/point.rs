@@ -1,0 +1,148 @@
+//! A distribution point as a whole: its listeners, its link, its jobs.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use restock_content::library::Library;
+use restock_transfer::{Backoff, DpIdentity, DpLink, DpLinkConfig, PullOptions, Run};
+use tokio::sync::mpsc;
+
+use crate::packages::{Packages, PackagesError};
+use crate::receive::{JobStatus, Parts, Receiving, Side, serve_urls};
+use crate::serve::{ContentServer, ServeConfig, ServeError, ServeStats};
+
+/// Damage that waits to be healed; more is dropped, since the next reader finds it again.
+const DAMAGE_QUEUE_MAX: usize = 256;
+
+/// How a distribution point runs.
+#[derive(Debug, Clone)]
+pub struct DistributionPointConfig {
+    /// Where it keeps `packages.json`; must exist.
+    pub folder: PathBuf,
+    /// Its content listeners.
+    pub serve: ServeConfig,
+    /// The URLs the site tells clients, each ending with `/`. Empty: made of the listeners' addresses.
+    pub serve_urls: Vec<String>,
+    /// Packages received side by side.
+    pub packages_at_once: usize,
+    /// How a version is fetched.
+    pub pull: PullOptions,
+    /// How the link to the site is kept.
+    pub link: DpLinkConfig,
+    /// Delays before a job that failed is tried again here. The site has its own, longer ones.
+    pub retry: Backoff,
+}
+
+impl DistributionPointConfig {
+    /// The defaults, with everything in `folder` and no listener.
+    pub fn new(folder: PathBuf) -> Self {
+        Self {
+            folder,
+            serve: ServeConfig::default(),
+            serve_urls: Vec::new(),
+            packages_at_once: 3,
+            pull: PullOptions::default(),
+            link: DpLinkConfig::default(),
+            retry: Backoff { first: Duration::from_secs(10), most: Duration::from_secs(600) },
+        }
+    }
+}
+
+/// Why a distribution point cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum DistributionPointError {
+    /// The records of packages cannot be read.
+    #[error(transparent)]
+    Packages(#[from] PackagesError),
+    /// A listener cannot be bound.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+}
+
+/// A running distribution point. It ends when the run it was started with is cancelled; then wait
+/// for the run's tracker.
+#[derive(Debug)]
+pub struct DistributionPoint {
+    server: ContentServer,
+    receiving: Arc<Receiving>,
+    packages: Arc<Packages>,
+    link: DpLink,
+}
+
+impl DistributionPoint {
+    /// Begins to serve what `library` holds and to receive what the site sends.
+    ///
+    /// Content is served whether or not the site can be reached. Errors: a listener that cannot be
+    /// bound, records that cannot be read.
+    pub async fn start(
+        config: DistributionPointConfig,
+        library: Arc<Library>,
+        identity: Arc<DpIdentity>,
+        run: &Run,
+    ) -> Result<Self, DistributionPointError> {
+        let packages = Arc::new(Packages::open(Arc::clone(library.files()), &config.folder)?);
+        let (damage, damages) = mpsc::channel(DAMAGE_QUEUE_MAX);
+        let server = ContentServer::start(
+            config.serve,
+            Arc::clone(&library),
+            Arc::clone(&packages),
+            damage,
+            &*run.clock,
+            &run.tracker,
+            &run.cancel,
+        )
+        .await?;
+        let receiving = Receiving::new(Parts {
+            library,
+            packages: Arc::clone(&packages),
+            identity: Arc::clone(&identity),
+            packages_at_once: config.packages_at_once,
+            options: config.pull,
+            retry: config.retry,
+            serve_urls: serve_urls(&config.serve_urls, server.addresses()),
+            run: run.clone(),
+        });
+        let side = Arc::new(Side(Arc::clone(&receiving)));
+        let link = DpLink::start(config.link, identity, side, run);
+        receiving.set_link(link.clone());
+        run.tracker.spawn(Arc::clone(&receiving).heal(damages));
+        Ok(Self { server, receiving, packages, link })
+    }
+
+    /// The addresses on which content is served.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        self.server.addresses()
+    }
+
+    /// Counters of the content listeners.
+    pub fn serve_stats(&self) -> &Arc<ServeStats> {
+        self.server.stats()
+    }
+
+    /// The jobs that run now, with their progress.
+    pub fn jobs(&self) -> Vec<JobStatus> {
+        self.receiving.jobs()
+    }
+
+    /// How many jobs run, and how many wait behind them.
+    pub fn job_counts(&self) -> (usize, usize) {
+        self.receiving.counts()
+    }
+
+    /// Is the link to the site up?
+    pub fn is_connected(&self) -> bool {
+        self.link.is_connected()
+    }
+
+    /// Who may read which package.
+    pub fn packages(&self) -> &Arc<Packages> {
+        &self.packages
+    }
+
+    /// The link to the site.
+    pub fn link(&self) -> &DpLink {
+        &self.link
+    }
+}
