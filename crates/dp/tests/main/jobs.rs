@@ -280,6 +280,31 @@ fn an_installation_that_died_before_its_last_step_is_finished_by_the_same_job() 
 }
 
 #[test]
+fn a_version_never_rests_on_what_another_has_not_finished() {
+    let site = Site::open();
+    let shared = noise(7, 20_000_000);
+    let stopped = site.publish(1, 1, &[(b"big", Node::File(shared.clone()))]);
+    let other = site.publish(2, 1, &[(b"same", Node::File(shared.clone()))]);
+    let point = site.point();
+    site.wire.cut_after(8_000_000);
+    site.send(site.job(JobKind::Install, &stopped));
+    site.wire.wait_until_cut();
+    point.stop();
+    site.wire.release();
+    let point = site.point();
+    assert_eq!(point.library().drafts(), [stopped.version], "half of it is kept");
+    assert_eq!(site.install(&other).totals.raw_bytes, 20_000_000);
+    let removal = site.send(site.job(JobKind::Remove, &stopped));
+    site.report(removal, ReportState::Removed);
+    assert_eq!(point.library().drafts(), []);
+    point.stop();
+    let point = site.point();
+    let check = site.send(site.job(JobKind::Redistribute, &other));
+    assert_eq!(site.report(check, ReportState::Installed).totals.damaged, 0);
+    assert!(point.get("/SMS_DP_SMSPKG$/XYZ00002/same").body == shared);
+}
+
+#[test]
 fn a_lost_connection_is_made_again_and_the_job_ends_well() {
     let site = Site::open();
     let statement = site.publish(1, 1, &[(b"big", Node::File(noise(6, 30_000_000)))]);
