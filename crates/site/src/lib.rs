@@ -1,1 +1,35 @@
-//! What a site keeps doing: the refresh and distribute loops.
+//! What a site keeps doing: it reads sources, publishes versions and brings them to distribution
+//! points.
+//!
+//! [`Site`] opens database, library and keys and runs the loops: `refresh` makes asked-for
+//! versions, `distribute` hands jobs to distribution points, `clean` forgets what is old. Each is
+//! a `run_once` without timer or task of its own; a driver wakes it. [`ProgressBoard`] holds what
+//! is live and never stored.
+//!
+//! It does not parse requests and does not decide what a person may do: that is
+//! `restock-provider`, which it meets in the database.
+
+mod clean;
+mod config;
+mod distribute;
+mod driver;
+mod error;
+mod message;
+mod progress;
+mod publish;
+mod refresh;
+mod side;
+mod site;
+mod source;
+mod token;
+
+pub use clean::CleanLoop;
+pub use config::SiteConfig;
+pub use distribute::DistributeLoop;
+pub use error::SiteError;
+pub use progress::{Progress, ProgressBoard, RefreshProgress, TransferProgress};
+pub use refresh::{Outcome, RefreshLoop};
+pub use restock_transfer::TokenKind;
+pub use side::Side;
+pub use site::{Site, SiteInitialised};
+pub use token::TokenMade;

@@ -1,0 +1,293 @@
+//! The distribute loop, the package transfer manager: it hands jobs to distribution points that are
+//! connected and starts again what failed and is due.
+//!
+//! What a distribution point is to do stands in the database; this loop tells it, once for each
+//! connection. A lost message is told again after the next connection.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use restock_content::library::Library;
+use restock_names::{ContentVersion, DistributionPointName, PackageId, SiteCode, Timestamp};
+use restock_sitedb::package::Package;
+use restock_sitedb::state::{self, Event};
+use restock_sitedb::target::{Context, Stop, Target};
+use restock_sitedb::{Database, DatabaseError, Tx};
+use restock_transfer::{Job, JobId, JobKind, Links};
+
+use crate::message::{chain, transfers};
+use crate::{Outcome, SiteError};
+
+/// Failed attempts that are started again in one transaction.
+const DUE_MAX: u32 = 200;
+
+/// Hands jobs to distribution points.
+#[derive(Debug, Clone)]
+pub struct DistributeLoop {
+    pub(crate) database: Database,
+    pub(crate) library: Arc<Library>,
+    pub(crate) links: Links,
+    pub(crate) site: SiteCode,
+    pub(crate) told: Arc<Told>,
+}
+
+/// What each connected distribution point was told since it connected.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    points: Mutex<HashMap<DistributionPointName, Conversation>>,
+}
+
+#[derive(Debug, Default)]
+struct Conversation {
+    jobs: HashSet<(u64, bool)>,
+    /// Settings that came with a job: confirmed when the job is.
+    settings: HashMap<u64, (PackageId, u64)>,
+    /// The settings told last without a job of the target.
+    settings_told: HashMap<PackageId, u64>,
+}
+
+impl Told {
+    /// A distribution point connected or went away: it is told everything again.
+    pub(crate) fn forget(&self, point: &DistributionPointName) {
+        self.lock().remove(point);
+    }
+
+    /// The settings that `job` brought, once.
+    pub(crate) fn confirmed(&self, point: &DistributionPointName, job: u64) -> Option<(PackageId, u64)> {
+        self.lock().get_mut(point)?.settings.remove(&job)
+    }
+
+    /// The distribution point dropped a job that it is still to do: it is told once more.
+    pub(crate) fn dropped(&self, point: &DistributionPointName, job: u64) {
+        if let Some(conversation) = self.lock().get_mut(point) {
+            conversation.jobs.remove(&(job, false));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<DistributionPointName, Conversation>> {
+        self.points.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Everything that is to be told, of one moment.
+#[derive(Debug)]
+struct Work {
+    targets: Vec<Target>,
+    stops: Vec<Stop>,
+    packages: BTreeMap<PackageId, Package>,
+    jobs: u64,
+    next_due: Option<Timestamp>,
+}
+
+impl DistributeLoop {
+    /// Starts again what is due at `now` and tells every connected distribution point what it has
+    /// not been told since it connected.
+    ///
+    /// Errors: the database, the library.
+    pub async fn run_once(&self, now: Timestamp) -> Result<Outcome, SiteError> {
+        let restarted = self.retry_due(now).await?;
+        let work: Result<Work, DatabaseError> =
+            self.database.read("jobs", |tx| Box::pin(async move { work(tx).await })).await;
+        let work = work?;
+        let mut statements = HashMap::new();
+        let mut sent = 0_u64;
+        for stop in &work.stops {
+            let job = Job {
+                job_id: JobId(stop.job),
+                kind: JobKind::Cancel,
+                content: stop.content,
+                statement: Vec::new(),
+                is_public: false,
+                name: String::new(),
+            };
+            sent += u64::from(self.tell(&stop.point, job, (stop.job, true), None));
+        }
+        for target in &work.targets {
+            let Some(package) = work.packages.get(&target.package) else { continue };
+            if self.links.is_connected(&target.point)
+                && self.tell_target(target, package, &mut statements).await?
+            {
+                sent += 1;
+            }
+        }
+        let result =
+            if sent + restarted == 0 { "idle".to_owned() } else { format!("{sent} jobs handed over") };
+        Ok(Outcome { is_busy: restarted > 0, result, queue: work.jobs, next_due: work.next_due })
+    }
+
+    async fn retry_due(&self, now: Timestamp) -> Result<u64, SiteError> {
+        let site = self.site;
+        let due: Result<bool, DatabaseError> = self
+            .database
+            .read("due", move |tx| Box::pin(async move { Ok(!tx.targets_due(now, 1).await?.is_empty()) }))
+            .await;
+        if !due? {
+            return Ok(0);
+        }
+        let restarted: Result<u64, DatabaseError> = self
+            .database
+            .transact("retry_due", move |tx| {
+                Box::pin(async move {
+                    let mut restarted = 0;
+                    for mut target in tx.targets_due(now, DUE_MAX).await? {
+                        let Some(context) = context(tx, target.package, site, now).await? else { continue };
+                        // Nobody wishes anything here, so nothing is refused.
+                        let _refused = tx.apply(&mut target, &context, Event::RetryDue, None).await?;
+                        restarted += 1;
+                    }
+                    Ok(restarted)
+                })
+            })
+            .await;
+        Ok(restarted?)
+    }
+
+    /// Tells a distribution point its open job, or settings it has not confirmed.
+    async fn tell_target(
+        &self,
+        target: &Target,
+        package: &Package,
+        statements: &mut HashMap<ContentVersion, Option<Vec<u8>>>,
+    ) -> Result<bool, SiteError> {
+        let job = match target.facts.job {
+            Some(job) if self.was_told(&target.point, (job.id, false)) => return Ok(false),
+            Some(job) => job,
+            None if self.were_settings_told(&target.point, package) => return Ok(false),
+            None => {
+                // Settings travel as an install of what is served already: nothing is transferred and
+                // no state changes.
+                let id: Result<u64, DatabaseError> =
+                    self.database.transact("job", |tx| Box::pin(async move { tx.next_job().await })).await;
+                state::OpenJob { id: id?, kind: state::JobKind::Install }
+            }
+        };
+        let content = ContentVersion {
+            package: package.id,
+            epoch: package.epoch,
+            version: if target.facts.job.is_some() { target.facts.wanted } else { target.facts.serving },
+        };
+        let kind = match job.kind {
+            state::JobKind::Install => JobKind::Install,
+            state::JobKind::Redistribute => JobKind::Redistribute,
+            state::JobKind::Remove => JobKind::Remove,
+        };
+        let statement = if kind == JobKind::Remove {
+            Vec::new()
+        } else {
+            match self.statement(content, statements).await? {
+                Some(statement) => statement,
+                None => {
+                    transfers!(error, package.id = %package.id, point = %target.point, "the statement of {content} is not in the library");
+                    return Ok(false);
+                }
+            }
+        };
+        let wire = Job {
+            job_id: JobId(job.id),
+            kind,
+            content,
+            statement,
+            is_public: package.is_public,
+            name: package.name.clone(),
+        };
+        let settings = (kind == JobKind::Install).then_some((package.id, package.settings));
+        Ok(self.tell(&target.point, wire, (job.id, false), settings))
+    }
+
+    async fn statement(
+        &self,
+        content: ContentVersion,
+        statements: &mut HashMap<ContentVersion, Option<Vec<u8>>>,
+    ) -> Result<Option<Vec<u8>>, SiteError> {
+        if let Some(statement) = statements.get(&content) {
+            return Ok(statement.clone());
+        }
+        let library = Arc::clone(&self.library);
+        let found = tokio::task::spawn_blocking(move || library.statement(&content))
+            .await
+            .map_err(|_panic| SiteError::Panicked("reading a statement"))?;
+        let statement = match found {
+            Ok(statement) => statement.map(|statement| statement.encode()),
+            Err(error) => {
+                // One damaged statement must not hold up the other packages.
+                transfers!(error, package.id = %content.package, "{}", chain(&error));
+                None
+            }
+        };
+        statements.insert(content, statement.clone());
+        Ok(statement)
+    }
+
+    fn was_told(&self, point: &DistributionPointName, job: (u64, bool)) -> bool {
+        self.told.lock().get(point).is_some_and(|conversation| conversation.jobs.contains(&job))
+    }
+
+    fn were_settings_told(&self, point: &DistributionPointName, package: &Package) -> bool {
+        let told = self.told.lock();
+        told.get(point)
+            .and_then(|c| c.settings_told.get(&package.id))
+            .is_some_and(|told| *told >= package.settings)
+    }
+
+    /// Hands over a job unless it was handed over since the distribution point connected.
+    fn tell(
+        &self,
+        point: &DistributionPointName,
+        job: Job,
+        key: (u64, bool),
+        settings: Option<(PackageId, u64)>,
+    ) -> bool {
+        let mut told = self.told.lock();
+        let conversation = told.entry(point.clone()).or_default();
+        if conversation.jobs.contains(&key) {
+            return false;
+        }
+        let (kind, content) = (job.kind, job.content);
+        if !self.links.send(point, job) {
+            return false;
+        }
+        conversation.jobs.insert(key);
+        if let Some((package, number)) = settings {
+            conversation.settings.insert(key.0, (package, number));
+            conversation.settings_told.insert(package, number);
+        }
+        drop(told);
+        transfers!(
+            info,
+            package.id = %content.package,
+            package.version = %content.version,
+            point = %point,
+            job = key.0,
+            "Job {} ({kind:?}) for package {content} was handed to {point}", key.0
+        );
+        true
+    }
+}
+
+async fn work(tx: &mut Tx) -> Result<Work, DatabaseError> {
+    let targets = tx.targets_to_tell().await?;
+    let (jobs, next_due) = tx.target_queue().await?;
+    let stops = tx.all_stops().await?;
+    let mut packages = BTreeMap::new();
+    for target in &targets {
+        if !packages.contains_key(&target.package)
+            && let Some(package) = tx.package(target.package).await?
+        {
+            packages.insert(target.package, package);
+        }
+    }
+    Ok(Work { targets, stops, packages, jobs, next_due })
+}
+
+/// The context of a package's targets; `None` when the package is gone.
+pub(crate) async fn context(
+    tx: &mut Tx,
+    package: PackageId,
+    site: SiteCode,
+    now: Timestamp,
+) -> Result<Option<Context>, DatabaseError> {
+    let (Some(package), Some(refresh)) = (tx.package(package).await?, tx.refresh(package).await?) else {
+        return Ok(None);
+    };
+    Ok(Some(Context::new(&package, &refresh, site, now)))
+}

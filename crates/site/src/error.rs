@@ -1,0 +1,97 @@
+//! Why a site cannot be made, opened or run.
+
+use std::path::PathBuf;
+
+use restock_content::library::LibraryError;
+use restock_content::snapshot::SnapshotError;
+use restock_names::SiteCode;
+use restock_sitedb::DatabaseError;
+use restock_transfer::{LinkError, TrustError};
+
+/// Why a site does not do what was asked. The text begins with the stable code where there is one.
+#[derive(Debug, thiserror::Error)]
+pub enum SiteError {
+    /// There is a site already.
+    #[error("SITE_EXISTS: {folder} already holds site {code}")]
+    Exists {
+        /// The data folder.
+        folder: PathBuf,
+        /// Its code.
+        code: SiteCode,
+    },
+    /// There is none.
+    #[error("SITE_NOT_FOUND: {0} holds no site")]
+    NotFound(PathBuf),
+    /// Database, keys or library belong to different sites.
+    #[error("SITE_MISMATCH: {what} in {folder} is of another site than its database")]
+    Mismatch {
+        /// Which part.
+        what: &'static str,
+        /// The data folder.
+        folder: PathBuf,
+    },
+    /// A token would live too long.
+    #[error("TOKEN_LIFE: a token lives at least a minute and at most 24 hours")]
+    TokenLife,
+    /// The site is being run already by this process.
+    #[error("SITE_RUNNING: the site already runs")]
+    Running,
+    /// The database stopped after a failed write.
+    #[error("DATABASE_STOPPED: {0}")]
+    DatabaseStopped(String),
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The library failed.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
+    /// Keys or certificates failed.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The listener failed.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// A snapshot's leftovers could not be put in place.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// A part of the program ended unexpectedly.
+    #[error("{0} ended unexpectedly")]
+    Panicked(&'static str),
+}
+
+impl SiteError {
+    /// The stable code, by which programs tell errors apart.
+    pub fn code(&self) -> String {
+        let text = self.to_string();
+        match text.split_once(": ") {
+            Some((code, _)) if code.bytes().all(|b| b.is_ascii_uppercase() || b == b'_') => code.to_owned(),
+            _ => "SITE_FAILED".to_owned(),
+        }
+    }
+
+    /// The exit code of a command that ends with it: 4 not found, 6 refused, 2 usage, 1 failed.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::NotFound(_) | Self::Library(LibraryError::NotFound(_)) => 4,
+            Self::Exists { .. } | Self::Running | Self::Library(LibraryError::Locked { .. }) => 6,
+            Self::TokenLife => 2,
+            _ => 1,
+        }
+    }
+
+    /// What a person could do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Exists { .. } => Some("restock site run, or another --data folder".to_owned()),
+            Self::NotFound(_) => Some("restock site init".to_owned()),
+            Self::TokenLife => Some("--valid 24h".to_owned()),
+            Self::Library(LibraryError::Locked { .. }) => Some(
+                "the command while the site runs, through its control socket, or stop that process"
+                    .to_owned(),
+            ),
+            Self::Link(LinkError::Bind { .. }) => Some("another listen address".to_owned()),
+            Self::DatabaseStopped(_) => Some("check the disk, then start the site again".to_owned()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! What the link asks the site: who is enrolled, what a distribution point reports, what it may fetch.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use restock_names::{
+    Clock, ContentVersion, DistributionPointName, NalPath, PackageId, SiteCode, SourceVersion,
+};
+use restock_sitedb::state::{Event, RetryPolicy, TargetState};
+use restock_sitedb::target::Context;
+use restock_sitedb::{Database, DatabaseError, Tx, Wake, Why, message, state};
+use restock_transfer::{
+    EnrolRequest, Fingerprint, Hello, Job, JobId, JobKind, Links, Progress, Refusal, Report, ReportState,
+    SiteSide,
+};
+
+use crate::distribute::{Told, context};
+use crate::message::{chain, distmgr, transfers};
+use crate::progress::ProgressBoard;
+use crate::token;
+
+/// The site as the link sees it. Tests may call it in place of a link.
+#[derive(Debug, Clone)]
+pub struct Side {
+    pub(crate) database: Database,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) links: Links,
+    pub(crate) board: ProgressBoard,
+    pub(crate) told: Arc<Told>,
+    pub(crate) site: SiteCode,
+    pub(crate) owner: Arc<str>,
+    pub(crate) retry: RetryPolicy,
+}
+
+fn failed(error: DatabaseError) -> Refusal {
+    distmgr!(error, "{}", chain(&error));
+    // Whoever asks over the link learns that it can ask again, and nothing about the database.
+    Refusal::transient("SITE_BUSY", "the site cannot read or write its database at the moment")
+}
+
+impl SiteSide for Side {
+    async fn is_enrolled(
+        &self,
+        name: &DistributionPointName,
+        fingerprint: Fingerprint,
+    ) -> Result<bool, Refusal> {
+        let name = name.clone();
+        let point = self
+            .database
+            .read("is_enrolled", move |tx| Box::pin(async move { tx.point(&name).await }))
+            .await
+            .map_err(failed)?;
+        Ok(point.is_some_and(|point| point.fingerprint == fingerprint.to_string()))
+    }
+
+    async fn enrol(&self, request: EnrolRequest) -> Result<(), Refusal> {
+        let (now, name) = (self.clock.now(), request.name.clone());
+        let redeemed = self
+            .database
+            .transact("enrol", move |tx| Box::pin(async move { token::redeem(tx, &request, now).await }))
+            .await
+            .map_err(failed)?;
+        if redeemed.is_ok() {
+            // Whoever was connected under this name with another key is so no more.
+            self.links.disconnect(&name);
+            self.told.forget(&name);
+        }
+        redeemed
+    }
+
+    async fn connected(
+        &self,
+        name: &DistributionPointName,
+        hello: Hello,
+        remote: SocketAddr,
+    ) -> Result<(), Refusal> {
+        transfers!(info, point = %name, %remote, software = hello.software, "{name} connected from {remote}");
+        self.told.forget(name);
+        let (this, point) = (self.clone(), name.clone());
+        let strangers = self
+            .database
+            .transact("connected", move |tx| {
+                Box::pin(async move { connected(tx, &this, &point, &hello).await })
+            })
+            .await
+            .map_err(failed)?;
+        for (job, content) in strangers {
+            transfers!(info, point = %name, package.id = %content.package, "{name} holds {content}, which is not distributed to it, and is told to remove it");
+            let remove = Job {
+                job_id: JobId(job),
+                kind: JobKind::Remove,
+                content,
+                statement: Vec::new(),
+                is_public: false,
+                name: String::new(),
+            };
+            if !self.links.send(name, remove) {
+                break;
+            }
+        }
+        self.database.wake(Wake::Distribute);
+        Ok(())
+    }
+
+    async fn disconnected(&self, name: &DistributionPointName) {
+        transfers!(info, point = %name, "{name} disconnected");
+        self.told.forget(name);
+        self.board.close_transfers_of(name);
+        let (point, owner, now) = (name.clone(), Arc::clone(&self.owner), self.clock.now());
+        let noted: Result<(), DatabaseError> = self
+            .database
+            .transact("disconnected", move |tx| {
+                Box::pin(async move { tx.point_disconnected(&point, &owner, now).await })
+            })
+            .await;
+        if let Err(error) = noted {
+            transfers!(error, point = %name, "{}", chain(&error));
+        }
+    }
+
+    async fn report(&self, name: &DistributionPointName, report: Report) -> Result<(), Refusal> {
+        let is_end = !matches!(
+            report.state,
+            ReportState::Accepted | ReportState::Waiting | ReportState::Receiving | ReportState::Stored
+        );
+        if is_end {
+            self.board.close_transfer(report.content.package, name);
+        }
+        match report.state {
+            ReportState::Failed => transfers!(
+                warn,
+                package.id = %report.content.package,
+                point = %name,
+                code = report.code,
+                is_transient = report.is_transient,
+                "{name} failed at package {}: {}",
+                report.content,
+                report.detail
+            ),
+            _ => transfers!(
+                info,
+                package.id = %report.content.package,
+                point = %name,
+                job = report.job_id.0,
+                bytes_received = report.totals.wire_received,
+                "{name} reports {:?} of package {}",
+                report.state,
+                report.content
+            ),
+        }
+        let confirmed = match report.state {
+            ReportState::Installed => self.told.confirmed(name, report.job_id.0),
+            _ => None,
+        };
+        let (this, point, job) = (self.clone(), name.clone(), report.job_id.0);
+        let taken = self
+            .database
+            .transact("report", move |tx| {
+                Box::pin(async move { take_report(tx, &this, &point, &report, confirmed).await })
+            })
+            .await
+            .map_err(failed)?;
+        if taken == Taken::Dropped {
+            self.told.dropped(name, job);
+            self.database.wake(Wake::Distribute);
+        }
+        Ok(())
+    }
+
+    fn progress(&self, name: &DistributionPointName, progress: Progress) {
+        self.board.note_transfer(name, &progress, self.clock.monotonic());
+    }
+
+    async fn authorise_pull(
+        &self,
+        name: &DistributionPointName,
+        content: &ContentVersion,
+    ) -> Result<(), Refusal> {
+        let (point, content) = (name.clone(), *content);
+        let may = self
+            .database
+            .read("authorise_pull", move |tx| Box::pin(async move { may_pull(tx, &point, content).await }))
+            .await
+            .map_err(failed)?;
+        if may {
+            Ok(())
+        } else {
+            Err(Refusal::new("NOT_AUTHORISED", format!("{name} may not fetch {content}")))
+        }
+    }
+}
+
+/// Notes a connection and compares what the distribution point serves with what it should.
+///
+/// Returns what it serves without being targeted, each with a job id for its removal.
+async fn connected(
+    tx: &mut Tx,
+    side: &Side,
+    point: &DistributionPointName,
+    hello: &Hello,
+) -> Result<Vec<(u64, ContentVersion)>, DatabaseError> {
+    let now = side.clock.now();
+    let facts = (hello.library_id.as_str(), hello.serve_urls.as_slice(), hello.software.as_str());
+    tx.point_connected(point, &side.owner, facts, now).await?;
+    let targets = tx.targets_of_point(point).await?;
+    let mut strangers = Vec::new();
+    for held in &hello.held {
+        if !targets.iter().any(|target| target.package == held.package) {
+            strangers.push((tx.next_job().await?, *held));
+        }
+    }
+    for mut target in targets {
+        let held = hello.held.iter().find(|held| held.package == target.package);
+        let version = held.map_or(SourceVersion(0), |held| held.version);
+        if version == target.facts.serving {
+            continue;
+        }
+        let Some(context) = context(tx, target.package, side.site, now).await? else { continue };
+        // Nobody wishes anything here, so nothing is refused.
+        let _refused = tx.apply(&mut target, &context, Event::Holds(version), None).await?;
+    }
+    Ok(strangers)
+}
+
+/// What came of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    Kept,
+    /// The distribution point dropped a job that nobody stopped.
+    Dropped,
+}
+
+async fn take_report(
+    tx: &mut Tx,
+    side: &Side,
+    point: &DistributionPointName,
+    report: &Report,
+    confirmed: Option<(PackageId, u64)>,
+) -> Result<Taken, DatabaseError> {
+    let (now, job, package) = (side.clock.now(), report.job_id.0, report.content.package);
+    let has_ended = match report.state {
+        ReportState::Installed | ReportState::Removed | ReportState::Cancelled => true,
+        ReportState::Failed => !report.is_transient,
+        _ => false,
+    };
+    if has_ended {
+        tx.delete_stop(point, job).await?;
+    }
+    let Some(mut target) = tx.target(package, point).await? else { return Ok(Taken::Kept) };
+    let Some(context) = context(tx, package, side.site, now).await? else { return Ok(Taken::Kept) };
+    if let Some((_, settings)) = confirmed {
+        target.settings = target.settings.max(settings);
+        tx.put_target(&target).await?;
+    }
+    let event = match report.state {
+        ReportState::Receiving => state::Report::Receiving,
+        ReportState::Stored => state::Report::Stored,
+        ReportState::Installed => state::Report::Installed(report.content.version),
+        ReportState::Failed => state::Report::Failed { is_transient: report.is_transient },
+        ReportState::Removed => state::Report::Removed,
+        ReportState::Waiting if target.facts.job.is_some_and(|open| open.id == job) => {
+            target.why = Some(Why::new("POINT_WAITS", report.detail.clone()));
+            tx.put_target(&target).await?;
+            return Ok(Taken::Kept);
+        }
+        ReportState::Cancelled if target.facts.job.is_some_and(|open| open.id == job) => {
+            return Ok(Taken::Dropped);
+        }
+        ReportState::Accepted | ReportState::Waiting | ReportState::Cancelled | ReportState::Unknown => {
+            return Ok(Taken::Kept);
+        }
+    };
+    let open = target.facts.job.filter(|open| open.id == job);
+    if report.state == ReportState::Installed && open.is_some() {
+        installed(tx, side, &mut target, report, &context).await?;
+    }
+    let why = (report.state == ReportState::Failed && open.is_some()).then(|| failure(report, point));
+    let event = Event::Reported { job, report: event, now, retry: side.retry };
+    let before = target.facts.state;
+    // Nobody wishes anything here, so nothing is refused.
+    let _refused = tx.apply(&mut target, &context, event, why).await?;
+    if target.facts.state == TargetState::Installed && before != TargetState::Installed {
+        distmgr!(
+            info,
+            package.id = %package,
+            point = %point,
+            "Package {} is installed at {point}", report.content
+        );
+    }
+    Ok(Taken::Kept)
+}
+
+/// What is kept and said when a job brought its version, whatever state follows.
+async fn installed(
+    tx: &mut Tx,
+    side: &Side,
+    target: &mut restock_sitedb::target::Target,
+    report: &Report,
+    context: &Context,
+) -> Result<(), DatabaseError> {
+    target.last_copied_at = Some(context.now);
+    target.bytes_received = report.totals.wire_received;
+    let nal = NalPath::new(side.site, &target.point);
+    let (package, version, point) = (target.package, report.content.version, target.point.to_string());
+    tx.raise(&message::reported(package, version, &point, &nal), context.now).await?;
+    tx.raise(&message::distributed(package, &nal), context.now).await?;
+    Ok(())
+}
+
+fn failure(report: &Report, point: &DistributionPointName) -> Why {
+    let rule = if report.code.is_empty() { "POINT_FAILED" } else { report.code.as_str() };
+    let detail = if report.detail.is_empty() { "no cause was reported" } else { report.detail.as_str() };
+    let text = detail.strip_prefix(rule).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(detail);
+    Why::new(rule, text).with_fix(format!("see the log of {point}"))
+}
+
+/// May the distribution point fetch this version: is it targeted, and the version the one it serves,
+/// or a published one that it was given a job for and does not serve yet?
+async fn may_pull(
+    tx: &mut Tx,
+    point: &DistributionPointName,
+    content: ContentVersion,
+) -> Result<bool, DatabaseError> {
+    let (Some(target), Some(package)) =
+        (tx.target(content.package, point).await?, tx.package(content.package).await?)
+    else {
+        return Ok(false);
+    };
+    if package.is_deleting || target.facts.state.is_removal() {
+        return Ok(false);
+    }
+    let is_known =
+        tx.version(content.package, content.version).await?.is_some_and(|version| version.content == content);
+    // What it serves it may repair; a cancelled distribution brings nothing new.
+    let may = content.version == target.facts.serving
+        || (target.facts.state != TargetState::Failed
+            && content.version > target.facts.serving
+            && content.version <= package.stored_version);
+    Ok(is_known && may)
+}

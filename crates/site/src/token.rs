@@ -1,0 +1,103 @@
+//! Enrolment tokens: made here, redeemed through the link.
+
+use std::time::Duration;
+
+use restock_names::{DistributionPointName, Timestamp};
+use restock_sitedb::token::Token;
+use restock_sitedb::{DatabaseError, Tx};
+use restock_transfer::{EnrolRequest, Refusal, TokenKind};
+use serde::{Deserialize, Serialize};
+
+use crate::{Site, SiteError};
+
+const LIFE_MIN: Duration = Duration::from_secs(60);
+const LIFE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A token that was made. Its text is shown once and never stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenMade {
+    /// What the administrator carries to the machine that is to join.
+    pub token: String,
+    /// `dp` or `site`.
+    pub kind: String,
+    /// The name it joins under.
+    pub name: String,
+    /// It is refused from then on.
+    pub expires_at: Timestamp,
+}
+
+fn word(kind: TokenKind) -> &'static str {
+    match kind {
+        TokenKind::DistributionPoint => "dp",
+        TokenKind::Site => "site",
+    }
+}
+
+impl Site {
+    /// Makes a token by which one machine may join under `name`, once, within `valid`.
+    ///
+    /// Errors: [`SiteError::TokenLife`], the database, no randomness.
+    pub async fn create_token(
+        &self,
+        kind: TokenKind,
+        name: &DistributionPointName,
+        valid: Duration,
+    ) -> Result<TokenMade, SiteError> {
+        if !(LIFE_MIN..=LIFE_MAX).contains(&valid) {
+            return Err(SiteError::TokenLife);
+        }
+        let token = self.trust().new_token(kind, name)?;
+        let now = self.clock().now();
+        let kept = Token {
+            hash: token.hash(),
+            kind: word(kind).to_owned(),
+            name: name.to_string(),
+            created_at: now,
+            expires_at: now.after(valid),
+            used_at: None,
+            used_by: None,
+        };
+        let made = TokenMade {
+            token: token.to_string(),
+            kind: kept.kind.clone(),
+            name: kept.name.clone(),
+            expires_at: kept.expires_at,
+        };
+        let done: Result<(), DatabaseError> = self
+            .database()
+            .transact("create_token", move |tx| Box::pin(async move { tx.insert_token(&kept).await }))
+            .await;
+        done?;
+        Ok(made)
+    }
+}
+
+/// Redeems a token and enrols its bearer.
+///
+/// The outer error is the database's; the inner one a refusal that changed nothing.
+pub(crate) async fn redeem(
+    tx: &mut Tx,
+    request: &EnrolRequest,
+    now: Timestamp,
+) -> Result<Result<(), Refusal>, DatabaseError> {
+    let Some(token) = tx.token(request.token_hash).await? else {
+        return Ok(Err(Refusal::new("TOKEN_UNKNOWN", "this site made no such token")));
+    };
+    if token.kind != word(request.kind) || token.name != request.name.as_str() {
+        let text = format!("the token is for {} {}, not for {}", token.kind, token.name, request.name);
+        return Ok(Err(Refusal::new("TOKEN_NAME", text)));
+    }
+    if token.expires_at <= now {
+        return Ok(Err(Refusal::new("TOKEN_EXPIRED", format!("the token ended at {}", token.expires_at))));
+    }
+    match token.used_by {
+        // The answer was lost and the machine asks again.
+        Some(key) if key == request.fingerprint.0 => {}
+        Some(_) => return Ok(Err(Refusal::new("TOKEN_USED", "the token was used already"))),
+        None => {
+            tx.use_token(token.hash, request.fingerprint.0, now).await?;
+        }
+    }
+    tx.enrol_point(&request.name, &request.fingerprint.to_string(), request.expires_at, now).await?;
+    Ok(Ok(()))
+}
