@@ -53,7 +53,7 @@ pub(super) struct Counts {
 struct Queues {
     block_id: u64,
     blocks: VecDeque<(u64, Block)>,
-    /// Blocks queued or being worked on.
+    /// Blocks queued, being worked on or done and not yet taken back by the reader of their file.
     blocks_in_flight: usize,
     blocks_done: HashMap<u64, BlockDone>,
     batches: VecDeque<(u64, Vec<FileJob>)>,
@@ -168,7 +168,7 @@ impl<'a> Pool<'a> {
                 drop(queues);
                 let done = self.put_block(block);
                 queues = self.lock();
-                queues.finish_block(id, done);
+                queues.blocks_done.insert(id, done);
                 self.done.notify_all();
             } else if let Some((id, jobs)) = queues.batches.pop_front() {
                 drop(queues);
@@ -223,12 +223,14 @@ impl<'a> Pool<'a> {
         let id = queues.block_id;
         queues.blocks.push_back((id, block));
         queues.blocks_in_flight += 1;
+        // INVARIANT: at most the limit and one for each reader, which bounds the memory of blocks.
+        debug_assert!(queues.blocks_in_flight <= 3 * self.threads, "{} blocks", queues.blocks_in_flight);
         drop(queues);
         self.work.notify_one();
         id
     }
 
-    /// True when readers of large files should wait for blocks before they cut more.
+    /// True when readers of large files should take blocks back before they cut more.
     pub(super) fn is_full_of_blocks(&self) -> bool {
         self.lock().blocks_in_flight >= 2 * self.threads
     }
@@ -238,13 +240,14 @@ impl<'a> Pool<'a> {
         let mut queues = self.lock();
         loop {
             if let Some(done) = queues.blocks_done.remove(&id) {
+                queues.blocks_in_flight -= 1;
                 return done;
             }
             if let Some((other, block)) = queues.blocks.pop_front() {
                 drop(queues);
                 let done = self.put_block(block);
                 queues = self.lock();
-                queues.finish_block(other, done);
+                queues.blocks_done.insert(other, done);
                 self.done.notify_all();
             } else {
                 queues = self.wait(&self.done, queues);
@@ -314,11 +317,6 @@ impl<'a> Pool<'a> {
 }
 
 impl Queues {
-    fn finish_block(&mut self, id: u64, done: BlockDone) {
-        self.blocks_in_flight -= 1;
-        self.blocks_done.insert(id, done);
-    }
-
     /// True when there was one.
     fn add_folders(&mut self, listing: &Listing, from: usize) -> bool {
         let before = self.folders.len();
