@@ -134,7 +134,7 @@ impl Default for LinkLimits {
     fn default() -> Self {
         Self {
             connections: 4096,
-            handshakes: 64,
+            handshakes: 256,
             pulls: 256,
             handshake: Duration::from_secs(10),
             idle: Duration::from_secs(60),
@@ -158,6 +158,8 @@ pub(crate) struct Shared<S> {
     pub(crate) limits: LinkLimits,
     pub(crate) run: Run,
     pub(crate) pulls: Semaphore,
+    /// One enrolment at a time; a refused one holds it for a moment, so that guessing is slow.
+    pub(crate) enrolments: tokio::sync::Mutex<()>,
 }
 
 impl SiteLink {
@@ -177,7 +179,9 @@ impl SiteLink {
         let address = listener.local_addr().map_err(bind)?;
         let limits = config.limits;
         let pulls = Semaphore::new(limits.pulls);
-        let shared = Arc::new(Shared { trust, library, side, links, limits, run: run.clone(), pulls });
+        let (run_here, enrolments) = (run.clone(), tokio::sync::Mutex::default());
+        let shared =
+            Arc::new(Shared { trust, library, side, links, limits, run: run_here, pulls, enrolments });
         run.tracker.spawn(accept_all(listener, shared));
         Ok(Self { address })
     }
@@ -258,8 +262,8 @@ async fn serve_connection<S: SiteSide>(
     drop(handshake);
     match (name, first) {
         (None, Message::Enrol { protocol: PROTOCOL, secret, name, request }) => {
-            let answer = enrolment::enrol(shared, remote, &secret, name, &request).await;
-            writer.message(&answer.unwrap_or_else(Message::Refused)).await?;
+            let answer = enrolment::answer(shared, remote, &secret, name, &request).await;
+            writer.message(&answer).await?;
             writer.close().await;
             Ok(())
         }

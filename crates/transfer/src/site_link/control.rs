@@ -23,7 +23,7 @@ pub(super) async fn serve<S: SiteSide>(
         Welcome { protocol: PROTOCOL, site: shared.trust.site(), key_list: shared.trust.key_list().encode() };
     writer.message(&Message::Welcome(welcome)).await?;
     let mut registration = shared.links.register(&name);
-    tracing::info!(point = %name, %remote, software = hello.software, "distribution point connected");
+    tracing::debug!(point = %name, %remote, software = hello.software, "distribution point connected");
     let ended = match shared.side.connected(&name, hello, remote).await {
         Ok(()) => {
             let cancel = registration.cancel.clone();
@@ -33,7 +33,7 @@ pub(super) async fn serve<S: SiteSide>(
         Err(refusal) => refuse(writer, refusal.into()).await,
     };
     if shared.links.unregister(&name, &registration) {
-        tracing::info!(point = %name, "distribution point disconnected");
+        tracing::debug!(point = %name, "distribution point disconnected");
         shared.side.disconnected(&name).await;
     }
     ended

@@ -1,6 +1,7 @@
 //! Enrolling a machine: the site's half.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use restock_names::DistributionPointName;
 
@@ -10,11 +11,32 @@ use crate::message::Message;
 use crate::token::{TokenKind, hash_of_secret};
 use crate::{Fingerprint, Refusal};
 
+/// How long a refusal takes: two a second at most, from all machines together.
+const REFUSAL_DELAY: Duration = Duration::from_millis(500);
+
+/// Answers one machine.
+pub(super) async fn answer<S: SiteSide>(
+    shared: &Shared<S>,
+    remote: SocketAddr,
+    secret: &[u8],
+    name: DistributionPointName,
+    request: &[u8],
+) -> Message {
+    let _turn = shared.enrolments.lock().await;
+    match enrol(shared, remote, secret, name, request).await {
+        Ok(enrolled) => enrolled,
+        Err(refusal) => {
+            tokio::time::sleep(REFUSAL_DELAY).await;
+            Message::Refused(refusal)
+        }
+    }
+}
+
 /// Signs a certificate for the machine if its token holds.
 ///
 /// The certificate is made before the token is redeemed and thrown away when it is not: a redeemed
 /// token always has an answer.
-pub(super) async fn enrol<S: SiteSide>(
+async fn enrol<S: SiteSide>(
     shared: &Shared<S>,
     remote: SocketAddr,
     secret: &[u8],

@@ -7,4 +7,5 @@ mod enrolment;
 mod hostile;
 mod peer;
 mod pulls;
+mod strangers;
 mod world;

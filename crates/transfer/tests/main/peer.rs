@@ -5,14 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 /// One connection of a point, from the other side.
 pub(crate) struct Peer {
@@ -96,8 +95,37 @@ impl Listener {
         loop {
             let (tcp, _) = self.tcp.accept().await.unwrap();
             if let Ok(stream) = self.acceptor.accept(tcp).await {
-                return Peer { stream };
+                return Peer { stream: TlsStream::Server(stream) };
             }
         }
     }
+}
+
+/// Connects to a site with the identity in a point's folder, or with none.
+pub(crate) async fn dial(
+    address: SocketAddr,
+    authority: &Path,
+    identity: Option<&Path>,
+    protocol: &[u8],
+) -> Result<Peer, std::io::Error> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(authority).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_root_certificates(roots);
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(folder) => {
+            let certificate = CertificateDer::from_pem_file(folder.join("certificate.pem")).unwrap();
+            let key = PrivateKeyDer::from_pem_file(folder.join("key.pem")).unwrap();
+            builder.with_client_auth_cert(vec![certificate], key).unwrap()
+        }
+    };
+    config.alpn_protocols = vec![protocol.to_vec()];
+    let tcp = TcpStream::connect(address).await?;
+    let name = ServerName::try_from("xyz.site.restock.internal").unwrap();
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;
+    Ok(Peer { stream: TlsStream::Client(stream) })
 }
