@@ -374,12 +374,15 @@ impl Pull {
                 Some(planned) => {
                     let this = Arc::clone(self);
                     let bytes = blocking(run, move || this.plan(&planned.missing)).await?;
-                    let worth = 1 + usize::try_from(bytes / self.options.bytes_per_connection.max(1))
-                        .unwrap_or(usize::MAX);
-                    if !self.receiver().is_done() {
-                        open(worth.clamp(1, self.options.connections.max(1)));
-                    }
                     self.announce();
+                    if bytes > 0 {
+                        let worth = 1 + bytes / self.options.bytes_per_connection.max(1);
+                        let most = self.options.connections.max(1);
+                        open(usize::try_from(worth).unwrap_or(most).min(most));
+                    }
+                    // Chunks are on their way meanwhile.
+                    let this = Arc::clone(self);
+                    blocking(run, move || this.seal_pages()).await?;
                 }
                 None => {
                     open(1);
@@ -392,17 +395,17 @@ impl Pull {
         }
     }
 
-    /// Makes the pages durable and room for the chunks. Returns the bytes that are to be fetched.
+    /// Makes room for the chunks and lets them be asked for. Returns the bytes that are to be fetched.
     fn plan(&self, missing: &[Missing]) -> Result<u64, PullError> {
-        self.seal_pages()?;
         let writer = self.library.begin_receive(&self.content, missing).map_err(PullError::Library)?;
+        // Before anything is asked for: a chunk may arrive at once.
+        self.chunks.set(writer).expect("a version is planned once");
+        let writer = self.chunks.get().expect("set just now");
         let lacking = missing.iter().filter(|chunk| !writer.is_recorded(&chunk.digest));
         let bytes = lacking.map(|chunk| u64::from(chunk.length)).sum();
         let mut receiver = self.receiver();
         receiver.fetch(|index| writer.is_recorded(&missing[index].digest));
         self.progress.planned(receiver.chunks_open(), bytes);
-        drop(receiver);
-        self.chunks.set(writer).expect("a version is planned once");
         Ok(bytes)
     }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod control;
+mod decoders;
 mod enrolment;
 mod hostile;
 mod peer;
