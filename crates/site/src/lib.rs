@@ -29,6 +29,7 @@ pub use distribute::DistributeLoop;
 pub use error::SiteError;
 pub use progress::{Progress, ProgressBoard, RefreshProgress, TransferProgress};
 pub use refresh::{Outcome, RefreshLoop};
+pub use restock_sitedb::state::RetryPolicy;
 pub use restock_transfer::TokenKind;
 pub use side::Side;
 pub use site::{Site, SiteInitialised};

@@ -263,10 +263,11 @@ impl Site {
     /// The address distribution points connect to, once [`Self::run`] listens.
     pub async fn listening(&self) -> SocketAddr {
         let mut listening = self.inner.listening.subscribe();
-        match listening.wait_for(Option::is_some).await {
-            Ok(address) if let Some(address) = *address => address,
+        let address = listening.wait_for(Option::is_some).await.ok().and_then(|address| *address);
+        match address {
+            Some(address) => address,
             // The sender lives as long as this site does.
-            _ => std::future::pending().await,
+            None => std::future::pending().await,
         }
     }
 

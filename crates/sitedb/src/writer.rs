@@ -66,9 +66,11 @@ impl Writer {
     }
 
     pub(crate) async fn stopped(&self) -> String {
-        match self.stopped.clone().wait_for(Option::is_some).await {
-            Ok(cause) => cause.clone().unwrap_or_default(),
-            Err(_closed) => std::future::pending().await,
+        let mut stopped = self.stopped.clone();
+        let cause = stopped.wait_for(Option::is_some).await.ok().and_then(|cause| cause.clone());
+        match cause {
+            Some(cause) => cause,
+            None => std::future::pending().await,
         }
     }
 }
