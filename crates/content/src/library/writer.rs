@@ -112,7 +112,8 @@ impl Writer {
             };
             let fail = |step| move |source| LibraryError::Seal { sequence: record.offset, step, source };
             pack.write(stored, offset).map_err(fail("write to"))?;
-            pack.record(&[record], false).map_err(fail("record in"))?;
+            // A site reads its source again; what a receiver recorded is never asked for again.
+            pack.record(&[record], self.inner.role == Role::DistributionPoint).map_err(fail("record in"))?;
             self.live.written(&pack, record);
             Ok(Put { is_new: true, stored_bytes: record.stored_length })
         })

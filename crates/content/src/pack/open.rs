@@ -34,7 +34,9 @@ struct State {
     records: Vec<Record>,
     recorded: usize,
     data_bytes: u64,
+    /// Written since writeback was last started: how much, and the range it lies in.
     unflushed_bytes: u64,
+    unflushed: Option<(u64, u64)>,
 }
 
 /// Why a pack could not be sealed. The pack must be given up: its files are removed.
@@ -99,7 +101,7 @@ impl OpenPack {
         let data_bytes = records.iter().filter_map(Record::end).max().unwrap_or(0);
         let reader = File::open(&data_path)?;
         let recorded = records.len();
-        let state = Mutex::new(State { records, recorded, data_bytes, unflushed_bytes: 0 });
+        let state = Mutex::new(State { records, recorded, data_bytes, unflushed_bytes: 0, unflushed: None });
         Ok(Self { sequence, library, folder: folder.to_owned(), data, table, reader, state })
     }
 
@@ -124,19 +126,22 @@ impl OpenPack {
     pub(crate) fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.data.write_all_at(bytes, offset)?;
         let length = bytes.len() as u64;
-        let flush = {
+        let end = offset + length;
+        let due = {
             let mut state = self.lock();
-            state.data_bytes = state.data_bytes.max(offset + length);
+            state.data_bytes = state.data_bytes.max(end);
             state.unflushed_bytes += length;
+            let (from, to) =
+                state.unflushed.map_or((offset, end), |(from, to)| (from.min(offset), to.max(end)));
             let is_due = state.unflushed_bytes >= WRITEBACK_BYTES;
+            state.unflushed = (!is_due).then_some((from, to));
             if is_due {
                 state.unflushed_bytes = 0;
             }
-            is_due
+            is_due.then_some((from, to))
         };
-        if flush {
-            // The range is the file: pages already under writeback cost nothing.
-            self.data.start_writeback(0, 0);
+        if let Some((from, to)) = due {
+            self.data.start_writeback(from, to - from);
         }
         Ok(())
     }
