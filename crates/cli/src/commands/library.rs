@@ -1,0 +1,46 @@
+//! `restock library …`.
+
+mod check;
+mod stat;
+
+use std::sync::Arc;
+
+use clap::Subcommand;
+use restock_content::library as content;
+
+use crate::commands::Session;
+use crate::control::Client;
+use crate::data_folder::{DataFolder, DataLock, Locked};
+use crate::failure::Failure;
+use crate::output::Done;
+use crate::running;
+
+/// Check and measure the content library of a site or DP
+#[derive(Debug, Subcommand)]
+pub(crate) enum Library {
+    Check(check::Check),
+    Stat(stat::Stat),
+}
+
+impl Library {
+    pub(crate) fn run(self, session: &Session) -> Result<Done, Failure> {
+        match self {
+            Self::Check(c) => c.run(session),
+            Self::Stat(c) => c.run(session),
+        }
+    }
+}
+
+/// The library of a site or DP: through its running process, or opened here.
+enum LibraryDoor {
+    Running(Client),
+    Opened(Arc<content::Library>, DataLock),
+}
+
+fn open(folder: &DataFolder, command: &str) -> Result<LibraryDoor, Failure> {
+    folder.role()?;
+    match folder.lock_or_ask(command)? {
+        Locked::Instead(client) => Ok(LibraryDoor::Running(client)),
+        Locked::Here(lock) => Ok(LibraryDoor::Opened(running::library::open(&folder.library())?, lock)),
+    }
+}

@@ -1,0 +1,41 @@
+//! `restock package …`.
+
+mod create;
+mod delete;
+mod files;
+mod history;
+mod list;
+mod set;
+mod show;
+
+use clap::Subcommand;
+
+use crate::commands::Session;
+use crate::failure::Failure;
+use crate::output::Done;
+
+/// Create, change, look at and delete packages
+#[derive(Debug, Subcommand)]
+pub(crate) enum Package {
+    Create(create::Create),
+    List(list::List),
+    Show(show::Show),
+    Set(set::Set),
+    Delete(delete::Delete),
+    History(history::History),
+    Files(files::Files),
+}
+
+impl Package {
+    pub(crate) fn run(self, session: &Session) -> Result<Done, Failure> {
+        match self {
+            Self::Create(c) => c.run(session),
+            Self::List(c) => c.run(session),
+            Self::Show(c) => c.run(session),
+            Self::Set(c) => c.run(session),
+            Self::Delete(c) => c.run(session),
+            Self::History(c) => c.run(session),
+            Self::Files(c) => c.run(session),
+        }
+    }
+}

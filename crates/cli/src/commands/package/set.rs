@@ -1,0 +1,95 @@
+//! `restock package set`.
+
+use clap::Args;
+use restock_provider::rows::SourceFlag;
+use restock_provider::{Answer, Operation, PackageChange};
+
+use crate::commands::{Session, package_id};
+use crate::control::{Door, unexpected};
+use crate::failure::Failure;
+use crate::output::{Done, shown};
+
+const EXAMPLE: &str = "\
+Example:
+  restock package set XYZ00001 --name 'Editor 2.2'
+  restock package set XYZ00001 --source /srv/apps/editor-2.2";
+
+/// Change a package; a changed source is one refresh from the new path
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLE)]
+pub(crate) struct Set {
+    /// Package ID
+    #[arg(value_name = "PKG")]
+    package: String,
+
+    #[command(flatten)]
+    changes: Changes,
+}
+
+#[derive(Debug, Args)]
+#[group(id = "changes", required = true, multiple = true)]
+struct Changes {
+    /// New name
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+
+    /// New source folder; the old version is served until the new one is stored
+    #[arg(long, value_name = "PATH")]
+    source: Option<String>,
+
+    /// Whether anybody may read the content over plain HTTP
+    #[arg(long, value_name = "BOOL")]
+    public: Option<bool>,
+
+    /// Whether an empty source folder is accepted
+    #[arg(long, value_name = "BOOL")]
+    allow_empty: Option<bool>,
+
+    /// Version text shown to administrators
+    #[arg(long, value_name = "TEXT")]
+    app_version: Option<String>,
+
+    /// Who made the software
+    #[arg(long, value_name = "TEXT")]
+    manufacturer: Option<String>,
+
+    /// Language of the software
+    #[arg(long, value_name = "TEXT")]
+    language: Option<String>,
+
+    /// What the package is for
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+}
+
+impl Set {
+    pub(crate) fn run(self, session: &Session) -> Result<Done, Failure> {
+        let package = package_id(&self.package)?;
+        let mut door = Door::open(&session.folder()?, "restock package set")?;
+        let changes = self.changes;
+        let change = PackageChange {
+            package,
+            name: changes.name,
+            source_flag: changes.source.is_some().then_some(SourceFlag::Direct),
+            source_path: changes.source,
+            version: changes.app_version,
+            manufacturer: changes.manufacturer,
+            language: changes.language,
+            description: changes.description,
+            priority: None,
+            is_public: changes.public,
+            allow_empty: changes.allow_empty,
+        };
+        match door.perform(Operation::SetPackage(change))? {
+            Answer::Changed(changed) => {
+                let mut text =
+                    format!("{} {} is changed.\n", changed.package.package, shown(&changed.package.name));
+                if changed.refresh.is_some() {
+                    text.push_str("Its source is another one: a refresh from there is asked.\n");
+                }
+                Ok(Done::with(&changed, text))
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+}

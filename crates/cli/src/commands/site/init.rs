@@ -1,0 +1,106 @@
+//! `restock site init`.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use clap::Args;
+use restock_names::{Clock, SiteCode, SystemClock};
+use restock_site::Site;
+use restock_transfer::SiteUrl;
+use serde::Serialize;
+
+use crate::commands::Session;
+use crate::config::SiteSettings;
+use crate::control::site_failure;
+use crate::failure::{Failure, Kind};
+use crate::output::{Done, shown_path};
+use crate::running;
+
+const EXAMPLE: &str = "\
+Example:
+  restock --data /var/lib/restock site init --code ABC
+  restock --data ./try site init --listen 127.0.0.1:0";
+
+/// Make a site in the data folder: database, content library, certificate authority, signing key
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLE)]
+pub(crate) struct Init {
+    /// Site code: three letters or digits that no other site has and that never change
+    #[arg(long, value_name = "ABC", default_value = "XYZ")]
+    code: SiteCode,
+
+    /// Where distribution points connect; port 0: a free port, chosen once and written down
+    #[arg(long, value_name = "IP:PORT")]
+    listen: Option<SocketAddr>,
+
+    /// What distribution points are told to connect to, when it is not the address above
+    #[arg(long, value_name = "URL")]
+    url: Option<SiteUrl>,
+
+    /// PostgreSQL in place of SQLite in the data folder
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Made {
+    site_code: SiteCode,
+    data_dir: String,
+    url: String,
+    ca_fingerprint: String,
+    root_public_key: String,
+}
+
+impl Init {
+    pub(crate) fn run(self, session: &Session) -> Result<Done, Failure> {
+        let folder = session.folder()?;
+        if folder.config().exists() {
+            return Err(Failure::refused(format!(
+                "SITE_EXISTS: {} is the data folder of a site or distribution point already",
+                shown_path(folder.path())
+            ))
+            .hint("name another folder with --data DIR"));
+        }
+        let mut settings = SiteSettings::default();
+        if let Some(listen) = self.listen {
+            settings.link.listen = chosen_port(listen)?;
+        }
+        settings.link.url = self.url.map(|u| u.to_string()).unwrap_or_default();
+        settings.database.url = self.database.unwrap_or_default();
+        folder.create()?;
+        let _lock = folder.lock("restock site init")?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let config = settings.config(folder.path());
+        let made =
+            running::runtime(1)?.block_on(Site::init(&config, self.code, clock)).map_err(site_failure)?;
+        // The configuration is last: a folder without it is no site, and init can be tried again.
+        folder.write_config(&settings.template())?;
+        let made = Made {
+            site_code: made.site,
+            data_dir: shown_path(folder.path()),
+            url: settings.url(),
+            ca_fingerprint: made.ca_fingerprint.to_string(),
+            root_public_key: made.root_public_key.to_string(),
+        };
+        let text = format!(
+            "Site {} is made in {}.\n  Configuration   {}\n  Link            {}\n  CA fingerprint  {}\nNext: restock --data {} site run\n",
+            made.site_code,
+            made.data_dir,
+            shown_path(&folder.config()),
+            made.url,
+            made.ca_fingerprint,
+            made.data_dir,
+        );
+        Ok(Done::with(&made, text))
+    }
+}
+
+/// The address with a free port in place of port 0.
+pub(crate) fn chosen_port(listen: SocketAddr) -> Result<SocketAddr, Failure> {
+    if listen.port() != 0 {
+        return Ok(listen);
+    }
+    TcpListener::bind(listen)
+        .and_then(|l| l.local_addr())
+        .map_err(|e| Failure::caused(Kind::Failed, format!("cannot listen on {listen}"), &e))
+}

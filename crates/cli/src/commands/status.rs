@@ -1,0 +1,284 @@
+//! `restock status`.
+
+use std::ops::ControlFlow;
+
+use clap::Args;
+use restock_names::HumanBytes;
+use restock_provider::rows::{PackageStatus, RefreshPhase, RefreshState, TargetRow};
+use restock_provider::{Answer, Operation, TargetState, Why};
+use restock_site::Progress;
+
+use crate::commands::wait::is_removal;
+use crate::commands::{Session, package_id};
+use crate::control::{Ask, Door, Watched, unexpected};
+use crate::failure::{Failure, Kind};
+use crate::output::{Done, Style, Table, Tone, count, guarded, shown};
+
+const EXAMPLE: &str = "\
+Example:
+  restock status
+  restock status XYZ00001
+  restock status XYZ00001 --watch";
+
+/// Show packages, where they are served, and what waits for what
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLE)]
+pub(crate) struct Status {
+    /// Package ID; without it every package
+    #[arg(value_name = "PKG")]
+    package: Option<String>,
+
+    /// Go on showing changes until Ctrl-C (with --json: one document a line)
+    #[arg(long)]
+    watch: bool,
+}
+
+impl Status {
+    pub(crate) fn run(self, session: &Session) -> Result<Done, Failure> {
+        let package = self.package.as_deref().map(package_id).transpose()?;
+        let folder = session.folder()?;
+        if self.watch {
+            let mut door = Door::running(&folder, "--watch")?;
+            return watch(session, &mut door, package);
+        }
+        let mut door = Door::open(&folder, "restock status")?;
+        let packages = match door.perform(Operation::Status { package })? {
+            Answer::Status(packages) => packages,
+            other => return Err(unexpected(&other)),
+        };
+        let progress: Progress = door.ask(Ask::Progress)?;
+        let style = session.output.style;
+        let mut text = text(&packages, &progress, package.is_some(), style);
+        if !door.is_running() {
+            text.push_str(&format!(
+                "{}\n",
+                style.busy("The site is not running: nothing moves until it does.")
+            ));
+        }
+        Ok(Done::with(&packages, text))
+    }
+}
+
+/// Redraws on a terminal; prints what changed otherwise.
+fn watch(
+    session: &Session,
+    door: &mut Door,
+    package: Option<restock_names::PackageId>,
+) -> Result<Done, Failure> {
+    let output = session.output;
+    let mut packages: Vec<PackageStatus> = Vec::new();
+    let mut before: Vec<String> = Vec::new();
+    door.stream(Ask::Watch { package }, &mut |event| {
+        if output.json {
+            output.line(&event.to_string());
+            return Ok(ControlFlow::Continue(()));
+        }
+        let event: Watched = serde_json::from_value(event)
+            .map_err(|e| Failure::caused(Kind::Failed, "the answer is not understood", &e))?;
+        if let Some(now) = event.packages {
+            packages = now;
+        }
+        if output.is_terminal {
+            let text = text(&packages, &event.progress, package.is_some(), output.style);
+            // Home, each line cleared to its end, the rest of the screen cleared.
+            output.data(&format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n")));
+        } else {
+            let lines = change_lines(&packages);
+            for line in lines.iter().filter(|l| !before.contains(l)) {
+                output.line(&format!("{} {line}", event.at));
+            }
+            before = lines;
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(Done::silent())
+}
+
+/// One line per package and per DP whose text changes when its state does.
+fn change_lines(packages: &[PackageStatus]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for p in packages {
+        let id = p.package.package;
+        lines.push(format!("{id}: version {}, {}", p.package.source_version, package_word(p).0));
+        if let Some(refresh) = &p.package.refresh {
+            lines.push(format!("{id}: {}", refresh_text(refresh)));
+        }
+        for t in &p.targets {
+            let why = t.why.as_ref().map(|w| format!(", {}", why_text(w))).unwrap_or_default();
+            lines.push(format!(
+                "{id} at {}: {}, serves version {}{why}",
+                t.point,
+                state_word(t.state),
+                t.serving_version
+            ));
+        }
+    }
+    lines
+}
+
+fn text(packages: &[PackageStatus], progress: &Progress, details: bool, style: Style) -> String {
+    if details && let [one] = packages {
+        return package_text(one, progress, style);
+    }
+    let mut table = Table::new(&[
+        "Package",
+        "Name",
+        ">Version",
+        ">Size",
+        ">Installed",
+        ">Pending",
+        ">Retrying",
+        ">Failed",
+        "State",
+    ]);
+    for p in packages {
+        let (word, tone) = package_word(p);
+        let cells = [
+            p.package.package.to_string(),
+            shown(&p.package.name),
+            p.package.source_version.to_string(),
+            HumanBytes(p.package.bytes).to_string(),
+            format!("{}/{}", p.counters.installed, p.counters.targeted),
+            p.counters.pending.to_string(),
+            p.counters.retrying.to_string(),
+            p.counters.failed.to_string(),
+            word,
+        ];
+        table.row(cells, Some((8, tone)));
+    }
+    let mut text = table.text(style, "No packages.");
+    for p in packages {
+        for line in why_lines(p) {
+            text.push_str(&format!("{}: {line}\n", p.package.package));
+        }
+    }
+    text
+}
+
+fn package_text(p: &PackageStatus, progress: &Progress, style: Style) -> String {
+    let (word, _) = package_word(p);
+    let mut text = format!(
+        "{} {}: version {}, {}, {}; {word}\n",
+        style.strong(p.package.package.as_str()),
+        shown(&p.package.name),
+        p.package.source_version,
+        count(p.package.entries, "entry"),
+        HumanBytes(p.package.bytes),
+    );
+    for r in progress.refreshes.iter().filter(|r| r.package == p.package.package) {
+        text.push_str(&format!(
+            "Reading the source: {}, {} read, {} new\n",
+            count(r.entries, "entry"),
+            HumanBytes(r.bytes_read),
+            HumanBytes(r.bytes_new)
+        ));
+    }
+    let mut table = Table::new(&["DP", "State", ">Serves", ">Wanted", "Link", ">Received", "Last copied"]);
+    for t in &p.targets {
+        let live = progress.transfers.iter().find(|l| l.package == p.package.package && l.point == t.point);
+        let received = live.map_or_else(
+            || HumanBytes(t.bytes_received).to_string(),
+            |l| {
+                format!(
+                    "{} of {}, {}/s",
+                    HumanBytes(l.bytes_done),
+                    HumanBytes(l.bytes_total),
+                    HumanBytes(l.bytes_per_second)
+                )
+            },
+        );
+        let cells = [
+            t.point.to_string(),
+            state_word(t.state).to_owned(),
+            t.serving_version.to_string(),
+            t.wanted_version.to_string(),
+            if t.is_connected { "up" } else { "down" }.to_owned(),
+            received,
+            t.last_copied_at.map_or_else(|| "never".to_owned(), |at| at.to_string()),
+        ];
+        table.row(cells, Some((1, tone(t))));
+    }
+    text.push_str(&table.text(style, "No distribution point has this package."));
+    for line in why_lines(p) {
+        text.push_str(&format!("{line}\n"));
+    }
+    text
+}
+
+/// What waits or failed, and what would fix it.
+fn why_lines(p: &PackageStatus) -> Vec<String> {
+    let mut lines: Vec<String> = p.package.refresh.iter().map(refresh_text).collect();
+    for t in &p.targets {
+        if let Some(why) = &t.why {
+            let next = t.next_attempt.map(|at| format!("; next attempt {at}")).unwrap_or_default();
+            lines.push(format!("{}: {}{next}", t.point, why_text(why)));
+        }
+    }
+    lines
+}
+
+/// The state of the whole package in a few words.
+fn package_word(p: &PackageStatus) -> (String, Tone) {
+    let phase = p.package.refresh.as_ref().map(|r| r.state);
+    let (word, tone) = match phase {
+        Some(RefreshPhase::Running) => ("reading source", Tone::Busy),
+        Some(RefreshPhase::Waiting) => ("waiting to be read", Tone::Busy),
+        Some(RefreshPhase::Retrying) => ("source failed, will retry", Tone::Bad),
+        Some(RefreshPhase::Failed) => ("refresh failed", Tone::Bad),
+        None if p.counters.failed > 0 => ("failed at some", Tone::Bad),
+        None if p.counters.retrying > 0 => ("retrying", Tone::Busy),
+        None if p.counters.pending > 0 => ("distributing", Tone::Busy),
+        None if p.targets.iter().any(|t| is_removal(t.state)) => ("being removed", Tone::Busy),
+        None if p.counters.targeted == 0 => ("at no DP", Tone::Plain),
+        None => ("installed", Tone::Good),
+    };
+    (word.to_owned(), tone)
+}
+
+/// The state of a package at a DP, in the words the API uses.
+pub(crate) fn state_word(state: TargetState) -> &'static str {
+    match state {
+        TargetState::Waiting => "waiting",
+        TargetState::Receiving => "receiving",
+        TargetState::Complete => "complete",
+        TargetState::Retrying => "retrying",
+        TargetState::Failed => "failed",
+        TargetState::Installed => "installed",
+        TargetState::Damaged => "damaged",
+        TargetState::RemovalAsked => "removal asked",
+        TargetState::RemovalRetrying => "removal retrying",
+        TargetState::RemovalFailed => "removal failed",
+    }
+}
+
+fn tone(t: &TargetRow) -> Tone {
+    match t.state {
+        TargetState::Installed => Tone::Good,
+        TargetState::Failed | TargetState::Damaged | TargetState::RemovalFailed => Tone::Bad,
+        _ => Tone::Busy,
+    }
+}
+
+/// A pending refresh in one sentence.
+pub(crate) fn refresh_text(refresh: &RefreshState) -> String {
+    let why = refresh.why.as_ref().map(|w| format!(": {}", why_text(w))).unwrap_or_default();
+    let next = refresh.next_attempt.map(|t| format!("; next attempt {t}")).unwrap_or_default();
+    match refresh.state {
+        RefreshPhase::Waiting => format!("refresh asked at {} waits{why}{next}", refresh.requested_at),
+        RefreshPhase::Running => format!("refresh asked at {} is running", refresh.requested_at),
+        RefreshPhase::Retrying => {
+            format!("refresh failed, attempt {}{why}{next}", refresh.attempts)
+        }
+        RefreshPhase::Failed => {
+            format!("refresh failed after {}{why}", count(u64::from(refresh.attempts), "attempt"))
+        }
+    }
+}
+
+/// A reason in one sentence: code, text, what fixes it.
+pub(crate) fn why_text(why: &Why) -> String {
+    let code = if why.text.starts_with(&why.rule) { String::new() } else { format!("{}: ", why.rule) };
+    let until = why.until.map(|t| format!(" (until {t})")).unwrap_or_default();
+    let fix = why.fix.as_ref().map(|f| format!(" [{f}]")).unwrap_or_default();
+    guarded(&format!("{code}{}{until}{fix}", why.text))
+}

@@ -1,0 +1,25 @@
+//! The control socket `DATA/control.sock`: how commands reach a running site or DP.
+//!
+//! Newline-delimited JSON, versioned, described in docs/formats/control.md. [`protocol`] has the
+//! lines, [`listener`] the side of the running process, [`client`] the side of a command, and
+//! [`site_desk`] and [`dp_desk`] what a site and a DP answer. A command without a running site asks
+//! the same desk in its own process ([`door`]). Only the account of the process, and root, may
+//! connect.
+
+mod client;
+mod door;
+mod dp_desk;
+mod listener;
+mod protocol;
+mod site_desk;
+mod socket;
+
+pub(crate) use client::Client;
+pub(crate) use door::{Door, unexpected};
+pub(crate) use dp_desk::DpDesk;
+pub(crate) use listener::Listener;
+pub(crate) use protocol::{
+    Ask, FileKind, FileLine, FilesEnd, Hello, LibraryChecked, LibraryMeasured, PackageHeld, TokenFor,
+    TokenGiven, Watched,
+};
+pub(crate) use site_desk::{SiteDesk, site_failure};

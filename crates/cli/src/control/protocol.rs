@@ -1,0 +1,201 @@
+//! The lines of the control protocol. Source: docs/formats/control.md.
+
+use std::path::PathBuf;
+
+use restock_names::{ContentVersion, Digest, PackageId, SiteCode, SourceVersion, Timestamp};
+use restock_provider::Operation;
+use restock_provider::rows::PackageStatus;
+use restock_site::Progress;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::config::Role;
+use crate::failure::Failure;
+
+/// The version of the protocol that this program speaks.
+pub(crate) const VERSION: u32 = 1;
+/// The longest request line in bytes, with its line break.
+pub(crate) const REQUEST_BYTES_MAX: usize = 1 << 20;
+/// The longest answer line in bytes that a command reads.
+pub(crate) const ANSWER_BYTES_MAX: u64 = 256 << 20;
+/// Entries of a package in one event of [`Ask::Files`].
+pub(crate) const FILES_PER_EVENT: usize = 500;
+
+/// One request line.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Request {
+    /// [`VERSION`].
+    pub(crate) restock: u32,
+    /// Chosen by the caller, repeated in every line that answers.
+    pub(crate) id: u64,
+    /// Makes a change happen once however often it is sent; 1-64 printable ASCII characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) request_id: Option<String>,
+    pub(crate) ask: Ask,
+}
+
+/// What can be asked.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Ask {
+    /// Who answers: [`Hello`].
+    Hello,
+    /// One operation of the provider: its answer. Site only.
+    Perform(Operation),
+    /// A new enrolment token: [`TokenGiven`]. Site only.
+    CreateToken { kind: TokenFor, name: String, valid_ms: u64 },
+    /// The entries of a version: events are arrays of [`FileLine`], the answer is [`FilesEnd`]. Site only.
+    Files { package: PackageId, version: Option<SourceVersion> },
+    /// Live bytes: `restock_site::Progress`. Site only.
+    Progress,
+    /// Status and live bytes, first at once, then at each change and at least once a second: events
+    /// are [`Watched`]. It ends when the caller closes the connection. Site only.
+    Watch { package: Option<PackageId> },
+    /// Re-hashes every frame: [`LibraryChecked`].
+    CheckLibrary,
+    /// Counts and sizes: [`LibraryMeasured`].
+    StatLibrary,
+}
+
+/// Whom a token lets in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum TokenFor {
+    /// A distribution point.
+    Dp,
+    /// Another site.
+    Site,
+}
+
+/// One line that answers a request: any number of events, then an answer or a failure.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Reply {
+    pub(crate) id: u64,
+    #[serde(flatten)]
+    pub(crate) body: Body,
+}
+
+/// What a reply carries.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Body {
+    Event(Value),
+    Answer(Value),
+    Failure(Failure),
+}
+
+/// Who answers on a control socket.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Hello {
+    pub(crate) role: Role,
+    pub(crate) software: String,
+    pub(crate) pid: u32,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) site_code: SiteCode,
+    /// The name of a distribution point.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+    /// Where a site's DPs connect, or where a DP serves content.
+    pub(crate) url: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) metrics: Option<String>,
+    /// Of a DP: its control connection to the site is up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) is_connected: Option<bool>,
+}
+
+/// An enrolment token; shown once.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct TokenGiven {
+    pub(crate) token: String,
+    pub(crate) kind: TokenFor,
+    pub(crate) name: String,
+    pub(crate) expires_at: Timestamp,
+}
+
+/// One event of [`Ask::Watch`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Watched {
+    pub(crate) at: Timestamp,
+    /// Absent when it is the same as in the event before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) packages: Option<Vec<PackageStatus>>,
+    pub(crate) progress: Progress,
+}
+
+/// One entry of a package.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct FileLine {
+    /// The path; bytes that are not UTF-8 are replaced, and `path_hex` has them all.
+    pub(crate) path: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) path_hex: Option<String>,
+    pub(crate) kind: FileKind,
+    /// Bytes of a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) size: Option<u64>,
+    /// Permission bits, as `0644`.
+    pub(crate) mode: String,
+    /// Nanoseconds since 1970 in UTC.
+    pub(crate) mtime_ns: i64,
+    /// Target of a symlink; bytes that are not UTF-8 are replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) target: Option<String>,
+}
+
+/// The kinds of entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum FileKind {
+    File,
+    Folder,
+    Symlink,
+}
+
+/// The end of [`Ask::Files`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct FilesEnd {
+    pub(crate) version: ContentVersion,
+    pub(crate) root: Digest,
+    pub(crate) entries: u64,
+    pub(crate) bytes: u64,
+}
+
+/// The result of `library check`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct LibraryChecked {
+    pub(crate) packs: u64,
+    pub(crate) frames: u64,
+    /// Stored bytes that were read.
+    pub(crate) bytes: u64,
+    pub(crate) duration_ms: u64,
+    /// One sentence for each thing that is wrong.
+    pub(crate) problems: Vec<String>,
+}
+
+/// The result of `library stat`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct LibraryMeasured {
+    pub(crate) library_id: String,
+    pub(crate) packs: u64,
+    /// Frames in them; a digest that lies in two packs counts twice.
+    pub(crate) frames: u64,
+    /// Bytes of pack data on disk.
+    pub(crate) stored_bytes: u64,
+    /// Stored versions of all packages.
+    pub(crate) versions: u64,
+    /// What is active.
+    pub(crate) packages: Vec<PackageHeld>,
+}
+
+/// The version of a package that a library serves from.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct PackageHeld {
+    pub(crate) package: PackageId,
+    pub(crate) version: SourceVersion,
+    pub(crate) entries: u64,
+    pub(crate) bytes: u64,
+    /// Digest of the manifest's root page.
+    pub(crate) root: Digest,
+}

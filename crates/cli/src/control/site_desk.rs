@@ -1,0 +1,213 @@
+//! What a site answers: operations of the provider, tokens, file lists, live bytes, library.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use restock_content::manifest::Manifest;
+use restock_names::{Clock, DistributionPointName, PackageId, SourceVersion, SystemClock};
+use restock_provider::{Answer, Call, ErrorKind, Operation, OperationError, Provider};
+use restock_site::{Site, SiteError, TokenKind};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::listener::{Desk, Events};
+use super::protocol::{Ask, FILES_PER_EVENT, FilesEnd, Hello, TokenFor, TokenGiven, Watched};
+use crate::config::{self, Role, SiteSettings};
+use crate::data_folder::DataFolder;
+use crate::failure::{Failure, Kind};
+use crate::running::{self, entries, library};
+
+/// How often a watched site looks for changes, and how long it stays silent without one.
+const WATCH_PERIOD: Duration = Duration::from_millis(200);
+const WATCH_SILENCE: Duration = Duration::from_secs(1);
+
+/// The desk of one site, running or opened by a command.
+#[derive(Debug, Clone)]
+pub(crate) struct SiteDesk {
+    site: Site,
+    provider: Provider,
+    data: PathBuf,
+    url: String,
+    metrics: Option<String>,
+}
+
+impl SiteDesk {
+    /// Opens the site of `folder`, whose lock the caller holds.
+    pub(crate) async fn open(folder: &DataFolder) -> Result<Self, Failure> {
+        let settings: SiteSettings = config::read(&folder.config())?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let config = settings.config(folder.path());
+        let own_folders = config.folders();
+        let site = Site::open(config, Arc::clone(&clock)).await.map_err(site_failure)?;
+        let provider = Provider::new(site.database().clone(), clock, own_folders);
+        let url = settings.url();
+        Ok(Self { site, provider, data: folder.path().to_owned(), url, metrics: None })
+    }
+
+    /// The same desk, which also tells where metrics are.
+    pub(crate) fn with_metrics(mut self, metrics: Option<String>) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
+    pub(crate) fn site(&self) -> &Site {
+        &self.site
+    }
+
+    pub(crate) fn provider(&self) -> &Provider {
+        &self.provider
+    }
+
+    pub(crate) fn hello(&self) -> Hello {
+        Hello {
+            role: Role::Site,
+            software: running::SOFTWARE.to_owned(),
+            pid: std::process::id(),
+            data_dir: self.data.clone(),
+            site_code: self.site.code(),
+            name: None,
+            url: self.url.clone(),
+            metrics: self.metrics.clone(),
+            is_connected: None,
+        }
+    }
+
+    async fn token(&self, kind: TokenFor, name: &str, valid: Duration) -> Result<TokenGiven, Failure> {
+        let of = match kind {
+            TokenFor::Dp => TokenKind::DistributionPoint,
+            TokenFor::Site => TokenKind::Site,
+        };
+        let name: DistributionPointName =
+            name.parse().map_err(|e| Failure::caused(Kind::Usage, "NAME_INVALID", &e))?;
+        let made = self.site.create_token(of, &name, valid).await.map_err(site_failure)?;
+        Ok(TokenGiven { token: made.token, kind, name: made.name.to_string(), expires_at: made.expires_at })
+    }
+
+    async fn files(
+        &self,
+        package: PackageId,
+        version: Option<SourceVersion>,
+        events: Events,
+    ) -> Result<FilesEnd, Failure> {
+        let found = self.site.manifest_root(&package, version).await.map_err(site_failure)?;
+        let Some((version, root)) = found else {
+            let what = match version {
+                Some(v) => format!("NOT_FOUND: version {v} of package {package} is not in the library"),
+                None => format!("NOT_FOUND: package {package} has no stored version"),
+            };
+            return Err(Failure::new(Kind::NotFound, what).hint(format!("restock package history {package}")));
+        };
+        let library = Arc::clone(self.site.library());
+        let listed = tokio::task::spawn_blocking(move || -> Result<FilesEnd, Failure> {
+            let manifest = Manifest::new(&*library, root);
+            let mut lines = Vec::with_capacity(FILES_PER_EVENT);
+            for entry in manifest.entries() {
+                let entry = entry.map_err(|e| {
+                    Failure::caused(Kind::Failed, format!("cannot read the list of {version}"), &e)
+                        .hint("restock library check")
+                })?;
+                lines.push(entries::line(&entry));
+                if lines.len() == FILES_PER_EVENT && !put(&events, &std::mem::take(&mut lines)) {
+                    break;
+                }
+            }
+            if !lines.is_empty() {
+                put(&events, &lines);
+            }
+            Ok(FilesEnd { version, root: root.digest, entries: root.entries, bytes: root.bytes })
+        });
+        listed.await.map_err(|e| Failure::caused(Kind::Failed, "listing files", &e))?
+    }
+
+    async fn watch(&self, package: Option<PackageId>, events: Events) -> Result<Value, Failure> {
+        let clock = self.site.clock();
+        let mut last: Option<Watched> = None;
+        let mut sent_at = clock.monotonic();
+        loop {
+            let call = Call::default();
+            let answer = self.provider.perform(&call, Operation::Status { package }).await;
+            let Answer::Status(packages) = answer.map_err(operation_failure)? else {
+                return Err(Failure::failed("the provider gave no status"));
+            };
+            let progress = self.site.progress().snapshot();
+            let same_packages = last.as_ref().is_some_and(|l| l.packages.as_ref() == Some(&packages));
+            let same = same_packages && last.as_ref().is_some_and(|l| l.progress == progress);
+            if !same || clock.monotonic() - sent_at >= WATCH_SILENCE {
+                let event = Watched {
+                    at: clock.now(),
+                    packages: (!same_packages).then(|| packages.clone()),
+                    progress: progress.clone(),
+                };
+                if events.send(value(&event)).await.is_err() {
+                    return Ok(Value::Null);
+                }
+                sent_at = clock.monotonic();
+                last = Some(Watched { packages: Some(packages), ..event });
+            }
+            tokio::time::sleep(WATCH_PERIOD).await;
+        }
+    }
+}
+
+impl Desk for SiteDesk {
+    async fn answer(
+        &self,
+        user: String,
+        request_id: Option<String>,
+        ask: Ask,
+        events: Events,
+    ) -> Result<Value, Failure> {
+        match ask {
+            Ask::Hello => Ok(value(&self.hello())),
+            Ask::Perform(operation) => {
+                let call = Call { request_id, user };
+                self.provider.perform(&call, operation).await.map(|a| value(&a)).map_err(operation_failure)
+            }
+            Ask::CreateToken { kind, name, valid_ms } => {
+                self.token(kind, &name, Duration::from_millis(valid_ms)).await.map(|t| value(&t))
+            }
+            Ask::Files { package, version } => self.files(package, version, events).await.map(|e| value(&e)),
+            Ask::Progress => Ok(value(&self.site.progress().snapshot())),
+            Ask::Watch { package } => self.watch(package, events).await,
+            Ask::CheckLibrary => library::check(Arc::clone(self.site.library())).await.map(|c| value(&c)),
+            Ask::StatLibrary => library::stat(Arc::clone(self.site.library())).await.map(|s| value(&s)),
+        }
+    }
+}
+
+/// A document of plain data.
+pub(super) fn value(of: &impl Serialize) -> Value {
+    serde_json::to_value(of).expect("answers are plain data with text keys")
+}
+
+/// Sends an event from a blocking thread; false when the caller is gone.
+fn put(events: &Events, of: &impl Serialize) -> bool {
+    events.blocking_send(value(of)).is_ok()
+}
+
+/// What the provider refuses or fails, as commands report it.
+fn operation_failure(error: OperationError) -> Failure {
+    let kind = match error.kind {
+        ErrorKind::NotFound => Kind::NotFound,
+        ErrorKind::Refused => Kind::Refused,
+        ErrorKind::Invalid => Kind::Usage,
+        ErrorKind::Failed => Kind::Failed,
+    };
+    let mut failure = Failure::new(kind, format!("{}: {}", error.code, error.message));
+    failure.hints.extend(error.hint);
+    failure
+}
+
+/// What the site refuses or fails, as commands report it.
+pub(crate) fn site_failure(error: SiteError) -> Failure {
+    let kind = match error.exit_code() {
+        2 => Kind::Usage,
+        4 => Kind::NotFound,
+        6 => Kind::Refused,
+        _ => Kind::Failed,
+    };
+    let mut failure = Failure::new(kind, crate::failure::chain(&error));
+    failure.hints.extend(error.hint());
+    failure
+}

@@ -1,0 +1,94 @@
+//! Checking and measuring a library, for a site and for a DP, running or not.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use restock_content::files::DiskFiles;
+use restock_content::library::{Library, LibraryError};
+use restock_names::{Clock, SystemClock};
+
+use crate::control::{LibraryChecked, LibraryMeasured, PackageHeld};
+use crate::failure::{Failure, Kind};
+use crate::output::shown_path;
+
+/// Opens the library of a folder whose lock the caller holds.
+pub(crate) fn open(folder: &Path) -> Result<Arc<Library>, Failure> {
+    let files = Arc::new(DiskFiles);
+    let (library, recovered) = Library::open(files, folder).map_err(|e| failure(folder, &e))?;
+    tracing::debug!(?recovered, "library opened");
+    Ok(Arc::new(library))
+}
+
+/// Why a library cannot be used.
+pub(crate) fn failure(folder: &Path, error: &LibraryError) -> Failure {
+    let kind = match error {
+        LibraryError::NotFound(_) => Kind::NotFound,
+        LibraryError::Locked { .. } | LibraryError::Exists(_) => Kind::Refused,
+        _ => Kind::Failed,
+    };
+    let mut failure = Failure::new(kind, crate::failure::chain(error));
+    if kind == Kind::Failed && !failure.message.contains(&shown_path(folder)) {
+        failure.message = format!("{} (library {})", failure.message, shown_path(folder));
+    }
+    failure
+}
+
+/// Re-hashes every frame, on a thread of its own.
+pub(crate) async fn check(library: Arc<Library>) -> Result<LibraryChecked, Failure> {
+    tokio::task::spawn_blocking(move || check_blocking(&library))
+        .await
+        .map_err(|e| Failure::caused(Kind::Failed, "checking the library", &e))?
+}
+
+fn check_blocking(library: &Library) -> Result<LibraryChecked, Failure> {
+    let start = SystemClock.monotonic();
+    let report = library.check(|_| {}).map_err(|e| failure(library.folder(), &e))?;
+    let mut problems = Vec::new();
+    for frame in &report.damaged {
+        problems.push(match frame.digest {
+            Some(digest) => {
+                format!("CONTENT_DAMAGED: {digest} in pack {} does not have its digest", frame.pack)
+            }
+            None => format!("CONTENT_DAMAGED: a record of the table of pack {} is damaged", frame.pack),
+        });
+    }
+    for version in &report.incomplete {
+        problems.push(format!("CONTENT_MISSING: version {version} is not complete"));
+    }
+    Ok(LibraryChecked {
+        packs: report.packs,
+        frames: report.frames,
+        bytes: report.bytes,
+        duration_ms: u64::try_from((SystemClock.monotonic() - start).as_millis()).unwrap_or(u64::MAX),
+        problems,
+    })
+}
+
+/// Counts and sizes, on a thread of its own.
+pub(crate) async fn stat(library: Arc<Library>) -> Result<LibraryMeasured, Failure> {
+    tokio::task::spawn_blocking(move || stat_blocking(&library))
+        .await
+        .map_err(|e| Failure::caused(Kind::Failed, "measuring the library", &e))?
+}
+
+fn stat_blocking(library: &Library) -> Result<LibraryMeasured, Failure> {
+    let stat = library.stat().map_err(|e| failure(library.folder(), &e))?;
+    let held = |id| {
+        let statement = library.active(&id)?;
+        Some(PackageHeld {
+            package: id,
+            version: statement.version.version,
+            entries: statement.root.entries,
+            bytes: statement.root.bytes,
+            root: statement.root.digest,
+        })
+    };
+    Ok(LibraryMeasured {
+        library_id: library.id().to_string(),
+        packs: stat.packs,
+        frames: stat.frames,
+        stored_bytes: stat.stored_bytes,
+        versions: stat.versions,
+        packages: library.packages().into_iter().filter_map(held).collect(),
+    })
+}

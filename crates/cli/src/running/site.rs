@@ -1,0 +1,171 @@
+//! A running site: loops, link, control socket, metrics.
+
+use std::sync::Arc;
+
+use restock_names::{Clock, SystemClock};
+use restock_provider::{Answer, Call, Operation};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{announce, runtime, start_metrics, threads, watch_signals};
+use crate::commands::state_word;
+use crate::config::{self, Role, SiteSettings};
+use crate::control::{Listener, SiteDesk, site_failure};
+use crate::data_folder::DataFolder;
+use crate::failure::{Failure, Kind};
+use crate::logs::{self, LogCounts};
+use crate::metrics::{Exposition, Numbers};
+use crate::output::{Done, Output, shown_path};
+
+/// Runs the site of `folder` until a signal.
+pub(crate) fn run(folder: &DataFolder, output: Output) -> Result<Done, Failure> {
+    let settings: SiteSettings = config::read(&folder.config())?;
+    let lock = folder.lock("restock site run")?;
+    let counts = logs::start(&settings.logs, &folder.logs(&settings.logs.folder), Role::Site)?;
+    let runtime = runtime(threads())?;
+    let result = runtime.block_on(serve(folder, &settings, counts, output));
+    if let Err(failure) = &result {
+        tracing::error!(error = %failure.message, "the site ended");
+    }
+    drop(runtime);
+    drop(lock);
+    result.map(|()| Done::silent())
+}
+
+async fn serve(
+    folder: &DataFolder,
+    settings: &SiteSettings,
+    counts: Arc<LogCounts>,
+    output: Output,
+) -> Result<(), Failure> {
+    let shutdown = CancellationToken::new();
+    let tracker = TaskTracker::new();
+    // The signals are watched before anything is open; this task is not waited for.
+    let signals = watch_signals(shutdown.clone());
+    let running = async {
+        let desk = SiteDesk::open(folder).await?;
+        let numbers = Arc::new(SiteNumbers { desk: desk.clone(), counts });
+        let metrics = start_metrics(settings.metrics.0.listen, numbers, &tracker, &shutdown).await?;
+        let desk = desk.with_metrics(metrics);
+        let site = desk.site().clone();
+        let run = site.run(shutdown.clone());
+        let ready = async {
+            site.listening().await;
+            let socket = folder.socket();
+            let listener = Listener::bind(&socket).map_err(|e| {
+                Failure::caused(Kind::Failed, format!("cannot listen on {}", shown_path(&socket)), &e)
+            })?;
+            tracker.spawn(listener.serve(Arc::new(desk.clone()), tracker.clone(), shutdown.clone()));
+            announce(output, &desk.hello());
+            Ok::<(), Failure>(())
+        };
+        let ready = async {
+            let result = ready.await;
+            if result.is_err() {
+                shutdown.cancel();
+            }
+            // `run` ends when the site is told to stop, or fails: it alone decides when this ends.
+            match result {
+                Ok(()) => std::future::pending().await,
+                Err(failure) => failure,
+            }
+        };
+        tokio::pin!(run);
+        let result = tokio::select! {
+            result = &mut run => result.map_err(site_failure),
+            failure = ready => {
+                let ended = run.await.map_err(site_failure);
+                Err(ended.err().unwrap_or(failure))
+            }
+        };
+        shutdown.cancel();
+        tracker.close();
+        tracker.wait().await;
+        desk.site().close().await;
+        result
+    };
+    tokio::pin!(running);
+    tokio::select! {
+        result = &mut running => result,
+        failed = signals => {
+            failed?;
+            running.await
+        }
+    }
+}
+
+/// What Prometheus reads of a site.
+#[derive(Debug)]
+struct SiteNumbers {
+    desk: SiteDesk,
+    counts: Arc<LogCounts>,
+}
+
+impl Numbers for SiteNumbers {
+    async fn text(&self) -> String {
+        let mut numbers = Exposition::default();
+        numbers.process("site", &self.counts);
+        let mut failures = 0;
+        for operation in [Operation::Status { package: None }, Operation::ListPoints, Operation::ListLoops] {
+            match self.desk.provider().perform(&Call::default(), operation).await {
+                Ok(answer) => add(&mut numbers, &answer),
+                Err(error) => {
+                    failures += 1;
+                    tracing::warn!(%error, "a number for Prometheus could not be read");
+                }
+            }
+        }
+        numbers.gauge(
+            "restock_metrics_unread",
+            "Groups of numbers missing here",
+            [(vec![], f64::from(failures))],
+        );
+        let live = self.desk.site().progress().snapshot();
+        numbers.gauge("restock_sources_read", "Sources being read", [(vec![], live.refreshes.len() as f64)]);
+        numbers.gauge(
+            "restock_transfers",
+            "Transfers to DPs under way",
+            [(vec![], live.transfers.len() as f64)],
+        );
+        let rate: u64 = live.transfers.iter().map(|t| t.bytes_per_second).sum();
+        let rate = [(vec![], rate as f64)];
+        numbers.gauge("restock_transfer_bytes_per_second", "Content bytes a second to all DPs", rate);
+        numbers.text()
+    }
+}
+
+fn add(numbers: &mut Exposition, answer: &Answer) {
+    match answer {
+        Answer::Status(packages) => {
+            let pending = packages.iter().filter(|p| p.package.refresh.is_some()).count();
+            numbers.gauge("restock_packages", "Packages", [(vec![], packages.len() as f64)]);
+            numbers.gauge(
+                "restock_refreshes_pending",
+                "Refreshes asked and not ended",
+                [(vec![], pending as f64)],
+            );
+            let mut states = std::collections::BTreeMap::<&str, u64>::new();
+            for target in packages.iter().flat_map(|p| &p.targets) {
+                *states.entry(state_word(target.state)).or_default() += 1;
+            }
+            let states = states.into_iter().map(|(s, n)| (vec![("state", s.to_owned())], n as f64));
+            numbers.gauge("restock_targets", "Packages at distribution points by state", states);
+        }
+        Answer::Points(points) => {
+            let up = |wanted| points.iter().filter(|p| p.is_connected == wanted).count() as f64;
+            let values =
+                [("up", true), ("down", false)].map(|(w, is_up)| (vec![("link", w.to_owned())], up(is_up)));
+            numbers.gauge("restock_distribution_points", "Distribution points by link", values);
+        }
+        Answer::Loops(loops) => {
+            let queue = loops.iter().map(|l| (vec![("loop", l.name.clone())], l.queue as f64));
+            numbers.gauge("restock_loop_queue", "Work a loop has before it", queue);
+            let now = SystemClock.now();
+            let age = loops
+                .iter()
+                .map(|l| (vec![("loop", l.name.clone())], now.since(l.last_run_at).as_secs_f64()));
+            numbers.gauge("restock_loop_last_run_age_seconds", "Time since a loop last ran", age);
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,78 @@
+//! `restock demo` from its first to its last line.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::support::{Ran, curl, json};
+
+fn folder() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for n in 0..300_u32 {
+        let folder = dir.path().join(format!("{}", n % 7));
+        std::fs::create_dir_all(&folder).unwrap();
+        let line = format!("file {n} ");
+        std::fs::write(folder.join(format!("{n}.txt")), line.repeat(500)).unwrap();
+    }
+    std::os::unix::fs::symlink("1.txt", dir.path().join("1/link")).unwrap();
+    dir
+}
+
+fn demo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_restock"));
+    command.args(arguments).env_remove("RESTOCK_DATA").env_remove("RESTOCK_LOG").stdin(Stdio::null());
+    command
+}
+
+#[test]
+fn the_demo_is_green_and_leaves_nothing_behind() {
+    let (source, temporary) = (folder(), tempfile::tempdir().unwrap());
+    let output =
+        demo(&["demo", source.path().to_str().unwrap()]).env("TMPDIR", temporary.path()).output().unwrap();
+    let (stdout, stderr) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(output.status.success(), "{stderr}");
+    assert!(stdout.contains("no difference") && stdout.contains("% saved"), "{stdout}");
+    assert!(stderr.contains("Refreshing the package's source") && !stderr.contains('\r'), "{stderr}");
+    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0, "the temporary folder is deleted");
+}
+
+#[test]
+fn a_kept_demo_says_where_it_is_first_and_stops_at_sigterm() {
+    let (source, data) = (folder(), tempfile::tempdir().unwrap());
+    let mut child = demo(&["demo", source.path().to_str().unwrap(), "--keep", "--json", "--data"])
+        .arg(data.path().join("kept"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    let Ok(kept) = serde_json::from_str::<Value>(&line) else {
+        panic!("{line} {:?}", child.wait_with_output());
+    };
+    assert_eq!((kept["site_code"].as_str(), kept["package_id"].as_str()), (Some("XYZ"), Some("XYZ00001")));
+    assert_eq!(kept["data_dir"].as_str(), data.path().join("kept").to_str());
+    for (n, name) in ["DP01", "DP02"].iter().enumerate() {
+        assert_eq!(kept["dps"][n]["name"], *name);
+        let url = kept["dps"][n]["url"].as_str().unwrap();
+        let (status, body) = curl(&format!("{url}/SMS_DP_SMSPKG$/XYZ00001/1/link"));
+        assert_eq!((status, body), (200, std::fs::read(source.path().join("1/1.txt")).unwrap()));
+    }
+    let site = data.path().join("kept/site");
+    let status = json(&site, &["status", "XYZ00001"]).done();
+    assert_eq!(
+        (status[0]["package"]["source_version"].as_u64(), status[0]["installed"].as_u64()),
+        (Some(2), Some(2))
+    );
+
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(!site.join("control.sock").exists(), "the site has stopped");
+    let ran: Ran = json(&site, &["package", "history", "XYZ00001"]);
+    assert_eq!(ran.done().as_array().unwrap().len(), 2, "its data can be opened by any command");
+}

@@ -1,0 +1,10 @@
+//! The built binary: arguments, a whole site, refusals, the demo.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod arguments;
+mod demo;
+mod offline;
+mod refusals;
+mod support;
+mod whole_site;
