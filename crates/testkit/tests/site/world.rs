@@ -37,17 +37,27 @@ impl World {
     /// A site XYZ on a clock moved by hand, with a source folder and DP01 and DP02 enrolled.
     pub(crate) async fn new() -> Self {
         let clock = Arc::new(ManualClock::new(START));
-        Self::with_clock(Arc::clone(&clock) as Arc<dyn Clock>, clock).await
+        Self::with_clock(Arc::clone(&clock) as Arc<dyn Clock>, clock, None).await
+    }
+
+    /// The same with its database at `url`.
+    pub(crate) async fn with_database(url: &str) -> Self {
+        let clock = Arc::new(ManualClock::new(START));
+        Self::with_clock(Arc::clone(&clock) as Arc<dyn Clock>, clock, Some(url.to_owned())).await
     }
 
     /// The same on the machine's clock.
     pub(crate) async fn in_real_time() -> Self {
-        Self::with_clock(Arc::new(SystemClock), Arc::new(ManualClock::new(START))).await
+        Self::with_clock(Arc::new(SystemClock), Arc::new(ManualClock::new(START)), None).await
     }
 
-    async fn with_clock(clock: Arc<dyn Clock>, by_hand: Arc<ManualClock>) -> Self {
+    async fn with_clock(
+        clock: Arc<dyn Clock>,
+        by_hand: Arc<ManualClock>,
+        database_url: Option<String>,
+    ) -> Self {
         let folder = TempDir::new().unwrap();
-        let config = config(&folder);
+        let config = SiteConfig { database_url, ..config(&folder) };
         Site::init(&config, "XYZ".parse().unwrap(), Arc::clone(&clock)).await.unwrap();
         let site = Site::open(config, clock).await.unwrap();
         let world = Self::over(site, by_hand, folder);
