@@ -5,7 +5,6 @@
 set -euo pipefail
 R=${RESTOCK:?set RESTOCK to the restock binary}; SITE=$BENCH_STORE/site; PKG=XYZ00001
 site() { "$R" --data "$SITE" "$@"; }
-field() { python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
 start() { # DATA COMMAND...: runs a daemon and returns when its control socket is there
   local data=$1; shift
   "$@" >> "$BENCH_WORK/restock.log" 2>&1 & local pid=$!
@@ -13,8 +12,8 @@ start() { # DATA COMMAND...: runs a daemon and returns when its control socket i
   until [ -S "$data/control.sock" ]; do kill -0 "$pid" || exit 1; sleep 0.02; done; }
 join() { # NAME DATA [NSENTER...]: enrols a distribution point and runs it
   local name=$1 data=$2; shift 2
-  local token; token=$(site token create "$name" --json | field token)
-  "$@" "$R" --data "$data" dp init --site "https://$BENCH_SRC_IP:8720" --token "$token"
+  local token; token=$(site token create "$name")
+  "$@" "$R" --data "$data" dp init --site "restock://$BENCH_SRC_IP:8720" --token "$token"
   start "$data" "$@" "$R" --data "$data" dp run; }
 case $1 in
   init)

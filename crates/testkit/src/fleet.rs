@@ -22,8 +22,12 @@ pub const PACKAGE: &str = "XYZ00001";
 /// Longer than anything here takes; what is not there by then never comes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Builds the `restock` binary of this workspace and returns its path.
+/// The `restock` binary of this workspace: `RESTOCK_BIN`, else it is built.
 pub fn binary() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("RESTOCK_BIN").map(PathBuf::from) {
+        ensure!(path.is_absolute() && path.exists(), "RESTOCK_BIN is not the absolute path of a binary");
+        return Ok(path);
+    }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "-q", "-p", "restock-cli"]);
@@ -88,7 +92,7 @@ impl Fleet {
             let name = format!("DP{number}");
             let token = fleet.expect(&["token", "create", &name])?.json;
             let token = token["token"].as_str().context("no token was printed")?.to_owned();
-            let (url, serve) = (format!("https://{link}"), fleet.serve[number - 1].to_string());
+            let (url, serve) = (format!("restock://{link}"), fleet.serve[number - 1].to_string());
             let words = ["dp", "init", "--site", &url, "--token", &token, "--serve", &serve];
             let answer = fleet.call_at(Member::Dp(number), &words)?;
             ensure!(answer.code == 0, "dp init ended with {}: {}", answer.code, answer.talk);

@@ -128,7 +128,10 @@ fn doc_tests() -> Result<Counts> {
 
 fn tests(form: Form) -> Result<Counts> {
     let mut command = process::cargo();
-    command.env("PATH", setup::path_with_sbin());
+    // Built before with the same features: a suite that built it itself would choose others.
+    command
+        .env("PATH", setup::path_with_sbin())
+        .env("RESTOCK_BIN", crate::root().join("target/debug/restock"));
     let has_nextest =
         process::cargo().args(["nextest", "--version"]).output().is_ok_and(|o| o.status.success());
     if has_nextest {

@@ -35,7 +35,7 @@ fn survives_kills(victim: Member) {
         }
     }
     println!("{victim:?}: {} points of {}, {fired} fired", chosen.len(), candidates.len());
-    println!("not fired: {silent:?}");
+    println!("{:?}, not fired: {silent:?}", stage.counts());
     assert_eq!(violations, Vec::<String>::new());
     assert!(fired * 100 >= chosen.len() * 95, "only {fired} of {} points fired: {silent:?}", chosen.len());
 }

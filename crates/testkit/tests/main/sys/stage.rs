@@ -48,6 +48,18 @@ pub(super) struct Stage {
     /// Root digest of version 2, and frames the distribution point fetches for it.
     root: Digest,
     frames: u64,
+    counts: Counts,
+}
+
+/// In how many of the points that fired…
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// the refresh had been acknowledged before the kill;
+    pub(super) acknowledged: u64,
+    /// the distribution point had recorded frames that must not be asked for again;
+    pub(super) resumed: u64,
+    /// and how many frames those were.
+    pub(super) frames_recorded: u64,
 }
 
 impl Stage {
@@ -65,11 +77,17 @@ impl Stage {
         fleet.expect(&["distribute", PACKAGE, "--to", "DP1", "--wait"])?;
         fleet.stop_all(false)?;
         copy(&at("run"), &at("prepared"))?;
-        tree::edit(&at("source"), 22, 60)?;
+        tree::edit(&at("source"), 22, 200)?;
         let source = tree::read(&at("source"))?;
-        let mut stage = Self { folder, fleet, source, root: Digest::ZERO, frames: 0 };
+        let mut stage =
+            Self { folder, fleet, source, root: Digest::ZERO, frames: 0, counts: Counts::default() };
         stage.learn_end()?;
         Ok(stage)
+    }
+
+    /// What the points so far have met.
+    pub(super) fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     fn at(&self, name: &str) -> PathBuf {
@@ -150,6 +168,9 @@ impl Stage {
         }
         self.fleet.stop(point.victim, true)?;
         let recorded = if point.victim == DP { self.recorded_chunks()? } else { 0 };
+        self.counts.acknowledged += u64::from(was_acknowledged);
+        self.counts.resumed += u64::from(recorded > 0);
+        self.counts.frames_recorded += recorded;
         let pulls_before = self.frames_fetched()?.len();
         self.fleet.start(point.victim, None).context("it does not start again")?;
         let versions: &[u64] = if was_acknowledged {
