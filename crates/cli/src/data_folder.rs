@@ -7,7 +7,7 @@
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -135,7 +135,8 @@ impl DataFolder {
     pub(crate) fn write_config(&self, text: &str) -> Result<(), Failure> {
         let path = self.config();
         let write = || -> std::io::Result<()> {
-            let mut file = File::create_new(&path)?;
+            // A database URL may carry a password.
+            let mut file = File::options().write(true).create_new(true).mode(0o600).open(&path)?;
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
             File::open(&self.path)?.sync_all()

@@ -192,6 +192,8 @@ impl Visit for Sentence {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
             "message" => value.clone_into(&mut self.message),
+            // The form has a place of its own for it.
+            "component" => {}
             name => self.fields.push((name, value.to_owned())),
         }
     }

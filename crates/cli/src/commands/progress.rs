@@ -23,11 +23,13 @@ pub(crate) struct ProgressView {
     rows: BTreeMap<String, ProgressBar>,
     said: BTreeMap<String, String>,
     line_at: std::time::Instant,
+    /// Before each plain line.
+    indent: &'static str,
 }
 
 impl ProgressView {
-    /// Bars when standard error is a terminal.
-    pub(crate) fn new(output: Output) -> Self {
+    /// Bars when standard error is a terminal, otherwise lines after `indent`.
+    pub(crate) fn new(output: Output, indent: &'static str) -> Self {
         let shows_bars = std::io::IsTerminal::is_terminal(&std::io::stderr()) && !output.json;
         Self {
             output,
@@ -36,6 +38,7 @@ impl ProgressView {
             rows: BTreeMap::new(),
             said: BTreeMap::new(),
             line_at: SystemClock.monotonic(),
+            indent,
         }
     }
 
@@ -66,7 +69,8 @@ impl ProgressView {
         for p in packages {
             let id = p.package.package;
             for r in progress.refreshes.iter().filter(|r| r.package == id) {
-                let total = r.bytes_before.max(r.bytes_read);
+                // How much a first version will be is not known before it is read.
+                let total = if r.bytes_before == 0 { 0 } else { r.bytes_before.max(r.bytes_read) };
                 let note = format!("{}, {} new", count(r.entries, "entry"), HumanBytes(r.bytes_new));
                 live.push((format!("{id} reading"), r.bytes_read, total, note));
             }
@@ -78,11 +82,13 @@ impl ProgressView {
         for (name, done, total, note) in &live {
             let bar = self.rows.entry(name.clone()).or_insert_with(|| {
                 let bar = bars.add(ProgressBar::new(*total));
-                bar.set_style(bar_style());
+                bar.set_style(if *total == 0 { counting_style() } else { bar_style() });
                 bar.set_prefix(name.clone());
                 bar
             });
-            bar.set_length(*total);
+            if *total > 0 {
+                bar.set_length(*total);
+            }
             bar.set_position(*done);
             bar.set_message(note.clone());
         }
@@ -113,13 +119,19 @@ impl ProgressView {
         }
         self.line_at = now;
         for r in &progress.refreshes {
-            let text =
-                format!("{}: {} read, {}\n", r.package, HumanBytes(r.bytes_read), count(r.entries, "entry"));
+            let text = format!(
+                "{}{}: {} read, {}\n",
+                self.indent,
+                r.package,
+                HumanBytes(r.bytes_read),
+                count(r.entries, "entry")
+            );
             self.output.talk(&text);
         }
         for t in &progress.transfers {
             self.output.talk(&format!(
-                "{} at {}: {} of {}, {}/s{}\n",
+                "{}{} at {}: {} of {}, {}/s{}\n",
+                self.indent,
                 t.package,
                 t.point,
                 HumanBytes(t.bytes_done),
@@ -135,7 +147,7 @@ impl ProgressView {
         if self.said.get(&subject) == Some(&text) {
             return;
         }
-        self.output.talk(&format!("{subject}: {text}\n"));
+        self.output.talk(&format!("{}{subject}: {text}\n", self.indent));
         self.said.insert(subject, text);
     }
 }
@@ -147,6 +159,12 @@ pub(crate) fn bar_style() -> ProgressStyle {
     )
     .expect("the template is a constant")
     .progress_chars("=> ")
+}
+
+/// Bytes and rate where the end is not known.
+fn counting_style() -> ProgressStyle {
+    ProgressStyle::with_template("  {prefix:24!} {binary_bytes:>10} {binary_bytes_per_sec:>12}  {msg}")
+        .expect("the template is a constant")
 }
 
 fn eta(left: u64, rate: u64) -> String {

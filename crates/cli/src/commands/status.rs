@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use clap::Args;
-use restock_names::HumanBytes;
+use restock_names::{HumanBytes, Timestamp};
 use restock_provider::rows::{PackageStatus, RefreshPhase, RefreshState, TargetRow};
 use restock_provider::{Answer, Operation, TargetState, Why};
 use restock_site::Progress;
@@ -202,6 +202,9 @@ fn package_text(p: &PackageStatus, progress: &Progress, style: Style) -> String 
     for line in why_lines(p) {
         text.push_str(&format!("{line}\n"));
     }
+    for fix in fixes(p) {
+        text.push_str(&format!("{} {fix}\n", style.strong("Try:")));
+    }
     text
 }
 
@@ -210,7 +213,7 @@ fn why_lines(p: &PackageStatus) -> Vec<String> {
     let mut lines: Vec<String> = p.package.refresh.iter().map(refresh_text).collect();
     for t in &p.targets {
         if let Some(why) = &t.why {
-            let next = t.next_attempt.map(|at| format!("; next attempt {at}")).unwrap_or_default();
+            let next = next_text(t.next_attempt, Some(why));
             lines.push(format!("{}: {}{next}", t.point, why_text(why)));
         }
     }
@@ -262,23 +265,38 @@ fn tone(t: &TargetRow) -> Tone {
 /// A pending refresh in one sentence.
 pub(crate) fn refresh_text(refresh: &RefreshState) -> String {
     let why = refresh.why.as_ref().map(|w| format!(": {}", why_text(w))).unwrap_or_default();
-    let next = refresh.next_attempt.map(|t| format!("; next attempt {t}")).unwrap_or_default();
+    let next = next_text(refresh.next_attempt, refresh.why.as_ref());
     match refresh.state {
         RefreshPhase::Waiting => format!("refresh asked at {} waits{why}{next}", refresh.requested_at),
         RefreshPhase::Running => format!("refresh asked at {} is running", refresh.requested_at),
-        RefreshPhase::Retrying => {
-            format!("refresh failed, attempt {}{why}{next}", refresh.attempts)
-        }
+        RefreshPhase::Retrying => format!("refresh failed, attempt {}{why}{next}", refresh.attempts),
         RefreshPhase::Failed => {
             format!("refresh failed after {}{why}", count(u64::from(refresh.attempts), "attempt"))
         }
     }
 }
 
-/// A reason in one sentence: code, text, what fixes it.
+/// When it is tried again, if that is known.
+pub(crate) fn next_text(next_attempt: Option<Timestamp>, why: Option<&Why>) -> String {
+    let at = next_attempt.or_else(|| why.and_then(|w| w.until));
+    at.map(|t| format!("; next attempt {t}")).unwrap_or_default()
+}
+
+/// A reason in one sentence: code, text.
 pub(crate) fn why_text(why: &Why) -> String {
     let code = if why.text.starts_with(&why.rule) { String::new() } else { format!("{}: ", why.rule) };
-    let until = why.until.map(|t| format!(" (until {t})")).unwrap_or_default();
-    let fix = why.fix.as_ref().map(|f| format!(" [{f}]")).unwrap_or_default();
-    guarded(&format!("{code}{}{until}{fix}", why.text))
+    guarded(&format!("{code}{}", why.text))
+}
+
+/// What a person could do about the failures of a package, each once.
+pub(crate) fn fixes(p: &PackageStatus) -> Vec<String> {
+    let whys = p.package.refresh.iter().filter_map(|r| r.why.as_ref());
+    let whys = whys.chain(p.targets.iter().filter_map(|t| t.why.as_ref()));
+    let mut fixes: Vec<String> = Vec::new();
+    for fix in whys.filter_map(|w| w.fix.as_deref()).map(guarded) {
+        if !fixes.contains(&fix) {
+            fixes.push(fix);
+        }
+    }
+    fixes
 }

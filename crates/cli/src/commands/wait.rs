@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::commands::Session;
 use crate::commands::progress::ProgressView;
-use crate::commands::status::why_text;
+use crate::commands::status::{fixes, next_text, why_text};
 use crate::control::{Ask, Door, Watched};
 use crate::failure::{Failure, Kind};
 use crate::output::{Done, count, shown};
@@ -65,7 +65,7 @@ pub(crate) fn until(
     let clock = SystemClock;
     let start = clock.monotonic();
     let wanted = goal.packages();
-    let mut view = ProgressView::new(session.output);
+    let mut view = ProgressView::new(session.output, "");
     let mut packages: Vec<PackageStatus> = Vec::new();
     let mut last = Verdict::Pending(Vec::new());
     let one = if let [only] = wanted.as_slice() { Some(*only) } else { None };
@@ -94,6 +94,9 @@ pub(crate) fn until(
         let word = if kind == Some(Kind::TimedOut) { "not done yet:" } else { "error:" };
         for problem in &problems {
             session.output.talk(&format!("{} {problem}\n", style.bad(word)));
+        }
+        for fix in packages.iter().flat_map(fixes) {
+            session.output.talk(&format!("{} {fix}\n", style.strong("Try:")));
         }
         let ids: Vec<&str> = packages.iter().map(|p| p.package.package.as_str()).collect();
         let id = if ids.len() == 1 { ids[0] } else { "" };
@@ -199,7 +202,7 @@ fn source_state(status: &PackageStatus) -> SourceState {
         RefreshPhase::Waiting => SourceState::Pending(format!("{id}: the source waits to be read {why}")),
         RefreshPhase::Running => SourceState::Pending(format!("{id}: the source is being read")),
         RefreshPhase::Retrying => {
-            let next = refresh.next_attempt.map(|t| format!("; tried again at {t}")).unwrap_or_default();
+            let next = next_text(refresh.next_attempt, refresh.why.as_ref());
             SourceState::Failed(format!("{id}: {why}{next}"))
         }
         RefreshPhase::Failed => SourceState::Failed(format!("{id}: the refresh failed: {why}")),

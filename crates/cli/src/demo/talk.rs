@@ -35,7 +35,7 @@ impl Talk {
             shows_bars: std::io::IsTerminal::is_terminal(&std::io::stderr()) && !output.json,
             phase_at: now,
             line_at: now,
-            view: ProgressView::new(output),
+            view: ProgressView::new(output, "    "),
             bar: None,
             number: 0,
         }

@@ -10,7 +10,10 @@ fn without_a_running_site_commands_open_the_data_themselves() {
     let source = tempfile::tempdir().unwrap();
     std::fs::write(source.path().join("a"), "1").unwrap();
     json(dir.path(), &["site", "init", "--listen", "127.0.0.1:0"]).done();
-    assert_eq!(std::fs::metadata(dir.path().join("restock.toml")).unwrap().permissions().mode() & 0o002, 0);
+    assert_eq!(
+        std::fs::metadata(dir.path().join("restock.toml")).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
     let root = source.path().to_str().unwrap();
     json(dir.path(), &["source", "add", "tmp", root]).done();
     let made = json(dir.path(), &["package", "create", "Tools", "--source", root]).done();

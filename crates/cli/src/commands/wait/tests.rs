@@ -77,7 +77,7 @@ fn a_refresh_that_cannot_succeed_ends_the_wait_with_its_reason() {
     let judge = |version, phase, targets: &[(&str, &str)]| judge(&goal, &status(version, phase, targets));
     assert_eq!(
         judge(1, Some("retrying"), &[]),
-        over(0, &["XYZ00001: SOURCE_NOT_FOUND: /src is not there; tried again at 1970-01-01T00:01:00.000Z"])
+        over(0, &["XYZ00001: SOURCE_NOT_FOUND: /src is not there; next attempt 1970-01-01T00:01:00.000Z"])
     );
     assert_eq!(
         judge(2, None, &[("DP01", "installed"), ("DP02", "failed")]),
