@@ -16,7 +16,7 @@ use crate::rows::{
     LoopRow, MessageRow, PackageRow, PackageStatus, PointRow, RefreshPhase, RefreshState, SiteRow,
     SourceFlag, TargetRow, VersionRow,
 };
-use crate::{ErrorKind, OperationError};
+use crate::{ErrorKind, OperationError, Why};
 
 const MESSAGES_DEFAULT: u32 = 100;
 const MESSAGES_MAX: u32 = 1_000;
@@ -136,6 +136,16 @@ pub(crate) async fn status(
 }
 
 fn target_row(target: Target, columns: Columns, site: SiteCode, is_connected: bool) -> TargetRow {
+    let why = match target.why {
+        Some(why) if why.rule == "WAITING_FOR_POINT" && !is_connected => {
+            let text = format!("{} is not connected; it gets its job when it is", target.point);
+            Some(
+                Why::new("POINT_OFFLINE", text)
+                    .with_fix(format!("start the distribution point {}", target.point)),
+            )
+        }
+        why => why,
+    };
     TargetRow {
         nal_path: NalPath::new(site, &target.point).to_string(),
         point: target.point,
@@ -150,7 +160,7 @@ fn target_row(target: Target, columns: Columns, site: SiteCode, is_connected: bo
         last_copied_at: target.last_copied_at,
         attempts: target.facts.attempts,
         next_attempt: target.facts.next_attempt,
-        why: target.why,
+        why,
         bytes_received: target.bytes_received,
         is_connected,
     }

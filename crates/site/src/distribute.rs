@@ -64,6 +64,20 @@ impl Told {
         }
     }
 
+    /// Forgets jobs that have ended, so that a long connection does not fill the memory.
+    fn keep_open(&self, work: &Work) {
+        let jobs = work.targets.iter().filter_map(|target| Some((target.facts.job?.id, false)));
+        let open: HashSet<(u64, bool)> = jobs.chain(work.stops.iter().map(|stop| (stop.job, true))).collect();
+        for conversation in self.lock().values_mut() {
+            conversation.jobs.retain(|key| open.contains(key));
+            let told = &conversation.settings_told;
+            // Settings of a job that ended without confirming them are told again by another job.
+            conversation.settings.retain(|job, (package, number)| {
+                open.contains(&(*job, false)) || told.get(package).is_some_and(|last| last == number)
+            });
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<DistributionPointName, Conversation>> {
         self.points.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -89,6 +103,7 @@ impl DistributeLoop {
         let work: Result<Work, DatabaseError> =
             self.database.read("jobs", |tx| Box::pin(async move { work(tx).await })).await;
         let work = work?;
+        self.told.keep_open(&work);
         let mut statements = HashMap::new();
         let mut sent = 0_u64;
         for stop in &work.stops {

@@ -4,7 +4,7 @@
 //! publishes it or notes the failed attempt. Everything that decides is in the database:
 //! several processes may step at once, and a run that lost its lease publishes nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,8 @@ use restock_transfer::SiteTrust;
 
 use crate::message::{chain, distmgr};
 use crate::progress::{ProgressBoard, Run};
-use crate::{SiteConfig, SiteError, source};
+use crate::source::{self, Found};
+use crate::{SiteConfig, SiteError};
 
 /// What a step of a loop did, and when there is something to do again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -242,7 +243,7 @@ impl RefreshLoop {
             ..SnapshotOptions::default()
         };
         let base = claim.base.as_ref().map(manifest_root);
-        snapshot::take(&self.library, &folder, &package.id, base.as_ref(), options, &*self.clock, run)
+        snapshot::take(&self.library, &folder.path(), &package.id, base.as_ref(), options, &*self.clock, run)
             .map_err(|error| trouble(&error, &folder))
     }
 
@@ -308,12 +309,13 @@ impl RefreshLoop {
             tokio::task::spawn_blocking(move || library.forget(&id))
                 .await
                 .map_err(|_panic| SiteError::Panicked("removing a package"))??;
-            let done: Result<(), DatabaseError> = self
+            let gone: Result<bool, DatabaseError> = self
                 .database
                 .transact("forget_package", move |tx| Box::pin(async move { tx.delete_package(id).await }))
                 .await;
-            done?;
-            distmgr!(info, package.id = %id, "Package {id} was deleted");
+            if gone? {
+                distmgr!(info, package.id = %id, "Package {id} was deleted");
+            }
         }
         Ok(())
     }
@@ -341,25 +343,25 @@ pub(crate) fn manifest_root(version: &Version) -> ManifestRoot {
     }
 }
 
-fn trouble(error: &SnapshotError, folder: &Path) -> SnapshotTrouble {
+fn trouble(error: &SnapshotError, folder: &Found) -> SnapshotTrouble {
     if matches!(error, SnapshotError::Cancelled) {
         return SnapshotTrouble::Cancelled;
     }
     let code = error.code();
-    let text = chain(error);
+    let text = folder.named(&chain(error));
     // The sentence follows the code elsewhere, so it is not repeated in it.
     let text = text.strip_prefix(code).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&text).to_owned();
     let why = Why::new(code, text);
     let fix = match code {
-        "SOURCE_NOT_FOUND" => "bring the folder back, or set another source path".to_owned(),
-        "SOURCE_EMPTY" => "bring the files back, or allow an empty version of this package".to_owned(),
-        "SOURCE_PERMISSION" => "let the account of the site read it".to_owned(),
-        "SOURCE_SPECIAL_FILE" => "take it out of the source".to_owned(),
-        "SOURCE_CHANGED" => "refresh when nobody writes to the source".to_owned(),
-        "SOURCE_TOO_MANY_ENTRIES" => "split the package, or raise the limit".to_owned(),
-        code if code.starts_with("PATH_") || code == "NAME_TOO_LONG" => "rename it in the source".to_owned(),
-        "SOURCE_READ" => format!("check the disk or mount that holds {}", folder.display()),
-        _ => "check the disk of the site's library".to_owned(),
+        "SOURCE_NOT_FOUND" => "bring the folder back, or set another source path",
+        "SOURCE_EMPTY" => "bring the files back, or allow an empty version of this package",
+        "SOURCE_PERMISSION" => "let the account of the site read it",
+        "SOURCE_SPECIAL_FILE" => "take it out of the source",
+        "SOURCE_CHANGED" => "refresh when nobody writes to the source",
+        "SOURCE_TOO_MANY_ENTRIES" => "split the package, or raise the limit",
+        code if code.starts_with("PATH_") || code == "NAME_TOO_LONG" => "rename it in the source",
+        "SOURCE_READ" => "check the disk or mount that holds the source",
+        _ => "check the disk of the site's library",
     };
     SnapshotTrouble::Failed(why.with_fix(fix))
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use restock_names::{
-    Clock, ContentVersion, DistributionPointName, NalPath, PackageId, SiteCode, SourceVersion,
+    Clock, ContentVersion, DistributionPointName, NalPath, PackageId, SiteCode, SourceVersion, Timestamp,
 };
 use restock_sitedb::state::{Event, RetryPolicy, TargetState};
 use restock_sitedb::target::Context;
@@ -54,10 +54,10 @@ impl SiteSide for Side {
     }
 
     async fn enrol(&self, request: EnrolRequest) -> Result<(), Refusal> {
-        let (now, name) = (self.clock.now(), request.name.clone());
+        let (now, name, site) = (self.clock.now(), request.name.clone(), self.site);
         let redeemed = self
             .database
-            .transact("enrol", move |tx| Box::pin(async move { token::redeem(tx, &request, now).await }))
+            .transact("enrol", move |tx| Box::pin(async move { enrol(tx, site, &request, now).await }))
             .await
             .map_err(failed)?;
         if redeemed.is_ok() {
@@ -188,6 +188,27 @@ impl SiteSide for Side {
             Err(Refusal::new("NOT_AUTHORISED", format!("{name} may not fetch {content}")))
         }
     }
+}
+
+/// Redeems a token. Another machine under the name of an earlier one serves nothing yet.
+async fn enrol(
+    tx: &mut Tx,
+    site: SiteCode,
+    request: &EnrolRequest,
+    now: Timestamp,
+) -> Result<Result<(), Refusal>, DatabaseError> {
+    let before = tx.point(&request.name).await?;
+    if let Err(refusal) = token::redeem(tx, request, now).await? {
+        return Ok(Err(refusal));
+    }
+    if before.is_some_and(|before| before.fingerprint != request.fingerprint.to_string()) {
+        for mut target in tx.targets_of_point(&request.name).await? {
+            let Some(context) = context(tx, target.package, site, now).await? else { continue };
+            // Nobody wishes anything here, so nothing is refused.
+            let _refused = tx.apply(&mut target, &context, Event::Holds(SourceVersion(0)), None).await?;
+        }
+    }
+    Ok(Ok(()))
 }
 
 /// Notes a connection and compares what the distribution point serves with what it should.

@@ -13,11 +13,38 @@ use restock_sitedb::source_root::{SourcePath, SourceRoot, refusal_of_folder, res
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-/// The folder `source_path` names, by its real path.
+/// An open source folder.
+///
+/// It is read through its descriptor, so what was checked is what is read, whatever happens to the
+/// names above it meanwhile.
+#[derive(Debug)]
+pub(crate) struct Found {
+    folder: OwnedFd,
+    real: PathBuf,
+}
+
+impl Found {
+    /// A path that leads to the descriptor while this value lives.
+    pub(crate) fn path(&self) -> PathBuf {
+        descriptor_path(&self.folder)
+    }
+
+    /// The same text with the folder's real path in place of the descriptor's.
+    pub(crate) fn named(&self, text: &str) -> String {
+        let real = Escaped(self.real.as_os_str().as_bytes()).to_string();
+        text.replace(&self.path().display().to_string(), &real)
+    }
+}
+
+fn descriptor_path(folder: &OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd()))
+}
+
+/// The folder `source_path` names, opened.
 ///
 /// `own` are the site's folders, which are no source whatever links lead there. Blocking.
 /// Errors: the reason as it is shown, with its stable code and a remedy.
-pub(crate) fn find(source_path: &str, roots: &[SourceRoot], own: &[PathBuf]) -> Result<PathBuf, Why> {
+pub(crate) fn find(source_path: &str, roots: &[SourceRoot], own: &[PathBuf]) -> Result<Found, Why> {
     let shown = Escaped(source_path.as_bytes());
     let path: SourcePath = source_path
         .parse()
@@ -36,7 +63,7 @@ pub(crate) fn find(source_path: &str, roots: &[SourceRoot], own: &[PathBuf]) -> 
         );
     }
     if beneath.as_os_str().is_empty() {
-        return Ok(root_path);
+        return Ok(Found { folder, real: root_path });
     }
     let wanted = root_path.join(&beneath);
     let opened = open_beneath(&folder, &root_path, &beneath).map_err(|errno| match errno {
@@ -48,7 +75,9 @@ pub(crate) fn find(source_path: &str, roots: &[SourceRoot], own: &[PathBuf]) -> 
         errno => not_opened(wanted.as_os_str().as_bytes(), errno),
     })?;
     match real_path(&opened) {
-        Ok(path) if path.starts_with(&root_path) && refusal_of_folder(&path, own).is_none() => Ok(path),
+        Ok(path) if path.starts_with(&root_path) && refusal_of_folder(&path, own).is_none() => {
+            Ok(Found { folder: opened, real: path })
+        }
         Ok(path) => {
             let text =
                 format!("{} is not beneath the source {}", Escaped(path.as_os_str().as_bytes()), root.name);
@@ -73,8 +102,7 @@ fn open_beneath(root: &OwnedFd, root_path: &Path, beneath: &Path) -> Result<Owne
 }
 
 fn real_path(folder: &OwnedFd) -> Result<PathBuf, Errno> {
-    let link = format!("/proc/self/fd/{}", folder.as_raw_fd());
-    let path = rustix::fs::readlink(link, Vec::new())?;
+    let path = rustix::fs::readlink(descriptor_path(folder), Vec::new())?;
     Ok(PathBuf::from(std::ffi::OsStr::from_bytes(path.as_bytes())))
 }
 
@@ -123,16 +151,24 @@ mod tests {
         std::os::unix::fs::symlink("/proc/self/root", root.join("magic")).expect("a link");
         let roots = roots(&root);
         let code = |path: &str| find(path, &roots, &[]).expect_err(path).rule;
+        let real = |path: &str| find(path, &roots, &[]).map(|found| found.real);
 
-        assert_eq!(find(r"\\FS01\src\app\v1", &roots, &[]), Ok(root.join("app/v1")));
-        assert_eq!(find(r"\\fs01\src", &roots, &[]), Ok(root.clone()));
-        assert_eq!(find(r"\\fs01\src\inside\v1", &roots, &[]), Ok(root.join("app/v1")));
+        assert_eq!(real(r"\\FS01\src\app\v1"), Ok(root.join("app/v1")));
+        assert_eq!(real(r"\\fs01\src"), Ok(root.clone()));
+        assert_eq!(real(r"\\fs01\src\inside\v1"), Ok(root.join("app/v1")));
         assert_eq!(code(r"\\fs01\other\app"), "SOURCE_ROOT_MISSING");
         assert_eq!(code(r"\\fs01\src\gone"), "SOURCE_NOT_FOUND");
         assert_eq!(code(r"\\fs01\src\file"), "SOURCE_NOT_FOUND");
         assert_eq!(code(r"\\fs01\src\out"), "SOURCE_OUTSIDE_ROOT");
         assert_eq!(code(r"\\fs01\src\magic\etc"), "SOURCE_OUTSIDE_ROOT");
         assert_eq!(code("/etc"), "SOURCE_ROOT_MISSING");
+
+        let found = find(r"\\fs01\src\app", &roots, &[]).expect("it is there");
+        fs::rename(root.join("app"), root.join("moved")).expect("it is moved away");
+        assert!(fs::read_dir(found.path()).expect("it stays open").any(|entry| entry.is_ok()));
+        let named = found.named(&format!("cannot read {}/x", found.path().display()));
+        assert_eq!(named, format!("cannot read {}/app/x", root.display()));
+        fs::rename(root.join("moved"), root.join("app")).expect("it is moved back");
 
         let own = [root.join("app")];
         assert_eq!(find(r"\\fs01\src", &roots, &own).expect_err("own").rule, "SOURCE_ROOT_FORBIDDEN");

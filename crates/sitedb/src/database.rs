@@ -8,6 +8,7 @@ use sqlx::AnyConnection;
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
+use crate::engine::quick_check;
 use crate::writer::Writer;
 use crate::{DatabaseError, Engine, Tx, migration};
 
@@ -67,7 +68,11 @@ impl Database {
                 "the URL begins neither with sqlite: nor with postgres:".into(),
             ),
         })?;
+        let was_left_open = engine.was_left_open(url);
         let mut connection = engine.connect(url, true).await?;
+        if was_left_open {
+            quick_check(&mut connection, url).await?;
+        }
         migration::migrate(&mut connection, engine).await?;
 
         let tracker = TaskTracker::new();

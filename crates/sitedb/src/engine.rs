@@ -46,6 +46,14 @@ impl Engine {
         url + "?mode=rwc"
     }
 
+    /// True when the SQLite database at `url` was not closed: its write-ahead log is not empty.
+    pub(crate) fn was_left_open(self, url: &str) -> bool {
+        let path = url.strip_prefix("sqlite://").and_then(|rest| rest.split('?').next());
+        let log = path.map(|path| percent_decoded(path) + "-wal");
+        self == Self::Sqlite
+            && log.is_some_and(|log| std::fs::metadata(log).is_ok_and(|metadata| metadata.len() > 0))
+    }
+
     /// A table definition in this engine's words: `{int}`, `{bytes}`, `{auto_id}`, `{nocase}`
     /// and `{strict}` are replaced.
     pub(crate) fn define(self, text: &str) -> String {
@@ -116,6 +124,40 @@ impl Engine {
     }
 }
 
+/// Looks for damage that a crash may have left.
+pub(crate) async fn quick_check(connection: &mut AnyConnection, url: &str) -> Result<(), DatabaseError> {
+    let fail = |source| DatabaseError::Open { place: without_password(url), source };
+    let rows = sqlx::query("PRAGMA quick_check(1)").fetch_all(connection).await.map_err(fail)?;
+    let found = rows.first().map(|row| row.try_get::<String, _>(0)).transpose().map_err(fail)?;
+    match found.as_deref() {
+        Some("ok") => Ok(()),
+        other => Err(DatabaseError::Damaged {
+            place: without_password(url),
+            found: other.unwrap_or("nothing was answered").to_owned(),
+        }),
+    }
+}
+
+/// Undoes [`Engine::sqlite_url`]'s escapes; other text stays as it is.
+fn percent_decoded(path: &str) -> String {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let hex = tail.get(..2).filter(|_| *first == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 10000;
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
@@ -146,7 +188,7 @@ fn without_password(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Engine, check_sqlite_version, without_password};
+    use super::{Engine, check_sqlite_version, percent_decoded, without_password};
     use std::path::Path;
 
     #[test]
@@ -168,5 +210,6 @@ mod tests {
         assert_eq!(Engine::of_url("plain"), None);
         assert_eq!(without_password("postgres://u:p@h/db"), "postgres://h/db");
         assert_eq!(Engine::sqlite_url(Path::new("/a b/%.db")), "sqlite:///a%20b/%25.db?mode=rwc");
+        assert_eq!(percent_decoded("/a%20b/%25.db%"), "/a b/%.db%");
     }
 }

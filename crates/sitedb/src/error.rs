@@ -19,6 +19,14 @@ pub enum DatabaseError {
         /// The oldest that is safe.
         wanted: &'static str,
     },
+    /// A check after an unclean stop found damage.
+    #[error("DATABASE_DAMAGED: the database at {place} is damaged: {found}")]
+    Damaged {
+        /// Where it is.
+        place: String,
+        /// The first damage found.
+        found: String,
+    },
     /// The tables were made by a later release.
     #[error("DATABASE_NEWER: the database has schema {found}, this release knows up to {known}")]
     Newer {

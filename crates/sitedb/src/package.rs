@@ -172,9 +172,10 @@ impl Tx {
         self.execute("UPDATE packages SET is_deleting = 1 WHERE package_id = $1", bind![id]).await.map(|_| ())
     }
 
-    /// Removes a package's row with its versions and requests. Its targets must be gone.
-    pub async fn delete_package(&mut self, id: PackageId) -> Result<(), DatabaseError> {
-        self.execute("DELETE FROM packages WHERE package_id = $1", bind![id]).await.map(|_| ())
+    /// Removes a package's row with its versions and requests; false when there is none. Its
+    /// targets must be gone.
+    pub async fn delete_package(&mut self, id: PackageId) -> Result<bool, DatabaseError> {
+        Ok(self.execute("DELETE FROM packages WHERE package_id = $1", bind![id]).await? == 1)
     }
 
     /// Packages being deleted that no distribution point holds any more.

@@ -273,7 +273,7 @@ impl Tx {
         event: Event,
         why: Option<Why>,
     ) -> Result<Result<Applied, Refusal>, DatabaseError> {
-        let before = target.facts.state;
+        let (before, kept) = (target.facts.state, target.clone());
         let (facts, effects) = match step(&target.facts, &context.facts, event) {
             Ok(step) => step,
             Err(refusal) => return Ok(Err(refusal)),
@@ -305,7 +305,12 @@ impl Tx {
         if applied.is_change() {
             target.asked_at = context.now;
         }
-        self.put_target(target).await?;
+        // Events of the whole package leave most rows as they are; others may come with columns that
+        // the caller changed.
+        let is_of_package = matches!(event, Event::RefreshAsked | Event::RefreshEnded);
+        if !(is_of_package && *target == kept) {
+            self.put_target(target).await?;
+        }
         if before != target.facts.state {
             self.raise_change(target, context).await?;
         }

@@ -237,3 +237,26 @@ async fn a_database_of_a_later_release_is_refused() {
     let refused = Database::open_file(&path).await.unwrap_err();
     assert!(refused.to_string().starts_with("DATABASE_NEWER: "), "{refused}");
 }
+
+#[tokio::test]
+async fn a_database_that_was_damaged_while_open_is_refused_at_start() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("site.db");
+    let database = Database::open_file(&path).await.unwrap();
+    for i in 0..500 {
+        assert!(add(&database, format!("name{i}")).await.unwrap());
+    }
+    database.close().await;
+    let database = Database::open_file(&path).await.unwrap();
+    assert!(add(&database, "unclean".to_owned()).await.unwrap());
+    // The handle stays, as that of a killed process would: the log is not empty.
+    let mut bytes = std::fs::read(&path).unwrap();
+    let pages = bytes.len() / 4096;
+    for page in bytes.chunks_mut(4096).skip(pages / 2) {
+        page.fill(0xa5);
+    }
+    std::fs::write(&path, bytes).unwrap();
+    let refused = Database::open_file(&path).await.unwrap_err().to_string();
+    assert!(refused.starts_with("DATABASE_DAMAGED: ") || refused.starts_with("DATABASE_OPEN: "), "{refused}");
+    drop(database);
+}

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use restock_names::{Clock as _, ContentVersion, Epoch, SourceVersion};
+use restock_names::{Clock as _, ContentVersion, Digest, Epoch, SourceVersion};
 use restock_provider::{Operation, TargetState};
-use restock_transfer::{ReportState, SiteSide};
+use restock_site::TokenKind;
+use restock_transfer::{EnrolRequest, EnrolmentToken, Fingerprint, ReportState, SiteSide};
 
 use crate::world::{RETRY, World, dp, report};
 
@@ -132,4 +133,41 @@ async fn a_removal_that_fails_is_counted_and_tried_again() {
     world.site.distribute_loop().run_once(world.clock.now()).await.unwrap();
     world.report(id, "DP01", ReportState::Removed).await;
     assert_eq!(world.status(id).await.targets.len(), 1);
+}
+
+#[tokio::test]
+async fn another_machine_under_an_old_name_gets_everything_again() {
+    let world = World::new().await;
+    let id = world.installed().await;
+    let made = world.site.create_token(TokenKind::DistributionPoint, &dp("DP01"), RETRY.delay).await.unwrap();
+    let token: EnrolmentToken = made.token.parse().unwrap();
+    let request = EnrolRequest {
+        token_hash: token.hash(),
+        kind: TokenKind::DistributionPoint,
+        name: dp("DP01"),
+        fingerprint: Fingerprint(Digest([5; 32])),
+        expires_at: world.clock.now(),
+        remote: ([127, 0, 0, 1], 1).into(),
+    };
+    let code = async |request: EnrolRequest| world.side.enrol(request).await.map_err(|refusal| refusal.code);
+    let other_name = EnrolRequest { name: dp("DP02"), ..request.clone() };
+    assert_eq!(code(other_name).await, Err("TOKEN_NAME".to_owned()));
+    let unknown = EnrolRequest { token_hash: Digest([1; 32]), ..request.clone() };
+    assert_eq!(code(unknown).await, Err("TOKEN_UNKNOWN".to_owned()));
+    assert_eq!(world.status(id).await.counters.installed, 2, "a refused token changes nothing");
+
+    assert_eq!(code(request.clone()).await, Ok(()));
+    assert_eq!(code(request.clone()).await, Ok(()), "the answer was lost and it asks again");
+    let other_key = EnrolRequest { fingerprint: Fingerprint(Digest([6; 32])), ..request.clone() };
+    assert_eq!(code(other_key).await, Err("TOKEN_USED".to_owned()));
+    world.clock.advance(RETRY.delay);
+    assert_eq!(code(request).await, Err("TOKEN_EXPIRED".to_owned()));
+    let row = world.target_row(id, "DP01").await;
+    assert_eq!(
+        (row.state, row.serving_version, row.why.unwrap().rule.as_str()),
+        (TargetState::Waiting, SourceVersion(0), "POINT_OFFLINE")
+    );
+    assert_eq!(world.status(id).await.counters.installed, 1);
+    world.report_all(id).await;
+    assert_eq!(world.status(id).await.counters.installed, 2);
 }
