@@ -142,6 +142,12 @@ impl Stage {
                 points.push(point);
             }
         }
+        let lines = record.lines().count();
+        let last = record.lines().last().unwrap_or_default();
+        ensure!(
+            !points.is_empty(),
+            "none of {lines} lines is a point: begun at {begun}, data {data}, last: {last}"
+        );
         Ok(points)
     }
 
