@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use restock_content::library::Library;
+use restock_content::library::{Library, LibraryError};
 use restock_content::manifest::ManifestRoot;
 use restock_content::snapshot::{self, Snapshot, SnapshotError, SnapshotOptions};
 use restock_names::{Clock, PackageId, SiteCode, Timestamp};
@@ -242,9 +242,24 @@ impl RefreshLoop {
             allow_empty: package.allow_empty,
             ..SnapshotOptions::default()
         };
+        let take = |base: Option<&ManifestRoot>| {
+            snapshot::take(&self.library, &folder.path(), &package.id, base, options, &*self.clock, run)
+        };
         let base = claim.base.as_ref().map(manifest_root);
-        snapshot::take(&self.library, &folder.path(), &package.id, base.as_ref(), options, &*self.clock, run)
-            .map_err(|error| trouble(&error, &folder))
+        let taken = match take(base.as_ref()) {
+            // A library that lost the version before is repaired by reading everything.
+            Err(error) if base.is_some() && is_content_lost(&error) => {
+                distmgr!(
+                    warn,
+                    package.id = %package.id,
+                    "The version before cannot be used, everything is read: {}",
+                    chain(&error)
+                );
+                take(None)
+            }
+            taken => taken,
+        };
+        taken.map_err(|error| trouble(&error, &folder))
     }
 
     async fn attempt_failed(&self, claim: &Claim, why: Why) -> Result<&'static str, SiteError> {
@@ -340,6 +355,16 @@ pub(crate) fn manifest_root(version: &Version) -> ManifestRoot {
         entries: version.entries,
         chunks: version.chunks,
         bytes: version.bytes,
+    }
+}
+
+fn is_content_lost(error: &SnapshotError) -> bool {
+    let is_lost =
+        |error: &LibraryError| matches!(error, LibraryError::Missing(_) | LibraryError::Damaged { .. });
+    match error {
+        SnapshotError::Library(LibraryError::Manifest(_)) | SnapshotError::ReadBack { .. } => true,
+        SnapshotError::Library(error) => is_lost(error),
+        _ => false,
     }
 }
 

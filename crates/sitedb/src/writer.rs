@@ -116,7 +116,9 @@ where
     }
 
     fn finish(self: Box<Self>, failure: Option<DatabaseError>) {
-        let Self { name, result, answer, .. } = *self;
+        let Self { name, change, result, answer } = *self;
+        // A caller that has its answer holds alone whatever it lent to the change.
+        drop(change);
         let result = match (failure, result) {
             // A change that refused keeps its own refusal: it had nothing to commit.
             (Some(failure), Some(Ok(_)) | None) => Err(failure.into()),

@@ -221,3 +221,22 @@ async fn a_package_deleted_while_its_source_is_read_goes_all_the_same() {
     assert!(world.site.library().active(&id).is_none());
     assert!(world.site.library().statements(&id).unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_library_that_lost_the_version_before_is_repaired_by_a_refresh() {
+    let world = World::new().await;
+    let id = world.installed().await;
+    // Everything stored is lost while the site is stopped.
+    let packs = world.site.library().folder().join("packs");
+    for entry in std::fs::read_dir(&packs).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    let world = world.restarted().await;
+    world.ask(id).await;
+    assert_eq!(world.step().await, ["published"]);
+    let (_, root) = world.site.manifest_root(&id, None).await.unwrap().unwrap();
+    let manifest = restock_content::manifest::Manifest::new(&**world.site.library(), root);
+    assert_eq!(manifest.entries().filter(Result::is_ok).count(), 1);
+    let report = world.site.library().check(|_| {}).unwrap();
+    assert!(report.damaged.is_empty(), "{report:?}");
+}
