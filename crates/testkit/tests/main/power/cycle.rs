@@ -108,7 +108,7 @@ impl Cycles {
         self.acknowledged.version_asked = before + 1;
         self.requests += 1;
         // The moments that matter lie close together behind the request.
-        let spread = if random.chance(3) { 1_200 } else { 350 };
+        let spread = if random.chance(4) { 1_000 } else { 150 };
         let until = Instant::now() + Duration::from_millis(random.below(spread));
         let mut last = Value::Null;
         while Instant::now() < until {
@@ -117,7 +117,8 @@ impl Cycles {
         }
         self.disk.cut()?;
         self.cuts += 1;
-        if !last["package"]["refresh"].is_null() {
+        // Nothing heard since the request: it waits or runs.
+        if last.is_null() || !last["package"]["refresh"].is_null() {
             self.cuts_while_refreshing += 1;
         } else if last["installed"] != last["targeted"] {
             self.cuts_while_distributing += 1;
