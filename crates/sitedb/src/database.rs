@@ -26,7 +26,7 @@ pub enum Wake {
 
 /// The site database: a cheap handle to be cloned.
 ///
-/// Limits: [`READERS_MAX`] readers at once; one writer, which joins the transactions that wait into
+/// Limits: four readers at once; one writer, which joins the transactions that wait into
 /// one commit.
 #[derive(Clone)]
 pub struct Database {

@@ -1,4 +1,4 @@
-//! Targets: the rows behind [`state`](crate::state), and how an event is carried out on them.
+//! Targets: the rows behind [`state`], and how an event is carried out on them.
 
 use restock_names::{ContentVersion, DistributionPointName, Epoch, PackageId, SiteCode, Timestamp};
 
