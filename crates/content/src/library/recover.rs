@@ -64,6 +64,9 @@ impl Inner {
                 _ => {}
             }
         }
+        // A process may have ended between giving a pack its names and syncing them: they are believed
+        // from here on, so a power cut must not take them away again.
+        self.files.sync_folder(&folder).map_err(io_error("sync", &folder))?;
         self.next_sequence.store(found.keys().max().map_or(1, |last| last + 1), Ordering::Relaxed);
         for (sequence, found) in found {
             self.recover_sequence(&folder, sequence, found, recovered)?;

@@ -143,6 +143,15 @@ impl Inner {
 
     pub(super) fn load_pointers(&self, recovered: &mut Recovered) -> Result<(), LibraryError> {
         let folder = self.folder.join("packages");
+        // Names that are believed from here on must survive a power cut (see recover_packs).
+        let versions = self.folder.join("versions");
+        for at in [&folder, &versions] {
+            self.files.sync_folder(at).map_err(io_error("sync", at))?;
+        }
+        for package in self.packages_with_statements()? {
+            let at = versions.join(package.as_str());
+            self.files.sync_folder(&at).map_err(io_error("sync", &at))?;
+        }
         for entry in std::fs::read_dir(&folder).map_err(io_error("read", &folder))? {
             let entry = entry.map_err(io_error("read", &folder))?;
             let name = entry.file_name().to_string_lossy().into_owned();
