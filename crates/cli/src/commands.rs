@@ -20,9 +20,10 @@ mod wait;
 #[cfg(test)]
 mod help_tests;
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use clap::{Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use restock_names::PackageId;
 
 use crate::data_folder::DataFolder;
@@ -57,6 +58,10 @@ pub(crate) struct Arguments {
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
+    /// The folder was named on the command line, not by the environment.
+    #[arg(skip)]
+    names_data: bool,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -88,6 +93,7 @@ enum Command {
 #[derive(Debug)]
 pub(crate) struct Session {
     data: Option<PathBuf>,
+    names_data: bool,
     pub(crate) output: Output,
 }
 
@@ -97,16 +103,24 @@ impl Session {
         DataFolder::at(self.data.as_deref().unwrap_or(DATA_DEFAULT.as_ref()))
     }
 
-    /// The data folder that was named; `None` when the default would be taken.
+    /// The data folder that was named on the command line.
     pub(crate) fn folder_named(&self) -> Option<&Path> {
-        self.data.as_deref()
+        self.data.as_deref().filter(|_| self.names_data)
     }
 }
 
 impl Arguments {
+    /// The arguments of this process.
+    pub(crate) fn of_process() -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches()?;
+        let mut arguments = Self::from_arg_matches(&matches)?;
+        arguments.names_data = matches.value_source("data") == Some(ValueSource::CommandLine);
+        Ok(arguments)
+    }
+
     /// Runs the command.
     pub(crate) fn run(self, output: Output) -> Result<Done, Failure> {
-        let session = Session { data: self.data, output };
+        let session = Session { data: self.data, names_data: self.names_data, output };
         match self.command {
             Command::Demo(c) => c.run(&session),
             Command::Site(c) => c.run(&session),
@@ -138,10 +152,21 @@ pub(crate) fn package_id(text: &str) -> Result<PackageId, Failure> {
     })
 }
 
+/// A source path as it was written, except that `./x` and `../x` mean the present folder.
+fn source_text(path: String) -> Result<String, Failure> {
+    match path.split('/').next() {
+        Some("." | "..") => folder_text(Path::new(&path)),
+        _ => Ok(path),
+    }
+}
+
 /// A folder as the site stores it: absolute, and text.
 fn folder_text(path: &Path) -> Result<String, Failure> {
-    let absolute = std::path::absolute(path)
-        .map_err(|e| Failure::caused(Kind::Usage, format!("cannot use {}", shown_path(path)), &e))?;
+    // Where a link is above "..", only the file system knows what is meant.
+    let has_parents = path.components().any(|c| c == Component::ParentDir);
+    let absolute = if has_parents { path.canonicalize() } else { std::path::absolute(path) };
+    let absolute =
+        absolute.map_err(|e| Failure::caused(Kind::Usage, format!("cannot use {}", shown_path(path)), &e))?;
     match absolute.to_str() {
         Some(text) => Ok(text.to_owned()),
         None => Err(Failure::usage(format!("the path {} is not UTF-8 text", shown_path(&absolute)))

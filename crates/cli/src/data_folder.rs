@@ -90,14 +90,40 @@ impl DataFolder {
         if configured.is_empty() { self.path.join("logs") } else { self.path.join(configured) }
     }
 
+    /// What the folder belongs to; `None` when nothing was initialised there.
+    ///
+    /// Errors: kind refused when this account may not look.
+    fn found(&self) -> Result<Option<Role>, Failure> {
+        match std::fs::metadata(self.config()) {
+            Ok(_) => config::read_role(&self.config()).map(Some),
+            Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
+                let what = format!("DATA_PERMISSION: cannot look into {}", shown_path(&self.path));
+                Err(Failure::caused(Kind::Refused, what, &e)
+                    .hint("run the command as the account the folder belongs to, or as root"))
+            }
+            Err(_) => Ok(None),
+        }
+    }
+
     /// What the folder belongs to.
     ///
     /// Errors: kind not-found when nothing was initialised there.
     pub(crate) fn role(&self) -> Result<Role, Failure> {
-        if !self.config().exists() {
-            return Err(self.missing("site or distribution point", "restock site init"));
+        self.found()?.ok_or_else(|| self.missing("site or distribution point", "restock site init"))
+    }
+
+    /// Checks that nothing was initialised there.
+    ///
+    /// Errors: kind refused, beginning with `code`.
+    pub(crate) fn expect_free(&self, code: &str) -> Result<(), Failure> {
+        if self.config().symlink_metadata().is_err() {
+            return Ok(());
         }
-        config::read_role(&self.config())
+        let path = shown_path(&self.path);
+        Err(Failure::refused(format!(
+            "{code}: {path} is the data folder of a site or distribution point already"
+        ))
+        .hint("name another folder with --data DIR"))
     }
 
     /// Checks that the folder belongs to `wanted`.
@@ -106,14 +132,14 @@ impl DataFolder {
             Role::Site => ("site", "restock site init"),
             Role::Dp => ("distribution point", "restock dp init --site URL --token TOKEN"),
         };
-        if !self.config().exists() {
-            return Err(self.missing(noun, init));
+        match self.found()? {
+            None => Err(self.missing(noun, init)),
+            Some(found) if found == wanted => Ok(()),
+            Some(_) => {
+                Err(Failure::usage(format!("{} is not the data folder of a {noun}", shown_path(&self.path)))
+                    .hint("name another folder with --data DIR"))
+            }
         }
-        if self.role()? == wanted {
-            return Ok(());
-        }
-        Err(Failure::usage(format!("{} is not the data folder of a {noun}", shown_path(&self.path)))
-            .hint("name another folder with --data DIR"))
     }
 
     fn missing(&self, noun: &str, init: &str) -> Failure {

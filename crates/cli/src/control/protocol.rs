@@ -199,3 +199,68 @@ pub(crate) struct PackageHeld {
     /// Digest of the manifest's root page.
     pub(crate) root: Digest,
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::{Ask, Body, Reply, Request};
+
+    /// Lines as version 1 has them for ever.
+    const REQUESTS: [&str; 11] = [
+        r#"{"restock":1,"id":1,"ask":"hello"}"#,
+        r#"{"restock":1,"id":2,"request_id":"a-1","ask":{"perform":{"operation":"refresh_pkg_source","package":"xyz00001"}}}"#,
+        r#"{"restock":1,"id":3,"ask":{"perform":{"operation":"add_distribution_points","package":"XYZ00001","points":["DP01"]}}}"#,
+        r#"{"restock":1,"id":4,"ask":{"perform":{"operation":"create_package","name":"n","source_path":"/s","source_flag":"direct","is_public":true}}}"#,
+        r#"{"restock":1,"id":5,"ask":{"perform":{"operation":"status","package":null}}}"#,
+        r#"{"restock":1,"id":6,"ask":{"create_token":{"kind":"dp","name":"DP01","valid_ms":3600000}}}"#,
+        r#"{"restock":1,"id":7,"ask":{"files":{"package":"XYZ00001","version":2}}}"#,
+        r#"{"restock":1,"id":8,"ask":"progress"}"#,
+        r#"{"restock":1,"id":9,"ask":{"watch":{"package":null}}}"#,
+        r#"{"restock":1,"id":10,"ask":"check_library"}"#,
+        r#"{"restock":1,"id":11,"ask":"stat_library"}"#,
+    ];
+
+    #[test]
+    fn lines_of_version_1_are_understood() {
+        for (n, line) in REQUESTS.iter().enumerate() {
+            let request: Request = serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"));
+            assert_eq!((request.restock, request.id), (1, n as u64 + 1));
+            let again: Request = serde_json::from_str(&serde_json::to_string(&request).unwrap()).unwrap();
+            assert_eq!(format!("{request:?}"), format!("{again:?}"));
+        }
+        let failure = r#"{"id":7,"failure":{"kind":"not_found","code":"NOT_FOUND","message":"NOT_FOUND: x","try":["y"]}}"#;
+        let reply: Reply = serde_json::from_str(failure).unwrap();
+        let Body::Failure(failure) = reply.body else { panic!("{reply:?}") };
+        assert_eq!((failure.kind.exit_code(), failure.hints.as_slice()), (4, &["y".to_owned()][..]));
+        for line in [r#"{"id":1,"event":[1]}"#, r#"{"id":1,"answer":null}"#] {
+            assert!(serde_json::from_str::<Reply>(line).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_examples_of_the_documentation_are_lines() {
+        let document = include_str!("../../../../docs/formats/control.md");
+        let mut seen = 0;
+        for line in document.lines().filter_map(|l| l.strip_prefix("    {")) {
+            let line = format!("{{{line}");
+            if line.contains('\u{2026}') {
+                continue;
+            }
+            let value: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{line}: {e}"));
+            let is_line = match value.get("restock") {
+                Some(_) => serde_json::from_value::<Request>(value).is_ok(),
+                None => serde_json::from_value::<Reply>(value).is_ok(),
+            };
+            assert!(is_line, "{line}");
+            seen += 1;
+        }
+        let asks = document.lines().filter_map(|l| l.strip_prefix("| `")?.split_once("` | "));
+        for (ask, rest) in asks.filter(|(_, rest)| rest.starts_with("both |") || rest.starts_with("site |")) {
+            let ask = ask.replace("{\"operation\": \u{2026}}", "{\"operation\":\"list_points\"}");
+            assert!(serde_json::from_str::<Ask>(&ask).is_ok(), "{ask} {rest}");
+            seen += 1;
+        }
+        assert_eq!(seen, 10, "all examples were found");
+    }
+}

@@ -96,7 +96,10 @@ async fn start(
     let config = settings.config(folder.path());
     let point = DistributionPoint::start(config, Arc::clone(&library), Arc::clone(&identity), run)
         .await
-        .map_err(|e| Failure::new(Kind::Failed, format!("cannot start: {}", chain(&e))))?;
+        .map_err(|e| {
+            Failure::new(Kind::Failed, format!("cannot start: {}", chain(&e)))
+                .hint("listen in the section [serve] of restock.toml, when the address is taken")
+        })?;
     let point = Arc::new(point);
     let bound = point.addresses().first().copied().unwrap_or(settings.serve.listen);
     let numbers = Arc::new(DpNumbers { point: Arc::clone(&point), library: Arc::clone(&library), counts });

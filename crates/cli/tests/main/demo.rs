@@ -28,8 +28,12 @@ fn demo(arguments: &[&str]) -> Command {
 #[test]
 fn the_demo_is_green_and_leaves_nothing_behind() {
     let (source, temporary) = (folder(), tempfile::tempdir().unwrap());
-    let output =
-        demo(&["demo", source.path().to_str().unwrap()]).env("TMPDIR", temporary.path()).output().unwrap();
+    let elsewhere = temporary.path().join("a site of its own");
+    let output = demo(&["demo", source.path().to_str().unwrap()])
+        .env("TMPDIR", temporary.path())
+        .env("RESTOCK_DATA", elsewhere)
+        .output()
+        .unwrap();
     let (stdout, stderr) =
         (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert!(output.status.success(), "{stderr}");
@@ -75,4 +79,52 @@ fn a_kept_demo_says_where_it_is_first_and_stops_at_sigterm() {
     assert!(!site.join("control.sock").exists(), "the site has stopped");
     let ran: Ran = json(&site, &["package", "history", "XYZ00001"]);
     assert_eq!(ran.done().as_array().unwrap().len(), 2, "its data can be opened by any command");
+    let again = demo(&["demo", "--data"]).arg(data.path().join("kept")).output().unwrap();
+    assert_eq!(again.status.code(), Some(6), "an earlier demo is not overwritten");
+}
+
+#[test]
+fn a_demo_that_is_stopped_takes_its_processes_and_folders_with_it() {
+    let (source, temporary) = (folder(), tempfile::tempdir().unwrap());
+    let mut child = demo(&["demo", source.path().to_str().unwrap()])
+        .env("TMPDIR", temporary.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut seen = String::new();
+    while !seen.contains("site XYZ (process ") {
+        assert_ne!(stderr.read_line(&mut seen).unwrap(), 0, "{seen}");
+    }
+    let pids: Vec<String> =
+        seen.split("(process ").skip(1).map(|rest| rest.split(')').next().unwrap().to_owned()).collect();
+    assert_eq!(pids.len(), 3, "{seen}");
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    stderr.read_to_string(&mut seen).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{seen}");
+    assert!(seen.contains("the demo was stopped before its end"), "{seen}");
+    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0, "the temporary folder is deleted");
+    for pid in pids {
+        assert!(!std::path::Path::new("/proc").join(&pid).exists(), "process {pid} has ended");
+    }
+}
+
+#[test]
+fn a_demo_that_is_killed_leaves_no_process_behind() {
+    let (source, data) = (folder(), tempfile::tempdir().unwrap());
+    let mut child = demo(&["demo", source.path().to_str().unwrap(), "--keep", "--json", "--data"])
+        .arg(data.path().join("killed"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let parts = ["site", "dp1", "dp2"].map(|part| data.path().join("killed").join(part));
+    assert!(parts.iter().all(|p| p.join("control.sock").exists()), "{line}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // A process that stops removes its socket; the test runner's limit bounds the wait.
+    while parts.iter().any(|p| p.join("control.sock").exists()) {
+        std::thread::yield_now();
+    }
 }

@@ -19,6 +19,13 @@ fn without_a_running_site_commands_open_the_data_themselves() {
     let made = json(dir.path(), &["package", "create", "Tools", "--source", root]).done();
     assert_eq!((made["package"].as_str(), made["source_version"].as_u64()), (Some("XYZ00001"), Some(1)));
     assert_eq!(made["stored_version"], 0, "nothing is read while no site runs");
+    let ran = crate::support::command(dir.path())
+        .current_dir(source.path())
+        .args(["--json", "package", "create", "Here", "--source", "./sub"])
+        .output()
+        .unwrap();
+    let made: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+    assert_eq!(made["source_path"].as_str(), Some(format!("{root}/sub").as_str()), "{made}");
     let rows = json(dir.path(), &["package", "list"]).done();
     assert_eq!(rows[0]["name"], "Tools");
     let text = restock(dir.path(), &["status", "xyz00001"]);

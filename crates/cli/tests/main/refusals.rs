@@ -1,9 +1,9 @@
 //! What is refused, with its code, and leaves everything as it was.
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 
-use crate::support::{World, json, restock};
+use crate::support::{Running, World, as_nobody, is_root, json, restock};
 
 /// Creates a package of `folder` and asks to wait for its first version; returns code and message.
 fn first_version(world: &World, name: &str) -> (i32, String) {
@@ -178,4 +178,49 @@ fn a_token_lets_in_once_and_only_its_own_site() {
     assert_eq!(ran.code, 1, "{ran:?}");
     let wrong = json(&world.path("fourth"), &["dp", "init", "--site", &site, "--token", "rj1_nonsense"]);
     assert_eq!(wrong.code, 2, "{wrong:?}");
+}
+
+#[test]
+fn what_the_sites_account_may_not_read_fails_with_path_and_account() {
+    // Root reads everything: the site runs as an ordinary account.
+    let folder = tempfile::TempDir::with_prefix("restock-test-").unwrap();
+    let (data, root) = (folder.path().join("site"), folder.path().join("root"));
+    for closed in ["file", "folder"] {
+        std::fs::create_dir_all(root.join(closed).join("closed folder")).unwrap();
+        std::fs::write(root.join(closed).join("open"), "1").unwrap();
+    }
+    std::fs::write(root.join("file/closed"), "1").unwrap();
+    let close = |path: &str| {
+        std::fs::set_permissions(root.join(path), std::fs::Permissions::from_mode(0o000)).unwrap();
+    };
+    close("file/closed");
+    close("folder/closed folder");
+    if is_root() {
+        let owner = Command::new("chown").args(["-R", "65534:65534"]).arg(folder.path()).status().unwrap();
+        assert!(owner.success());
+    }
+    let ran = as_nobody(&data).args(["--json", "site", "init", "--listen", "127.0.0.1:0"]).output().unwrap();
+    assert!(ran.status.success(), "{ran:?}");
+    let _site = Running::of(as_nobody(&data), "site");
+    json(&data, &["source", "add", "root", root.to_str().unwrap()]).done();
+    for (name, path) in [("file", "closed"), ("folder", "closed folder")] {
+        let source = root.join(name);
+        let ran = json(&data, &["package", "create", name, "--source", source.to_str().unwrap(), "--wait"]);
+        assert_eq!(ran.code, 1, "{ran:?}");
+        let problem = ran.document()["problems"][0].as_str().unwrap().to_owned();
+        assert!(problem.contains("SOURCE_PERMISSION") && problem.contains(path), "{problem}");
+        assert!(!is_root() || problem.contains("65534"), "{problem}");
+    }
+}
+
+#[test]
+fn another_account_is_refused_at_the_data_folder() {
+    let world = World::new();
+    if !is_root() {
+        // There is no second account to try it with.
+        return;
+    }
+    let ran = as_nobody(&world.site_data()).args(["--json", "status"]).output().unwrap();
+    assert_eq!(ran.status.code(), Some(6), "{ran:?}");
+    assert!(String::from_utf8(ran.stdout).unwrap().contains("DATA_PERMISSION"));
 }

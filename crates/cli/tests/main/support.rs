@@ -42,6 +42,22 @@ pub(crate) fn command(data: &Path) -> Command {
     command
 }
 
+/// The account `nobody`, and a command run as it when the tests run as root.
+pub(crate) fn as_nobody(data: &Path) -> Command {
+    if !is_root() {
+        return command(data);
+    }
+    let ours = command(data);
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(ours.get_program());
+    command.args(ours.get_args()).env_remove("RESTOCK_DATA").env_remove("RESTOCK_LOG").stdin(Stdio::null());
+    command
+}
+
+pub(crate) fn is_root() -> bool {
+    Command::new("id").arg("-u").output().unwrap().stdout == b"0\n"
+}
+
 /// Runs a command for people.
 pub(crate) fn restock(data: &Path, arguments: &[&str]) -> Ran {
     Ran::of(command(data).args(arguments).output().unwrap())
@@ -61,7 +77,12 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(data: &Path, role: &str) -> Self {
-        let mut child = command(data)
+        Self::of(command(data), role)
+    }
+
+    /// The same with a command that names program and data folder.
+    pub(crate) fn of(mut command: Command, role: &str) -> Self {
+        let mut child = command
             .args(["--json", role, "run"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

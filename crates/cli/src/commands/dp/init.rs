@@ -56,13 +56,7 @@ struct Made {
 impl Init {
     pub(crate) fn run(self, session: &Session) -> Result<Done, Failure> {
         let folder = session.folder()?;
-        if folder.config().exists() {
-            return Err(Failure::refused(format!(
-                "DP_EXISTS: {} is the data folder of a site or distribution point already",
-                shown_path(folder.path())
-            ))
-            .hint("name another folder with --data DIR"));
-        }
+        folder.expect_free("DP_EXISTS")?;
         let mut settings = DpSettings::default();
         if let Some(serve) = self.serve {
             settings.serve.listen = chosen_port(serve)?;

@@ -6,8 +6,8 @@ use clap::Args;
 use restock_provider::rows::SourceFlag;
 use restock_provider::{Answer, NewPackage, Operation};
 
-use crate::commands::Session;
 use crate::commands::wait::{self, Goal};
+use crate::commands::{Session, source_text};
 use crate::control::{Door, unexpected};
 use crate::failure::Failure;
 use crate::output::{Done, shown};
@@ -76,7 +76,7 @@ impl Create {
         let package = NewPackage {
             name: self.name,
             source_flag: Some(if has_source { SourceFlag::Direct } else { SourceFlag::NoSource }),
-            source_path: self.source,
+            source_path: self.source.map(source_text).transpose()?,
             version: self.app_version,
             manufacturer: self.manufacturer,
             language: self.language,

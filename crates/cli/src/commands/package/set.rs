@@ -4,7 +4,7 @@ use clap::Args;
 use restock_provider::rows::SourceFlag;
 use restock_provider::{Answer, Operation, PackageChange};
 
-use crate::commands::{Session, package_id};
+use crate::commands::{Session, package_id, source_text};
 use crate::control::{Door, unexpected};
 use crate::failure::Failure;
 use crate::output::{Done, shown};
@@ -71,7 +71,7 @@ impl Set {
             package,
             name: changes.name,
             source_flag: changes.source.is_some().then_some(SourceFlag::Direct),
-            source_path: changes.source,
+            source_path: changes.source.map(source_text).transpose()?,
             version: changes.app_version,
             manufacturer: changes.manufacturer,
             language: changes.language,

@@ -54,13 +54,7 @@ struct Made {
 impl Init {
     pub(crate) fn run(self, session: &Session) -> Result<Done, Failure> {
         let folder = session.folder()?;
-        if folder.config().exists() {
-            return Err(Failure::refused(format!(
-                "SITE_EXISTS: {} is the data folder of a site or distribution point already",
-                shown_path(folder.path())
-            ))
-            .hint("name another folder with --data DIR"));
-        }
+        folder.expect_free("SITE_EXISTS")?;
         let mut settings = SiteSettings::default();
         if let Some(listen) = self.listen {
             settings.link.listen = chosen_port(listen)?;
