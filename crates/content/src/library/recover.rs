@@ -1,6 +1,6 @@
 //! Opening a library after any kind of end: sealed packs are loaded, open ones recovered.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use restock_names::{ContentVersion, Digest, Epoch, PackageId, SourceVersion};
 
 use super::live::Live;
-use super::placed::{Draft, PlannedPack};
+use super::placed::{Draft, Planned, PlannedPack};
 use super::{DraftId, Inner, LibraryError, io_error, is_working_state};
 use crate::codec::Reader;
 use crate::pack::{
@@ -194,7 +194,7 @@ fn is_right(data: &std::fs::File, record: &Record) -> bool {
 }
 
 /// The plan of an open pack; `None` when there is none or it is damaged.
-fn read_plan(folder: &Path, sequence: u64) -> Option<(DraftId, HashMap<Digest, Record>)> {
+fn read_plan(folder: &Path, sequence: u64) -> Option<(DraftId, Planned)> {
     let bytes = std::fs::read(plan_path(folder, sequence)).ok()?;
     let header = Header::decode(bytes.get(..HEADER_BYTES as usize)?).ok()?;
     let mut reader = Reader::new(bytes.get(HEADER_BYTES as usize..)?);
@@ -205,8 +205,7 @@ fn read_plan(folder: &Path, sequence: u64) -> Option<(DraftId, HashMap<Digest, R
         version: SourceVersion(reader.u32().ok()?),
     };
     let records = bytes.get(HEADER_BYTES as usize + DRAFT_BYTES..)?.chunks(RECORD_BYTES as usize);
-    let planned: HashMap<Digest, Record> =
-        records.map(|bytes| Record::decode(bytes).ok().map(|r| (r.digest, r))).collect::<Option<_>>()?;
+    let planned: Vec<Record> = records.map(|bytes| Record::decode(bytes).ok()).collect::<Option<_>>()?;
     let is_whole = header.state == PackState::Planned && planned.len() as u64 == header.records;
-    is_whole.then_some((draft, planned))
+    is_whole.then(|| (draft, Planned::new(planned)))
 }

@@ -101,7 +101,7 @@ impl Holder {
 
 fn chunk(seed: u32) -> Vec<u8> {
     // Most are small, so that cases are quick; some fill a window soon.
-    let length = if seed % 50 == 0 { 250_000 } else { 4 + seed as usize * 7_919 % 2_000 };
+    let length = if seed.is_multiple_of(50) { 250_000 } else { 4 + seed as usize * 7_919 % 2_000 };
     let mut raw = vec![seed as u8; length];
     raw[..4].copy_from_slice(&seed.to_le_bytes());
     raw
