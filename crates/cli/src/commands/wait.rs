@@ -257,6 +257,10 @@ impl Goal {
                     count(p.package.entries, "entry"),
                     HumanBytes(p.package.bytes)
                 ),
+                Self::Refreshed(_) if p.targets.is_empty() => format!(
+                    "{id} {name}: version {} is stored; no distribution point has the package ({took}).\n",
+                    p.package.source_version,
+                ),
                 Self::Refreshed(_) => format!(
                     "{id} {name}: version {} is served by {} ({took}).\n",
                     p.package.source_version,

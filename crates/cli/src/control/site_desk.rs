@@ -18,8 +18,13 @@ use crate::data_folder::DataFolder;
 use crate::failure::{Failure, Kind};
 use crate::running::{self, entries, library};
 
-/// How often a watched site looks for changes, and how long it stays silent without one.
-const WATCH_PERIOD: Duration = Duration::from_millis(200);
+/// How often a watched site looks for changes: the longer nothing changed and the longer a look
+/// takes, the more seldom.
+const WATCH_PERIOD_MIN: Duration = Duration::from_millis(5);
+const WATCH_PERIOD_MAX: Duration = Duration::from_millis(200);
+/// How often live bytes are sent while the status stays the same.
+const PROGRESS_PERIOD: Duration = Duration::from_millis(100);
+/// How long it stays silent without a change.
 const WATCH_SILENCE: Duration = Duration::from_secs(1);
 
 /// The desk of one site, running or opened by a command.
@@ -124,7 +129,9 @@ impl SiteDesk {
         let clock = self.site.clock();
         let mut last: Option<Watched> = None;
         let mut sent_at = clock.monotonic();
+        let mut changed_at = sent_at;
         loop {
+            let looked_at = clock.monotonic();
             let call = Call::default();
             let answer = self.provider.perform(&call, Operation::Status { package }).await;
             let Answer::Status(packages) = answer.map_err(operation_failure)? else {
@@ -132,8 +139,12 @@ impl SiteDesk {
             };
             let progress = self.site.progress().snapshot();
             let same_packages = last.as_ref().is_some_and(|l| l.packages.as_ref() == Some(&packages));
-            let same = same_packages && last.as_ref().is_some_and(|l| l.progress == progress);
-            if !same || clock.monotonic() - sent_at >= WATCH_SILENCE {
+            if !same_packages {
+                changed_at = looked_at;
+            }
+            let same_progress = last.as_ref().is_some_and(|l| l.progress == progress);
+            let silence = if same_progress { WATCH_SILENCE } else { PROGRESS_PERIOD };
+            if !same_packages || looked_at - sent_at >= silence {
                 let event = Watched {
                     at: clock.now(),
                     packages: (!same_packages).then(|| packages.clone()),
@@ -145,7 +156,9 @@ impl SiteDesk {
                 sent_at = clock.monotonic();
                 last = Some(Watched { packages: Some(packages), ..event });
             }
-            tokio::time::sleep(WATCH_PERIOD).await;
+            let now = clock.monotonic();
+            let period = ((now - changed_at) / 20).max((now - looked_at) * 10);
+            tokio::time::sleep(period.clamp(WATCH_PERIOD_MIN, WATCH_PERIOD_MAX)).await;
         }
     }
 }
