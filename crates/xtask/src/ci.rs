@@ -63,7 +63,7 @@ pub(crate) fn run(form: Form) -> Result<()> {
     if form == Form::Full {
         suite("format readers", 60, &mut readers);
         suite("demo", 60, &mut || one(demo::smoke()));
-        suite("doc tests", 60, &mut doc_tests);
+        suite("doc tests", 120, &mut doc_tests);
     }
     suite("tests", if form == Form::Full { 600 } else { 180 }, &mut || tests(form));
     report(&outcomes, started.elapsed())

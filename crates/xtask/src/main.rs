@@ -1,6 +1,6 @@
 //! Automation of this repository: `cargo xtask ci | tidy | bench | torture`.
 //!
-//! [`ci`] is the continuous integration, [`tidy`] checks what compilers do not, [`bench`] runs the
+//! [`ci`] is the continuous integration, [`tidy`] checks what compilers do not, [`mod@bench`] runs the
 //! benchmark, [`torture`] the long forms of the fault suites. It builds without the product's
 //! crates, so that a broken product is reported instead of stopping the tool.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool prints")]

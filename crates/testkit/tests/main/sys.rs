@@ -56,3 +56,10 @@ fn a_site_killed_at_any_write_ends_as_if_it_had_not_been() {
 fn a_distribution_point_killed_at_any_write_ends_as_if_it_had_not_been() {
     survives_kills(Member::Dp(1));
 }
+
+/// A harness whose injector did nothing would have to say so.
+#[test]
+fn a_point_that_is_not_reached_counts_as_not_fired() {
+    let mut stage = Stage::prepare().expect("a fleet without faults");
+    assert!(!stage.kill_at(&Point::beyond_any_run()).expect("the fleet works on"));
+}

@@ -42,10 +42,9 @@ pub(super) fn parse(record: &str) -> Vec<Call> {
     let mut counts: BTreeMap<(&str, &str), u64> = BTreeMap::new();
     let mut calls = Vec::new();
     for line in record.lines() {
-        let mut words = line.splitn(3, ' ').filter(|word| !word.is_empty());
-        let (Some(thread), Some(at), Some(rest)) = (words.next(), words.next(), words.next()) else {
-            continue;
-        };
+        // Short process numbers are padded with spaces.
+        let Some((thread, rest)) = line.trim_start().split_once(' ') else { continue };
+        let Some((at, rest)) = rest.trim_start().split_once(' ') else { continue };
         // `<... write resumed>` is the end of a call that was counted when it was entered.
         let Some((name, arguments)) = rest.trim_start().split_once('(') else { continue };
         let Ok(at) = at.parse() else { continue };
@@ -64,7 +63,7 @@ fn calls_are_numbered_for_each_thread() {
     let record = "\
 71 1700000000.000001 write(3</d/log>, \"\"..., 5) = 5
 72 1700000000.000002 write(4</d/wal>, \"\"..., 9 <unfinished ...>
-71 1700000000.000003 fsync(3</d/log>) = 0
+71    1700000000.000003 fsync(3</d/log>) = 0
 72 1700000000.000004 <... write resumed>) = 9
 71 1700000000.000005 write(3</d/log>, \"\"..., 5) = 5
 72 1700000000.000006 +++ exited with 0 +++

@@ -34,6 +34,14 @@ pub(super) struct Point {
     seen: String,
 }
 
+impl Point {
+    /// A point that no run reaches.
+    pub(super) fn beyond_any_run() -> Self {
+        let seen = "never".to_owned();
+        Self { victim: Member::Site, call: "fdatasync".to_owned(), number: 1_000_000, seen }
+    }
+}
+
 impl fmt::Display for Point {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} at {} {} ({})", self.victim, self.call, self.number, self.seen)
