@@ -39,7 +39,7 @@ def save(section, key, val):
 def machine():                             # no host name: results are published
     c = open('/proc/cpuinfo').read(); m = re.search(r'model name\s*: (.*)', c)
     d = os.stat(A.data).st_dev; q = os.path.realpath(f'/sys/dev/block/{os.major(d)}:{os.minor(d)}'); q = q if os.path.isdir(q + '/queue') else os.path.dirname(q)
-    try: disk = f"{'rotating' if open(q + '/queue/rotational').read().strip() == '1' else 'solid-state'} disk {os.path.basename(q)} of {int(open(q + '/size').read()) / 2**21:.0f} GiB"
+    try: kind = 'virtual' if re.match('x?vd|sr', os.path.basename(q)) else 'rotating' if open(q + '/queue/rotational').read().strip() == '1' else 'solid-state'; disk = f"{kind} disk {os.path.basename(q)} of {int(open(q + '/size').read()) / 2**21:.0f} GiB"
     except OSError: disk = 'unknown disk'
     return f"{os.cpu_count()}-core {'VM' if ' hypervisor' in c else 'machine'}, {m.group(1).strip() if m else 'unknown CPU'}; {free_kib('MemTotal') / 2**20:.0f} GiB RAM; {disk}; Linux {os.uname().release}"
 def mkenv(n): return Env(A.data, n, A.size_gib, A.fs, A.ballast_gib, A.settle, A.timeout)
