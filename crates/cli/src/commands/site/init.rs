@@ -1,6 +1,8 @@
 //! `restock site init`.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{SocketAddr, TcpListener};
+use std::ops::Range;
 use std::sync::Arc;
 
 use clap::Args;
@@ -89,12 +91,43 @@ impl Init {
     }
 }
 
+/// Ports that are chosen for good: below those the kernel gives to outgoing connections, so that one
+/// of these is not in the way when the listener starts again.
+const PORTS: Range<u16> = 10_240..32_768;
+const PORT_TRIES: usize = 64;
+
 /// The address with a free port in place of port 0.
 pub(crate) fn chosen_port(listen: SocketAddr) -> Result<SocketAddr, Failure> {
     if listen.port() != 0 {
         return Ok(listen);
     }
-    TcpListener::bind(listen)
-        .and_then(|l| l.local_addr())
-        .map_err(|e| Failure::caused(Kind::Failed, format!("cannot listen on {listen}"), &e))
+    let random = || RandomState::new().build_hasher().finish();
+    let count = u64::from(PORTS.end - PORTS.start);
+    let tries = std::iter::repeat_with(|| {
+        PORTS.start + u16::try_from(random() % count).expect("less than the number of ports")
+    });
+    let free = tries
+        .take(PORT_TRIES)
+        .map(|port| SocketAddr::new(listen.ip(), port))
+        .find(|address| TcpListener::bind(address).is_ok());
+    match free {
+        Some(address) => Ok(address),
+        None => TcpListener::bind(listen)
+            .and_then(|l| l.local_addr())
+            .map_err(|e| Failure::caused(Kind::Failed, format!("cannot listen on {listen}"), &e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PORTS, chosen_port};
+
+    #[test]
+    fn a_chosen_port_is_free_and_not_one_of_outgoing_connections() {
+        let chosen = chosen_port("127.0.0.1:0".parse().unwrap()).unwrap();
+        assert!(PORTS.contains(&chosen.port()));
+        let named = "127.0.0.1:8720".parse().unwrap();
+        assert_eq!(chosen_port(named).unwrap(), named);
+        assert!(chosen_port("192.0.2.1:0".parse().unwrap()).is_err(), "an address of another machine");
+    }
 }
