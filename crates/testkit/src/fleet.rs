@@ -5,7 +5,7 @@
 
 mod process;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -75,15 +75,14 @@ impl Fleet {
     ///
     /// Failed attempts are tried again after a second, and one thread reads sources.
     pub fn create(binary: &Path, folder: &Path, dps: usize) -> Result<Self> {
-        let mut ports = free_ports(dps + 1)?;
-        let link = ports.remove(0);
         let mut fleet = Self {
             binary: binary.to_owned(),
             folder: folder.to_owned(),
-            serve: ports,
+            serve: Vec::new(),
             processes: Vec::new(),
         };
-        fleet.expect(&["site", "init", "--code", "XYZ", "--listen", &link.to_string()])?;
+        fleet.expect(&["site", "init", "--code", "XYZ", "--listen", "127.0.0.1:0"])?;
+        let link = fleet.configured(Member::Site, "link", "listen")?;
         fleet
             .configure(Member::Site, &[("refresh", "threads", "1"), ("refresh", "retry_delay", "\"1s\"")])?;
         fleet.configure(Member::Site, &[("transfer", "retry_delay", "\"1s\"")])?;
@@ -92,10 +91,12 @@ impl Fleet {
             let name = format!("DP{number}");
             let token = fleet.expect(&["token", "create", &name])?.json;
             let token = token["token"].as_str().context("no token was printed")?.to_owned();
-            let (url, serve) = (format!("restock://{link}"), fleet.serve[number - 1].to_string());
-            let words = ["dp", "init", "--site", &url, "--token", &token, "--serve", &serve];
+            let url = format!("restock://{link}");
+            let words = ["dp", "init", "--site", &url, "--token", &token, "--serve", "127.0.0.1:0"];
             let answer = fleet.call_at(Member::Dp(number), &words)?;
             ensure!(answer.code == 0, "dp init ended with {}: {}", answer.code, answer.talk);
+            let serve = fleet.configured(Member::Dp(number), "serve", "listen")?;
+            fleet.serve.push(serve.parse().with_context(|| format!("{serve} is no address"))?);
             fleet.start(Member::Dp(number), None)?;
         }
         Ok(fleet)
@@ -122,6 +123,16 @@ impl Fleet {
     /// Where a distribution point serves.
     pub fn serve_url(&self, number: usize) -> String {
         format!("http://{}", self.serve[number - 1])
+    }
+
+    /// A text in a member's configuration.
+    fn configured(&self, member: Member, section: &str, key: &str) -> Result<String> {
+        let path = self.data(member).join("restock.toml");
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
+        let (_, rest) = text.split_once(&format!("[{section}]")).context("the section is missing")?;
+        let value = rest.lines().find_map(|line| line.strip_prefix(&format!("{key} = ")));
+        Ok(value.with_context(|| format!("{section} has no {key}"))?.trim_matches('"').to_owned())
     }
 
     /// Sets keys of a member's configuration: section, key, value as TOML.
@@ -257,13 +268,6 @@ impl Drop for Fleet {
             drop(process.stop(true));
         }
     }
-}
-
-/// Addresses on loopback that were free a moment ago.
-fn free_ports(count: usize) -> Result<Vec<SocketAddr>> {
-    let listeners = (0..count).map(|_| TcpListener::bind(("127.0.0.1", 0)).context("no free port"));
-    let listeners: Vec<TcpListener> = listeners.collect::<Result<_>>()?;
-    listeners.iter().map(|listener| listener.local_addr().context("a listener has no address")).collect()
 }
 
 fn tail(log: &Path) -> String {
