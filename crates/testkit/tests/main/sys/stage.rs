@@ -40,6 +40,11 @@ impl Point {
         let seen = "never".to_owned();
         Self { victim: Member::Site, call: "fdatasync".to_owned(), number: 60_000, seen }
     }
+
+    /// True for the same number of the same call, whatever it did.
+    pub(super) fn is_same_call(&self, other: &Self) -> bool {
+        (&self.call, self.number) == (&other.call, other.number)
+    }
 }
 
 impl fmt::Display for Point {
