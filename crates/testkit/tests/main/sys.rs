@@ -25,7 +25,7 @@ fn survives_kills(victim: Member) {
     candidates.retain(|point| again.iter().any(|other| other.is_same_call(point)));
     let wanted = points().div_ceil(2);
     let chosen = spread(&candidates, wanted);
-    assert!(chosen.len() >= wanted.min(20), "only {} points were recorded", chosen.len());
+    assert!(chosen.len() >= wanted.min(30), "only {} points were recorded", chosen.len());
     let (mut fired, mut violations, mut silent) = (0, Vec::new(), Vec::new());
     for point in &chosen {
         match stage.kill_at(point) {
