@@ -1,0 +1,219 @@
+//! The one syntax tree of queries: WQL, extended WQL and OData options become it.
+//!
+//! A [`Query`] is what was written; nothing in it was looked up yet. Names keep the spelling of
+//! the text and are compared without case.
+
+use crate::{DateTime, Name};
+
+/// A query as it was written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Query {
+    /// `SELECT DISTINCT`.
+    pub is_distinct: bool,
+    /// What each row shows.
+    pub select: Select,
+    /// The classes.
+    pub from: From,
+    /// `WHERE`, `$filter`.
+    pub filter: Option<Condition>,
+    /// `ORDER BY`, `$orderby`.
+    pub order: Vec<Order>,
+    /// At most so many rows (`$top`); `None` means all.
+    pub limit: Option<u64>,
+    /// Rows left out at the beginning (`$skip`).
+    pub offset: u64,
+}
+
+/// What each row shows.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Select {
+    /// `*`.
+    All,
+    /// `COUNT(*)` or `COUNT(column)`.
+    Count(Option<Column>),
+    /// Columns, in order; a lone `a.*` is one too.
+    Columns(Vec<Selected>),
+}
+
+/// One item of a select list.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Selected {
+    /// `a.*`.
+    AllOf(Name),
+    /// A property.
+    Column(Column),
+}
+
+/// A property, with the alias of its class when one was written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    /// `p` in `p.PackageID`.
+    pub alias: Option<Name>,
+    /// The property, or `__CLASS`.
+    pub property: Name,
+}
+
+/// The classes of a query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct From {
+    /// The first class.
+    pub first: ClassReference,
+    /// Those joined to it, in order. A comma is an [`JoinKind::Inner`] without a condition.
+    pub joins: Vec<Join>,
+}
+
+/// A class and the name it has in the query (its own when no alias was given).
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClassReference {
+    /// The class.
+    pub class: Name,
+    /// Its name in the query.
+    pub alias: Name,
+}
+
+/// One `JOIN`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Join {
+    /// Which rows without a partner stay.
+    pub kind: JoinKind,
+    /// The class joined.
+    pub right: ClassReference,
+    /// `ON`.
+    pub on: Option<Condition>,
+}
+
+/// Which rows without a partner stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JoinKind {
+    /// None.
+    Inner,
+    /// Those of the left side.
+    Left,
+    /// Those of the right side.
+    Right,
+    /// Those of both sides.
+    Full,
+}
+
+/// `ORDER BY` of one operand.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Order {
+    /// What is ordered by.
+    pub by: Operand,
+    /// `DESC`.
+    pub is_descending: bool,
+}
+
+/// A condition. `And` and `Or` hold at least two parts, none of them of the same kind.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Condition {
+    /// All parts hold.
+    And(Vec<Condition>),
+    /// A part holds.
+    Or(Vec<Condition>),
+    /// The part does not hold.
+    Not(Box<Condition>),
+    /// A comparison. With an array on the left, `=` asks for membership.
+    Compare(Operand, Comparison, Operand),
+    /// `LIKE`: the text has the form of the pattern.
+    Like(Operand, Pattern),
+    /// `IN (…)` with literals.
+    In(Operand, Vec<Literal>),
+    /// `IN (SELECT …)`.
+    InQuery(Operand, Box<Query>),
+    /// `IS NULL`, `eq null`.
+    IsNull(Operand),
+    /// `ISA`, or `__CLASS = 'X'` is a comparison of `__CLASS` instead.
+    IsA(Name, Name),
+}
+
+/// A comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the variants say it")]
+pub enum Comparison {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+/// Something with a value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Operand {
+    /// A property of a class in `FROM`.
+    Column(Column),
+    /// A value that was written.
+    Literal(Literal),
+    /// `UPPER(x)`.
+    Upper(Box<Operand>),
+    /// `LOWER(x)`.
+    Lower(Box<Operand>),
+    /// `SUBSTRING(x, start, length)`, the first character being 1.
+    Substring(Box<Operand>, Box<Operand>, Box<Operand>),
+    /// `GetDate()`: the time of the request.
+    GetDate,
+    /// `DatePart(unit, x)`.
+    DatePart(DateUnit, Box<Operand>),
+    /// `DateDiff(unit, from, to)`: borders of the unit that lie between.
+    DateDiff(DateUnit, Box<Operand>, Box<Operand>),
+    /// `DateAdd(unit, number, x)`.
+    DateAdd(DateUnit, Box<Operand>, Box<Operand>),
+}
+
+/// The units of date functions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the variants say it")]
+pub enum DateUnit {
+    Year,
+    Quarter,
+    Month,
+    DayOfYear,
+    Day,
+    Week,
+    WeekDay,
+    Hour,
+    Minute,
+    Second,
+    Millisecond,
+}
+
+/// A value that was written. Text that stands where a time is wanted becomes one on resolving.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Literal {
+    /// `NULL`.
+    Null,
+    /// `TRUE`, `FALSE`.
+    Boolean(bool),
+    /// A whole number; both 64-bit ranges fit.
+    Integer(i128),
+    /// A number with a fraction or an exponent.
+    Real(f64),
+    /// Text.
+    String(String),
+    /// A time (OData literals; text in WQL becomes one on resolving).
+    DateTime(DateTime),
+}
+
+/// The pattern of a `LIKE`, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern(pub Vec<PatternPart>);
+
+/// A piece of a pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PatternPart {
+    /// These characters.
+    Text(String),
+    /// `%`: any characters or none.
+    Any,
+    /// `_`: one character.
+    One,
+    /// `[a-c]`, `[^a-c]`: one character that lies, or does not lie, in one of the ranges.
+    Set {
+        /// `^`.
+        is_negated: bool,
+        /// First and last character of each range.
+        ranges: Vec<(char, char)>,
+    },
+}

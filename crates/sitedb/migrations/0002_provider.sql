@@ -1,0 +1,187 @@
+-- provider
+ALTER TABLE packages ADD COLUMN package_type {int} NOT NULL DEFAULT 0;
+ALTER TABLE packages ADD COLUMN share_name TEXT NOT NULL DEFAULT '' {nocase};
+ALTER TABLE packages ADD COLUMN share_type {int} NOT NULL DEFAULT 1;
+ALTER TABLE packages ADD COLUMN pkg_flags {int} NOT NULL DEFAULT 0;
+ALTER TABLE packages ADD COLUMN forced_disconnect_delay {int} NOT NULL DEFAULT 5;
+ALTER TABLE packages ADD COLUMN forced_disconnect_enabled {int} NOT NULL DEFAULT 0;
+ALTER TABLE packages ADD COLUMN forced_disconnect_retries {int} NOT NULL DEFAULT 2;
+ALTER TABLE packages ADD COLUMN ignore_address_schedule {int} NOT NULL DEFAULT 0;
+ALTER TABLE packages ADD COLUMN isv_string TEXT NOT NULL DEFAULT '' {nocase};
+ALTER TABLE packages ADD COLUMN mif_filename TEXT NOT NULL DEFAULT '' {nocase};
+ALTER TABLE packages ADD COLUMN mif_name TEXT NOT NULL DEFAULT '' {nocase};
+ALTER TABLE packages ADD COLUMN mif_publisher TEXT NOT NULL DEFAULT '' {nocase};
+ALTER TABLE packages ADD COLUMN mif_version TEXT NOT NULL DEFAULT '' {nocase};
+ALTER TABLE packages ADD COLUMN preferred_address_type TEXT NOT NULL DEFAULT '' {nocase};
+ALTER TABLE packages ADD COLUMN alternate_content_providers TEXT NOT NULL DEFAULT '' {nocase};
+ALTER TABLE packages ADD COLUMN stored_pkg_path TEXT NOT NULL DEFAULT '' {nocase};
+ALTER TABLE packages ADD COLUMN default_image_flags {int} NOT NULL DEFAULT 2;
+ALTER TABLE packages ADD COLUMN transform_readiness {int} NOT NULL DEFAULT 0;
+ALTER TABLE packages ADD COLUMN transform_analysis_at {int};
+ALTER TABLE packages ADD COLUMN extended_data {bytes};
+ALTER TABLE packages ADD COLUMN isv_data {bytes};
+ALTER TABLE packages ADD COLUMN icon {bytes};
+-- Tokens of 16 hexadecimal digits, one after the other.
+ALTER TABLE packages ADD COLUMN refresh_schedule TEXT NOT NULL DEFAULT '';
+-- When the schedule was set or last looked at; runs up to then have been asked for.
+ALTER TABLE packages ADD COLUMN schedule_seen_at {int};
+ALTER TABLE packages ADD COLUMN schedule_next_at {int};
+-- Replaced by every Put.
+ALTER TABLE packages ADD COLUMN sedo_version TEXT NOT NULL DEFAULT '';
+-- The account that set the source path.
+ALTER TABLE packages ADD COLUMN source_set_by {int};
+CREATE INDEX packages_by_id_nocase ON packages (package_id {nocase});
+CREATE INDEX packages_by_name ON packages (name);
+CREATE INDEX packages_scheduled ON packages (schedule_next_at) WHERE schedule_next_at IS NOT NULL;
+CREATE INDEX targets_by_package_nocase ON targets (package_id {nocase});
+CREATE INDEX targets_by_point_nocase ON targets (point {nocase});
+
+-- SMS_DistributionPointInfo.ID.
+ALTER TABLE distribution_points ADD COLUMN number {int} NOT NULL DEFAULT 0;
+ALTER TABLE distribution_points ADD COLUMN description TEXT NOT NULL DEFAULT '' {nocase};
+ALTER TABLE distribution_points ADD COLUMN is_in_maintenance {int} NOT NULL DEFAULT 0;
+
+CREATE TABLE programs (
+    package_id TEXT NOT NULL REFERENCES packages (package_id) ON DELETE CASCADE,
+    program_name TEXT NOT NULL {nocase},
+    -- Every other property that was put, as one JSON object by property name.
+    properties TEXT NOT NULL,
+    PRIMARY KEY (package_id, program_name)
+) {strict};
+
+CREATE TABLE dp_groups (
+    group_id TEXT NOT NULL {nocase} PRIMARY KEY,
+    name TEXT NOT NULL {nocase},
+    description TEXT NOT NULL {nocase},
+    source_site TEXT NOT NULL {nocase},
+    created_by TEXT NOT NULL {nocase},
+    created_at {int} NOT NULL,
+    modified_by TEXT NOT NULL {nocase},
+    modified_at {int} NOT NULL
+) {strict};
+CREATE UNIQUE INDEX dp_groups_by_name ON dp_groups (name);
+
+CREATE TABLE dp_group_members (
+    group_id TEXT NOT NULL {nocase} REFERENCES dp_groups (group_id) ON DELETE CASCADE,
+    point TEXT NOT NULL REFERENCES distribution_points (name) ON DELETE CASCADE,
+    PRIMARY KEY (group_id, point)
+) {strict};
+CREATE INDEX dp_group_members_by_point ON dp_group_members (point);
+
+CREATE TABLE dp_group_packages (
+    group_id TEXT NOT NULL {nocase} REFERENCES dp_groups (group_id) ON DELETE CASCADE,
+    package_id TEXT NOT NULL REFERENCES packages (package_id) ON DELETE CASCADE,
+    PRIMARY KEY (group_id, package_id)
+) {strict};
+CREATE INDEX dp_group_packages_by_package ON dp_group_packages (package_id);
+
+CREATE TABLE dp_group_collections (
+    group_id TEXT NOT NULL {nocase} REFERENCES dp_groups (group_id) ON DELETE CASCADE,
+    collection_id TEXT NOT NULL {nocase},
+    PRIMARY KEY (group_id, collection_id)
+) {strict};
+
+CREATE TABLE admins (
+    admin_id {int} PRIMARY KEY,
+    logon_name TEXT NOT NULL {nocase},
+    display_name TEXT NOT NULL {nocase},
+    -- argon2id in PHC form; none: the account signs in with tokens only.
+    password_hash TEXT,
+    -- Raised by every change of password, roles or scopes: what was remembered is void.
+    generation {int} NOT NULL,
+    is_disabled {int} NOT NULL,
+    created_by TEXT NOT NULL {nocase},
+    created_at {int} NOT NULL,
+    modified_by TEXT NOT NULL {nocase},
+    modified_at {int} NOT NULL
+) {strict};
+CREATE UNIQUE INDEX admins_by_name ON admins (logon_name);
+
+CREATE TABLE roles (
+    role_id TEXT NOT NULL {nocase} PRIMARY KEY,
+    name TEXT NOT NULL {nocase},
+    description TEXT NOT NULL {nocase},
+    copied_from TEXT NOT NULL {nocase},
+    is_built_in {int} NOT NULL,
+    created_by TEXT NOT NULL {nocase},
+    created_at {int} NOT NULL,
+    modified_by TEXT NOT NULL {nocase},
+    modified_at {int} NOT NULL
+) {strict};
+CREATE UNIQUE INDEX roles_by_name ON roles (name);
+
+-- What a role grants on objects of a type: a bit field of operations.
+CREATE TABLE role_operations (
+    role_id TEXT NOT NULL {nocase} REFERENCES roles (role_id) ON DELETE CASCADE,
+    object_type {int} NOT NULL,
+    operations {int} NOT NULL,
+    PRIMARY KEY (role_id, object_type)
+) {strict};
+
+-- Security scopes; SMS00ALL (All) holds every object and has no members listed.
+CREATE TABLE scopes (
+    scope_id TEXT NOT NULL {nocase} PRIMARY KEY,
+    name TEXT NOT NULL {nocase},
+    description TEXT NOT NULL {nocase},
+    is_built_in {int} NOT NULL,
+    created_by TEXT NOT NULL {nocase},
+    created_at {int} NOT NULL,
+    modified_by TEXT NOT NULL {nocase},
+    modified_at {int} NOT NULL
+) {strict};
+CREATE UNIQUE INDEX scopes_by_name ON scopes (name);
+
+-- An account has a role within a scope (SMS_APermission).
+CREATE TABLE admin_permissions (
+    admin_id {int} NOT NULL REFERENCES admins (admin_id) ON DELETE CASCADE,
+    role_id TEXT NOT NULL {nocase} REFERENCES roles (role_id),
+    scope_id TEXT NOT NULL {nocase} REFERENCES scopes (scope_id),
+    PRIMARY KEY (admin_id, role_id, scope_id)
+) {strict};
+
+-- Objects of a scope: type 2 by package ID, 42 by the name of the distribution point, 43 by group ID, 6 by site code.
+CREATE TABLE scope_members (
+    scope_id TEXT NOT NULL {nocase} REFERENCES scopes (scope_id),
+    object_type {int} NOT NULL,
+    object_key TEXT NOT NULL {nocase},
+    PRIMARY KEY (scope_id, object_type, object_key)
+) {strict};
+CREATE INDEX scope_members_by_object ON scope_members (object_type, object_key);
+
+CREATE TABLE api_tokens (
+    token_hash {bytes} PRIMARY KEY,
+    admin_id {int} NOT NULL REFERENCES admins (admin_id) ON DELETE CASCADE,
+    name TEXT NOT NULL {nocase},
+    -- A role that limits it further, or none.
+    role_id TEXT {nocase},
+    created_at {int} NOT NULL,
+    expires_at {int} NOT NULL,
+    last_used_at {int},
+    revoked_at {int}
+) {strict};
+CREATE UNIQUE INDEX api_tokens_by_name ON api_tokens (admin_id, name);
+
+-- Append-only and hash-chained: docs/formats/audit.md.
+CREATE TABLE audit_records (
+    sequence {int} PRIMARY KEY,
+    at {int} NOT NULL,
+    account TEXT NOT NULL,
+    address TEXT NOT NULL,
+    door TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    path TEXT NOT NULL,
+    method TEXT NOT NULL,
+    parameters TEXT NOT NULL,
+    package_id TEXT,
+    result {int} NOT NULL,
+    correlation TEXT NOT NULL,
+    before_digest {bytes},
+    after_digest {bytes},
+    hash {bytes} NOT NULL
+) {strict};
+
+-- Which text each view had when it was made.
+CREATE TABLE views (
+    name TEXT PRIMARY KEY,
+    hash {bytes} NOT NULL
+) {strict};
