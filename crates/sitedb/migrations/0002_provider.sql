@@ -185,3 +185,14 @@ CREATE TABLE views (
     name TEXT PRIMARY KEY,
     hash {bytes} NOT NULL
 ) {strict};
+
+-- What configuration decides and views must know, written at every start.
+CREATE TABLE settings (
+    name TEXT PRIMARY KEY,
+    value {int} NOT NULL
+) {strict};
+
+CREATE TABLE facts (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) {strict};
