@@ -11,6 +11,7 @@ mod entry_path;
 mod package;
 mod place;
 mod site;
+mod zone;
 
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use digest::{Digest, DigestError};
@@ -19,3 +20,4 @@ pub use entry_path::{EntryPath, PathError, compare_paths};
 pub use package::{ContentVersion, Epoch, PackageId, PackageIdError, SourceVersion};
 pub use place::{DistributionPointName, DistributionPointNameError, NalPath};
 pub use site::{SiteCode, SiteCodeError};
+pub use zone::{Zone, ZoneError};
