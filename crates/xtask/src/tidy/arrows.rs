@@ -18,6 +18,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("provider", &["sitedb", "names"]),
     ("site", &["sitedb", "content", "transfer", "names"]),
     ("dp", &["content", "transfer", "names"]),
+    ("wire", &["cim", "names"]),
+    ("frontdoor", &["wire", "cim", "provider", "names"]),
     ("cli", &["*"]),
     ("testkit", &["*"]),
     ("xtask", &[]),
@@ -29,8 +31,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("ureq", &["cli"]),
-    ("tokio", &["transfer", "sitedb", "site", "dp", "cli", "provider", "testkit"]),
-    ("hyper", &["dp", "cli"]),
+    ("tokio", &["transfer", "sitedb", "site", "dp", "cli", "provider", "frontdoor", "testkit"]),
+    ("hyper", &["dp", "cli", "frontdoor"]),
     ("anyhow", &["cli", "xtask", "testkit"]),
 ];
 
