@@ -6,11 +6,13 @@
 //! read again, a bounded number of times. The result is a draft: packs are sealed, nothing is
 //! signed, no version number is given and nothing is visible.
 //!
-//! The source is never written to, never left through a link and never waited for. Owners, ACLs,
-//! extended attributes and hard-link identity are not kept.
+//! The source is never written to, never left through a link and never waited for. What becomes of
+//! links inside it is the package's choice ([`LinkPolicy`]). Owners, ACLs, extended attributes and
+//! hard-link identity are not kept.
 
 mod cache;
 mod error;
+mod links;
 mod look;
 mod pool;
 mod read;
@@ -25,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use restock_names::{Clock, PackageId};
+use restock_names::{Clock, LinkPolicy, PackageId};
 
 use self::cache::{CacheReader, CacheWriter};
 use self::pool::{Counts, Pool};
@@ -49,11 +51,13 @@ pub struct SnapshotOptions {
     pub rounds: u32,
     /// Takes a source that holds nothing although the version before held something.
     pub allow_empty: bool,
+    /// What becomes of symbolic links.
+    pub links: LinkPolicy,
 }
 
 impl Default for SnapshotOptions {
     fn default() -> Self {
-        Self { threads: 0, entries_max: 20_000_000, rounds: 3, allow_empty: false }
+        Self { threads: 0, entries_max: 20_000_000, rounds: 3, allow_empty: false, links: LinkPolicy::Keep }
     }
 }
 
@@ -135,8 +139,9 @@ impl Progress for () {
 /// Stores what `library` lacks of the tree at `source` and writes its manifest.
 ///
 /// `base` is the manifest of the version before; entries that did not change since it was taken
-/// are not read. `package` names the scan cache. The same tree gives the same root with any base,
-/// number of threads and file system. Memory does not grow with the tree.
+/// are not read, also when it was taken under another link policy. `package` names the scan cache.
+/// The same tree under the same policy gives the same root with any base, number of threads and
+/// file system. Memory does not grow with the tree.
 ///
 /// Errors: see [`SnapshotError`]; nothing of a failed snapshot stays in the library.
 /// Source: docs/formats/manifest.md, docs/formats/chunking.md, docs/formats/scan-cache.md.
@@ -149,7 +154,8 @@ pub fn take(
     clock: &dyn Clock,
     progress: &dyn Progress,
 ) -> Result<Snapshot, SnapshotError> {
-    take_from(library, &Source::new(source)?, package, base, options, clock, progress)
+    let source = Source::new(source)?.following_links(options.links == LinkPolicy::Follow);
+    take_from(library, &source, package, base, options, clock, progress)
 }
 
 fn take_from(
@@ -189,7 +195,7 @@ fn take_from(
             CacheWriter::create(library.files().as_ref(), path.clone(), nonce(began.0, report.rounds))
                 .map_err(|source| SnapshotError::Cache { path, source })?;
         let pool = Pool::new(source, &writer, clock, progress, &counts, threads);
-        let draft = round::run(&pool, threads, library, from, cache, source_clock, options.entries_max)?;
+        let draft = round::run(&pool, threads, library, from, cache, source_clock, &options)?;
         add_tally(&mut report, &draft.tally);
         if let Some(base) = base
             && base.entries > 0

@@ -1,13 +1,14 @@
 //! How things are called, and the rules and errors of those names.
 //!
 //! Every other crate speaks in these types: site codes, package IDs, source versions, digests,
-//! entry paths, distribution point names, NAL paths, and the clock. Nothing here does I/O except
-//! [`clock::SystemClock`], which reads the machine's clocks.
+//! entry paths, link policies, distribution point names, NAL paths, and the clock. Nothing here
+//! does I/O except [`clock::SystemClock`], which reads the machine's clocks.
 
 mod clock;
 mod digest;
 mod display;
 mod entry_path;
+mod link_policy;
 mod package;
 mod place;
 mod site;
@@ -17,6 +18,7 @@ pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use digest::{Digest, DigestError};
 pub use display::{Escaped, HumanBytes, HumanDuration};
 pub use entry_path::{EntryPath, PathError, compare_paths};
+pub use link_policy::{LinkPolicy, LinkPolicyError};
 pub use package::{ContentVersion, Epoch, PackageId, PackageIdError, SourceVersion};
 pub use place::{DistributionPointName, DistributionPointNameError, NalPath};
 pub use site::{SiteCode, SiteCodeError};

@@ -28,6 +28,12 @@ pub enum SnapshotError {
     /// A FIFO, socket or device.
     #[error("SOURCE_SPECIAL_FILE: {} is a {kind}; only files, folders and links can be packaged", Escaped(.path))]
     SpecialFile { path: Vec<u8>, kind: &'static str },
+    /// A symbolic link that the package's link policy does not allow.
+    #[error("SOURCE_SYMLINK: {} is a link to {}; {problem}", Escaped(.path), Escaped(.target))]
+    Symlink { path: Vec<u8>, target: Vec<u8>, problem: &'static str },
+    /// A followed link that leads in a circle.
+    #[error("SOURCE_SYMLINK_LOOP: {} is a link to {}, which leads in a circle", Escaped(.path), Escaped(.target))]
+    SymlinkLoop { path: Vec<u8>, target: Vec<u8> },
     /// The source went on changing while it was read.
     #[error("SOURCE_CHANGED: {} {what} while the source was read", Escaped(.path))]
     Changed { path: Vec<u8>, what: &'static str },
@@ -65,6 +71,8 @@ impl SnapshotError {
             Self::Empty { .. } => "SOURCE_EMPTY",
             Self::Permission { .. } => "SOURCE_PERMISSION",
             Self::SpecialFile { .. } => "SOURCE_SPECIAL_FILE",
+            Self::Symlink { .. } => "SOURCE_SYMLINK",
+            Self::SymlinkLoop { .. } => "SOURCE_SYMLINK_LOOP",
             Self::Changed { .. } => "SOURCE_CHANGED",
             Self::TooManyEntries { .. } => "SOURCE_TOO_MANY_ENTRIES",
             Self::Path(error) => path_code(error),
@@ -82,7 +90,7 @@ impl SnapshotError {
             Self::NotFound { .. } | Self::Empty { .. } | Self::Changed { .. } | Self::Read { .. } => true,
             Self::Library(_) | Self::Manifest { .. } | Self::ReadBack { .. } | Self::Cache { .. } => true,
             Self::Permission { .. } | Self::SpecialFile { .. } | Self::TooManyEntries { .. } => false,
-            Self::Path(_) | Self::Cancelled => false,
+            Self::Symlink { .. } | Self::SymlinkLoop { .. } | Self::Path(_) | Self::Cancelled => false,
         }
     }
 }

@@ -12,6 +12,7 @@ use rustix::fs::OFlags;
 
 use super::SnapshotError;
 use super::cache::{CacheReader, Record};
+use super::links;
 use super::source::{Folder, Kind, Source, Stat, Trouble, join, stat_at, stat_of};
 use crate::library::Library;
 use crate::manifest::{Entry, EntryKind, Manifest, ManifestRoot};
@@ -66,7 +67,7 @@ impl ReadLog {
         root: ManifestRoot,
         cache: &Path,
     ) -> Result<Option<Vec<u8>>, SnapshotError> {
-        let mut eye = Eye { source, open: None };
+        let mut eye = Eye { source, open: None, real: Vec::new() };
         if !self.is_complete {
             return self.first_moved_of_draft(&mut eye, library, root, cache);
         }
@@ -142,9 +143,19 @@ struct Eye<'a> {
     source: &'a Source,
     /// The folder looked at last; entries of one folder follow each other.
     open: Option<(Box<[u8]>, OwnedFd)>,
+    /// Where that lies without links.
+    real: Vec<u8>,
 }
 
 impl Eye<'_> {
+    /// Where a folder lies without links; `None` when it is not to be found any more.
+    fn real(&self, folder: &[u8]) -> Option<Vec<u8>> {
+        if !self.source.follows_links() {
+            return Some(folder.to_vec());
+        }
+        links::follow(self.source, b"", folder).ok().map(|place| place.real)
+    }
+
     /// The path of the entry or of its folder, if it moved.
     fn look(
         &mut self,
@@ -156,12 +167,16 @@ impl Eye<'_> {
         let fd = match self.open.take() {
             Some((path, fd)) if *path == *folder => fd,
             _ => {
-                let opened = self.source.open(None, folder, OFlags::DIRECTORY).and_then(|fd| {
+                let Some(real) = self.real(folder) else { return Ok(Some(folder.to_vec())) };
+                let opened = self.source.open(None, &real, OFlags::DIRECTORY).and_then(|fd| {
                     let found = stat_of(&fd)?;
                     Ok((fd, found))
                 });
                 match opened {
-                    Ok((fd, found)) if found == *folder_stat => fd,
+                    Ok((fd, found)) if found == *folder_stat => {
+                        self.real = real;
+                        fd
+                    }
                     Ok(_) => return Ok(Some(folder.to_vec())),
                     Err(errno) => return moved(self.source.folder_trouble(folder, errno), folder.to_vec()),
                 }
@@ -171,6 +186,11 @@ impl Eye<'_> {
         self.open = Some((folder.into(), fd));
         match found {
             Ok(found) if found == *stat => Ok(None),
+            Ok(found) if found.kind == Kind::Symlink && self.source.follows_links() => {
+                // What was read is what the link led to.
+                let is_same = links::follow(self.source, &self.real, name).is_ok_and(|p| p.stat == *stat);
+                Ok((!is_same).then(|| join(folder, name)))
+            }
             Ok(_) => Ok(Some(join(folder, name))),
             Err(errno) => {
                 let path = join(folder, name);

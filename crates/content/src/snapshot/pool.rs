@@ -314,6 +314,14 @@ impl<'a> Pool<'a> {
             queues = self.wait(&self.done, queues);
         }
     }
+
+    /// The listing of the folder at `real`, to which the link at `path` leads. No worker lists it
+    /// ahead: where a link leads is known when the walk meets it.
+    pub(super) fn listing_of_link(&self, real: &[u8], path: &[u8]) -> Result<Listing, Trouble> {
+        let listing = self.source.list_real(real, path)?;
+        self.add_folders(&listing, 0);
+        Ok(listing)
+    }
 }
 
 impl Queues {

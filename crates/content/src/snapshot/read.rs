@@ -40,6 +40,8 @@ const SPARSE_BYTES_MIN: u64 = 1 << 20;
 pub(super) struct FileJob {
     pub(super) folder: Arc<Folder>,
     pub(super) name: Box<[u8]>,
+    /// Where it lies beneath the root, when the name is that of a link which was followed.
+    pub(super) real: Option<Box<[u8]>>,
 }
 
 /// What became of a [`FileJob`].
@@ -98,9 +100,13 @@ impl<'p, 'a> Reader<'p, 'a> {
         for _ in 0..ATTEMPTS {
             self.pool.check().map_err(Trouble::Fatal)?;
             let now_ns = self.pool.clock.now().0.saturating_mul(1_000);
-            let file = match source.open(Some(&job.folder), &job.name, OFlags::empty()) {
+            let opened = match &job.real {
+                Some(real) => source.open(None, real, OFlags::empty()),
+                None => source.open(Some(&job.folder), &job.name, OFlags::empty()),
+            };
+            let file = match opened {
                 Ok(file) => file,
-                Err(Errno::LOOP) => return Err(self.find_link(&job.folder)),
+                Err(Errno::LOOP) if job.real.is_none() => return Err(self.find_link(&job.folder)),
                 Err(errno) => return Err(failed(errno)),
             };
             let (before, space) = stat_and_space_of(&file).map_err(failed)?;
@@ -141,7 +147,7 @@ impl<'p, 'a> Reader<'p, 'a> {
     /// Tells a file that became a link from a folder that did.
     fn find_link(&self, folder: &Folder) -> Trouble {
         let source = self.pool.source;
-        match source.open(None, &folder.path, OFlags::DIRECTORY) {
+        match source.open(None, folder.real(), OFlags::DIRECTORY) {
             Ok(_) => Trouble::Moved,
             Err(errno) => source.folder_trouble(&folder.path, errno),
         }

@@ -8,16 +8,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::vec;
 
-use restock_names::{EntryPath, compare_paths};
+use restock_names::{EntryPath, LinkPolicy, compare_paths};
 use rustix::io::Errno;
 
-use super::SnapshotError;
 use super::cache::{CacheReader, CacheWriter, Record};
 use super::look::ReadLog;
 use super::pool::Pool;
 use super::read::{FileJob, Outcome, WriterSink};
 use super::source::{Kind, Stat, Trouble, stat_at};
 use super::walk::{Step, Walk};
+use super::{SnapshotError, SnapshotOptions};
 use crate::library::Library;
 use crate::manifest::{Builder, Entries, Entry, EntryKind, Manifest, ManifestRoot};
 
@@ -30,6 +30,7 @@ const BATCH_FILES: usize = 128;
 const BATCH_BYTES: u64 = 1 << 20;
 /// Progress is told and cancelling noticed after so many entries.
 const STEP_ENTRIES: u64 = 256;
+const LINKS_REFUSED: &str = "this package refuses links";
 
 /// What a round starts from: a manifest in the library and what was remembered with it.
 #[derive(Default)]
@@ -90,7 +91,7 @@ pub(super) fn run(
     base: Base,
     cache: CacheWriter,
     clock: SourceClock,
-    entries_max: u64,
+    options: &SnapshotOptions,
 ) -> Result<Draft, SnapshotError> {
     std::thread::scope(|scope| {
         let _stop = pool.stopper();
@@ -129,7 +130,8 @@ pub(super) fn run(
             batch_bytes: 0,
             batch_id: 0,
             arrived: (0, Vec::new().into_iter()),
-            entries_max,
+            entries_max: options.entries_max,
+            links: options.links,
             entries: 0,
             told: 0,
             moved: None,
@@ -157,6 +159,7 @@ struct Merger<'p, 'a> {
     /// The batch in front and the outcomes not yet taken from it.
     arrived: (u64, vec::IntoIter<Outcome>),
     entries_max: u64,
+    links: LinkPolicy,
     entries: u64,
     told: u64,
     moved: Option<Vec<u8>>,
@@ -186,7 +189,7 @@ enum Change {
 
 impl Merger<'_, '_> {
     fn run(mut self) -> Result<Draft, SnapshotError> {
-        while let Some(step) = self.walk.next()? {
+        while let Some(step) = self.next_step()? {
             match step {
                 Step::Entry(stat) => self.meet(stat)?,
                 Step::Moved => note(&mut self.moved, self.walk.path()),
@@ -203,6 +206,19 @@ impl Merger<'_, '_> {
             .finish(&root, self.clock.newest_ns)
             .map_err(|source| SnapshotError::Cache { path: cache_path, source })?;
         Ok(Draft { root, cache, moved: self.moved, log: self.log, tally: self.tally })
+    }
+
+    fn next_step(&mut self) -> Result<Option<Step>, SnapshotError> {
+        match self.walk.next() {
+            // What an earlier round of this scan could take was not like that then.
+            Err(SnapshotError::Symlink { path, .. } | SnapshotError::SymlinkLoop { path, .. })
+                if self.base.is_draft
+                    && self.base.at(self.walk.path(), &mut self.tally.removed).is_some() =>
+            {
+                Err(SnapshotError::Changed { path, what: "became a link that cannot be followed" })
+            }
+            step => step,
+        }
     }
 
     /// Takes over or reads the walk's current entry.
@@ -223,8 +239,12 @@ impl Merger<'_, '_> {
             None => (None, None),
         };
         let scan_ns = self.clock.saw(&stat);
+        // A version taken under another policy may hold a link that must not be taken over.
+        let may_take_over = stat.kind != Kind::Symlink || self.links == LinkPolicy::Keep;
         let before = match (before, record) {
-            (Some(entry), Some(record)) if record.vouches_for(&stat) && has_stat(&entry, &stat) => {
+            (Some(entry), Some(record))
+                if may_take_over && record.vouches_for(&stat) && has_stat(&entry, &stat) =>
+            {
                 return self.ready(Done { entry, record: record.carried_over(), change: Change::None });
             }
             (before, _) => before,
@@ -246,10 +266,17 @@ impl Merger<'_, '_> {
                 if was_folder && self.base.is_draft {
                     return Err(self.pool.source.swapped(path.as_bytes()));
                 }
+                if self.links == LinkPolicy::Skip {
+                    return Ok(());
+                }
                 let Some(target) = self.read_link(path.name(), &stat)? else {
                     note(&mut self.moved, path.as_bytes());
                     return Ok(());
                 };
+                if self.links == LinkPolicy::Refuse {
+                    let path = self.pool.source.shown(path.as_bytes());
+                    return Err(SnapshotError::Symlink { path, target, problem: LINKS_REFUSED });
+                }
                 self.tally.read += 1;
                 self.log.push(self.walk.folder(), path.name(), &stat);
                 let entry = entry(path, &stat, EntryKind::Symlink { target });
@@ -260,7 +287,8 @@ impl Merger<'_, '_> {
                 })
             }
             Kind::File => {
-                self.batch.push(FileJob { folder: Arc::clone(self.walk.folder()), name: path.name().into() });
+                let (folder, real) = (Arc::clone(self.walk.folder()), self.walk.real().map(Into::into));
+                self.batch.push(FileJob { folder, name: path.name().into(), real });
                 self.batch_bytes += stat.size;
                 self.waiting_bytes += stat.size;
                 let batch = self.batch_id;

@@ -94,16 +94,26 @@ pub(super) struct Source {
     has_openat2: AtomicBool,
     /// Cloned with each folder kept open, so its count is theirs.
     held: Arc<()>,
+    follows_links: bool,
 }
 
 /// A folder of the source, kept open while descriptors allow.
 #[derive(Debug)]
 pub(super) struct Folder {
-    /// Beneath the root; empty for the root itself.
+    /// Beneath the root as the walk met it; empty for the root itself.
     pub(super) path: Box<[u8]>,
+    /// Where it lies without links, when a link was followed on the way to it.
+    real: Option<Box<[u8]>>,
     /// Before its names were read.
     pub(super) stat: Stat,
     fd: Option<(OwnedFd, Arc<()>)>,
+}
+
+impl Folder {
+    /// Where it lies beneath the root, without links.
+    pub(super) fn real(&self) -> &[u8] {
+        self.real.as_deref().unwrap_or(&self.path)
+    }
 }
 
 impl Source {
@@ -117,7 +127,23 @@ impl Source {
             },
             errno => SnapshotError::NotFound { path: path.to_owned(), source: errno.into() },
         })?;
-        Ok(Self { root, path: path.to_owned(), has_openat2: AtomicBool::new(true), held: Arc::new(()) })
+        Ok(Self {
+            root,
+            path: path.to_owned(),
+            has_openat2: AtomicBool::new(true),
+            held: Arc::new(()),
+            follows_links: false,
+        })
+    }
+
+    /// Makes this source one whose links stand for what they lead to.
+    pub(super) fn following_links(self, follows_links: bool) -> Self {
+        Self { follows_links, ..self }
+    }
+
+    /// True when links stand for what they lead to.
+    pub(super) fn follows_links(&self) -> bool {
+        self.follows_links
     }
 
     /// Makes this source open files as on a kernel without `openat2`.
@@ -153,7 +179,7 @@ impl Source {
         match folder {
             None => self.open_beneath(self.root.as_fd(), name, flags),
             Some(Folder { fd: Some((fd, _)), .. }) => self.open_beneath(fd.as_fd(), name, flags),
-            Some(folder) => self.open_beneath(self.root.as_fd(), &join(&folder.path, name), flags),
+            Some(folder) => self.open_beneath(self.root.as_fd(), &join(folder.real(), name), flags),
         }
     }
 
@@ -165,7 +191,7 @@ impl Source {
     ) -> Result<T, Errno> {
         match &folder.fd {
             Some((fd, _)) => act(fd.as_fd()),
-            None => act(self.open(None, &folder.path, FOLDER_FLAGS)?.as_fd()),
+            None => act(self.open(None, folder.real(), FOLDER_FLAGS)?.as_fd()),
         }
     }
 
@@ -225,14 +251,34 @@ impl Source {
     /// Lists `name` in `parent`; `path` is where that lies beneath the root (empty: the root).
     pub(super) fn list(&self, parent: Option<&Folder>, path: &[u8]) -> Result<Listing, Trouble> {
         let name = if parent.is_some() { last_component(path) } else { path };
+        let real = parent.and_then(|parent| parent.real.as_ref()).map(|real| join(real, name));
+        self.list_opened(path, real.as_deref(), || self.open(parent, name, OFlags::DIRECTORY))
+    }
+
+    /// Lists the folder at `real` as the one at `path`, where a link leads there.
+    pub(super) fn list_real(&self, real: &[u8], path: &[u8]) -> Result<Listing, Trouble> {
+        self.list_opened(path, Some(real), || self.open(None, real, OFlags::DIRECTORY))
+    }
+
+    fn list_opened(
+        &self,
+        path: &[u8],
+        real: Option<&[u8]>,
+        open: impl Fn() -> Result<OwnedFd, Errno>,
+    ) -> Result<Listing, Trouble> {
         let mut buffer = Vec::with_capacity(LISTING_BUFFER_BYTES);
         for _ in 0..LISTING_ATTEMPTS {
-            let fd = self.open(parent, name, OFlags::DIRECTORY).map_err(|e| self.folder_trouble(path, e))?;
+            let fd = open().map_err(|e| self.folder_trouble(path, e))?;
             let failed = |errno| self.trouble(path, errno);
             let before = stat_of(&fd).map_err(failed)?;
             let (names, order) = read_names(fd.as_fd(), &mut buffer).map_err(failed)?;
             let mut listing = Listing {
-                folder: Arc::new(Folder { path: path.into(), stat: before, fd: None }),
+                folder: Arc::new(Folder {
+                    path: path.into(),
+                    real: real.map(Into::into),
+                    stat: before,
+                    fd: None,
+                }),
                 names,
                 order,
                 stats: Vec::new(),
@@ -291,7 +337,7 @@ impl Listing {
             Some((fd, _)) => self.stat_step(source, fd.as_fd()),
             None => {
                 let fd = source
-                    .open(None, &folder.path, FOLDER_FLAGS)
+                    .open(None, folder.real(), FOLDER_FLAGS)
                     .map_err(|errno| source.folder_trouble(&folder.path, errno))?;
                 self.stat_step(source, fd.as_fd())
             }

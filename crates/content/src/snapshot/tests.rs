@@ -70,6 +70,28 @@ fn a_kernel_without_openat2_gives_the_same_root() {
 }
 
 #[test]
+fn the_second_look_from_the_draft_follows_links_as_the_scan_did() {
+    let folder = source();
+    let (library, _folder) = library();
+    let source = Source::new(folder.path()).expect("opened").following_links(true);
+    let snapshot = take(&library, &source).expect("taken");
+    // `a` twice with three entries each, `e` twice.
+    assert_eq!(snapshot.root.entries, 10);
+    let root = stat_of(source.open(None, b"", OFlags::DIRECTORY).expect("opened")).expect("a stat");
+    let first_moved = || {
+        let log = ReadLog::too_long(root);
+        log.first_moved(&source, &library, snapshot.root, &snapshot.cache_draft).expect("looked")
+    };
+    assert_eq!(first_moved(), None);
+    std::fs::write(folder.path().join("e"), "changed").expect("written");
+    assert_eq!(first_moved(), Some(b"e".to_vec()));
+    // The link itself changes its folder, which is therefore named.
+    std::fs::remove_file(folder.path().join("to a file")).expect("removed");
+    symlink("a/d", folder.path().join("to a file")).expect("linked");
+    assert_eq!(first_moved(), Some(Vec::new()));
+}
+
+#[test]
 fn the_second_look_also_works_from_the_draft() {
     let folder = source();
     let (library, _folder) = library();

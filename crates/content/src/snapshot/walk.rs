@@ -5,6 +5,7 @@ use std::sync::Arc;
 use restock_names::EntryPath;
 
 use super::SnapshotError;
+use super::links::{self, Refused};
 use super::pool::Pool;
 use super::source::{Folder, Kind, Listing, Stat, Trouble};
 
@@ -14,6 +15,8 @@ pub(super) struct Walk<'p, 'a> {
     frames: Vec<Frame>,
     /// The current entry's path.
     path: Vec<u8>,
+    /// Where the file lies that the current entry, a link, leads to.
+    real: Option<Box<[u8]>>,
 }
 
 struct Frame {
@@ -24,7 +27,8 @@ struct Frame {
 /// What the walk met.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Step {
-    /// An entry; a folder's stat is that of the moment it was listed.
+    /// An entry; a folder's stat is that of the moment it was listed, a followed link's that of
+    /// what it leads to.
     Entry(Stat),
     /// A folder that was gone or not at rest when it was to be listed.
     Moved,
@@ -34,7 +38,7 @@ impl<'p, 'a> Walk<'p, 'a> {
     /// A walk that begins beneath the root, whose listing is given.
     pub(super) fn new(pool: &'p Pool<'a>, root: Listing) -> Self {
         pool.add_folders(&root, 0);
-        Self { pool, frames: vec![Frame { listing: root, next: 0 }], path: Vec::new() }
+        Self { pool, frames: vec![Frame { listing: root, next: 0 }], path: Vec::new(), real: None }
     }
 
     /// The current entry's path beneath the root.
@@ -47,10 +51,17 @@ impl<'p, 'a> Walk<'p, 'a> {
         &self.frames.last().expect("an entry lies in a folder").listing.folder
     }
 
+    /// Where the current file lies beneath the root, when it is a link that was followed.
+    pub(super) fn real(&self) -> Option<&[u8]> {
+        self.real.as_deref()
+    }
+
     /// Moves to the next entry; `None` behind the last.
     ///
-    /// Errors: a folder that no package can hold, or that cannot be read.
+    /// Errors: a folder that no package can hold, or that cannot be read; a link that is to be
+    /// followed and cannot be.
     pub(super) fn next(&mut self) -> Result<Option<Step>, SnapshotError> {
+        self.real = None;
         loop {
             let Some(frame) = self.frames.last_mut() else { return Ok(None) };
             let Frame { listing, next } = frame;
@@ -79,23 +90,74 @@ impl<'p, 'a> Walk<'p, 'a> {
                 self.path.push(b'/');
             }
             self.path.extend_from_slice(listing.name(index));
-            if stat.kind != Kind::Folder {
-                return Ok(Some(Step::Entry(stat)));
-            }
-            // Before the folder is opened: a path that is too long cannot be.
-            if self.path.len() > PATH_UNCHECKED_MAX {
-                EntryPath::new(self.path.as_slice())?;
-            }
-            return match self.pool.listing(&listing.folder, &self.path)? {
-                Ok(listing) => {
-                    let stat = listing.folder.stat;
-                    self.frames.push(Frame { listing, next: 0 });
-                    Ok(Some(Step::Entry(stat)))
+            let (folder, name) = (Arc::clone(&listing.folder), listing.name(index).to_vec());
+            return match stat.kind {
+                Kind::Folder => {
+                    self.check_path()?;
+                    let listing = self.pool.listing(&folder, &self.path)?;
+                    self.enter(listing).map(Some)
                 }
-                Err(Trouble::Moved) => Ok(Some(Step::Moved)),
-                Err(Trouble::Fatal(error)) => Err(error),
+                Kind::Symlink if self.pool.source.follows_links() => self.follow(&folder, &name).map(Some),
+                _ => Ok(Some(Step::Entry(stat))),
             };
         }
+    }
+
+    /// Goes where the link `name` in `folder` leads.
+    fn follow(&mut self, folder: &Folder, name: &[u8]) -> Result<Step, SnapshotError> {
+        let source = self.pool.source;
+        let place = match links::follow(source, folder.real(), name) {
+            Ok(place) => place,
+            Err(Refused::Trouble(Trouble::Moved)) => return Ok(Step::Moved),
+            Err(Refused::Trouble(Trouble::Fatal(error))) => return Err(error),
+            Err(refused) => return Err(self.refused(folder, name, &refused)),
+        };
+        if place.stat.kind != Kind::Folder {
+            self.real = Some(place.real.into());
+            return Ok(Step::Entry(place.stat));
+        }
+        // A folder that contains itself: whatever leads on from there leads here again.
+        if self.frames.iter().any(|frame| *frame.listing.folder.real() == place.real) {
+            return Err(self.refused(folder, name, &Refused::Circle));
+        }
+        self.check_path()?;
+        let listing = self.pool.listing_of_link(&place.real, &self.path);
+        self.enter(listing)
+    }
+
+    fn refused(&self, folder: &Folder, name: &[u8], refused: &Refused) -> SnapshotError {
+        let source = self.pool.source;
+        let (path, target) = (source.shown(&self.path), links::target_of(source, folder.real(), name));
+        match refused {
+            Refused::Circle => SnapshotError::SymlinkLoop { path, target },
+            Refused::Outside => {
+                let problem = "it leads out of the source folder and links are followed inside it only";
+                SnapshotError::Symlink { path, target, problem }
+            }
+            _ => {
+                SnapshotError::Symlink { path, target, problem: "it is to be followed and nothing is there" }
+            }
+        }
+    }
+
+    fn enter(&mut self, listing: Result<Listing, Trouble>) -> Result<Step, SnapshotError> {
+        match listing {
+            Ok(listing) => {
+                let stat = listing.folder.stat;
+                self.frames.push(Frame { listing, next: 0 });
+                Ok(Step::Entry(stat))
+            }
+            Err(Trouble::Moved) => Ok(Step::Moved),
+            Err(Trouble::Fatal(error)) => Err(error),
+        }
+    }
+
+    /// Before a folder is opened: one whose path is too long cannot be.
+    fn check_path(&self) -> Result<(), SnapshotError> {
+        if self.path.len() > PATH_UNCHECKED_MAX {
+            EntryPath::new(self.path.as_slice())?;
+        }
+        Ok(())
     }
 }
 

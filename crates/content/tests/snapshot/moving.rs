@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use restock_content::snapshot::{Progress, Snapshot, SnapshotError, SnapshotOptions};
+use restock_names::LinkPolicy;
 use restock_testkit::random::Random;
 use restock_testkit::tree::SeenKind;
 use restock_testkit::version;
@@ -159,19 +160,27 @@ fn a_file_that_goes_is_left_out() {
 fn a_folder_swapped_for_a_link_is_refused() {
     let outside = TempDir::new().expect("a folder");
     fs::write(outside.path().join("still"), b"secret").expect("written");
-    // Before it is read, and after.
-    for swapped in ["z", "a"] {
+    // Before it is read, and after; a package that skips links must not lose a folder that way.
+    for (swapped, links) in [
+        ("z", LinkPolicy::Keep),
+        ("a", LinkPolicy::Keep),
+        ("z", LinkPolicy::Skip),
+        ("a", LinkPolicy::Skip),
+        ("z", LinkPolicy::Follow),
+        ("a", LinkPolicy::Follow),
+    ] {
         let (source, _) = source();
         let elsewhere = TempDir::new().expect("a folder");
         let site = Site::new();
-        let taken = take_with(&site, source.path(), |read| {
+        let meddler = Meddler::new(|read| {
             if read == 2 {
                 fs::rename(source.path().join(swapped), elsewhere.path().join("moved")).expect("moved away");
                 symlink(outside.path(), source.path().join(swapped)).expect("linked");
             }
         });
-        let (code, text) = refusal(taken);
-        assert_eq!(code, "SOURCE_CHANGED", "{swapped}");
+        let options = SnapshotOptions { threads: 1, links, ..SnapshotOptions::default() };
+        let (code, text) = refusal(site.take_with(source.path(), None, options, &meddler));
+        assert_eq!(code, "SOURCE_CHANGED", "{swapped} {links}");
         assert!(text.contains(source.path().to_str().expect("UTF-8")), "{text}");
     }
 }
