@@ -3,6 +3,15 @@
 //! A [`Query`] is what was written; nothing in it was looked up yet. Names keep the spelling of
 //! the text and are compared without case.
 
+mod error;
+pub mod limits;
+mod resolved;
+
+pub use error::{QueryError, QueryErrorKind};
+pub use resolved::{
+    Bound, ClockOffset, Domain, Expression, Field, Filter, JoinTo, OrderBy, Resolved, Selection, Shape, Source,
+};
+
 use crate::{DateTime, Name};
 
 /// A query as it was written.
