@@ -9,14 +9,20 @@
 mod class;
 mod datetime;
 mod instance;
+mod mof;
 mod name;
 mod path;
 pub mod query;
+mod schema;
+mod status;
 mod value;
 
 pub use class::{Class, Direction, Method, Parameter, Property, Qualifier};
-pub use datetime::DateTime;
+pub use datetime::{DateTime, DateTimeError};
 pub use instance::Instance;
+pub use mof::{MofError, fuzz_one as fuzz_mof};
 pub use name::Name;
-pub use path::{KeyValue, Keys, ObjectPath};
-pub use value::{CimType, DataType, Value};
+pub use path::{KeyValue, Keys, ObjectPath, PathError, fuzz_one as fuzz_path};
+pub use schema::Schema;
+pub use status::Status;
+pub use value::{CimType, DataType, TypeError, Value};
