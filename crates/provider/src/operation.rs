@@ -1,6 +1,6 @@
 //! What can be asked, and what is answered.
 
-use restock_names::{DistributionPointName, PackageId};
+use restock_names::{DistributionPointName, LinkPolicy, PackageId};
 use serde::{Deserialize, Serialize};
 
 use crate::rows::{
@@ -185,6 +185,8 @@ pub struct NewPackage {
     pub is_public: bool,
     /// Whether an empty source is a version.
     pub allow_empty: bool,
+    /// What becomes of symbolic links in the source; they are kept when absent.
+    pub link_policy: LinkPolicy,
 }
 
 /// What is to be changed of a package; what is absent stays.
@@ -222,6 +224,9 @@ pub struct PackageChange {
     /// See [`NewPackage`].
     #[serde(default)]
     pub allow_empty: Option<bool>,
+    /// See [`NewPackage`]. Takes effect at the next refresh.
+    #[serde(default)]
+    pub link_policy: Option<LinkPolicy>,
 }
 
 impl PackageChange {
@@ -239,6 +244,7 @@ impl PackageChange {
             priority: None,
             is_public: None,
             allow_empty: None,
+            link_policy: None,
         }
     }
 }

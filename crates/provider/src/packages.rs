@@ -47,6 +47,7 @@ pub(crate) async fn create(
         priority: new.priority.unwrap_or(PRIORITY_NORMAL),
         is_public: new.is_public,
         allow_empty: new.allow_empty,
+        link_policy: new.link_policy,
         source_site: at.site,
         source_version: SourceVersion(0),
         stored_version: SourceVersion(0),
@@ -93,6 +94,8 @@ pub(crate) async fn set(
     put(&mut package.priority, change.priority);
     put(&mut package.is_public, change.is_public);
     put(&mut package.allow_empty, change.allow_empty);
+    // Like the others no reason to read the source: the next refresh obeys it.
+    put(&mut package.link_policy, change.link_policy);
     check(&package)?;
     if (package.is_public, &package.name) != (before.is_public, &before.name) {
         package.settings += 1;

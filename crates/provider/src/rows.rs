@@ -1,6 +1,8 @@
 //! What answers consist of. Sizes are bytes, times UTC microseconds, versions numbers.
 
-use restock_names::{Digest, DistributionPointName, Epoch, PackageId, SiteCode, SourceVersion, Timestamp};
+use restock_names::{
+    Digest, DistributionPointName, Epoch, LinkPolicy, PackageId, SiteCode, SourceVersion, Timestamp,
+};
 use restock_sitedb::Why;
 use restock_sitedb::message::Severity;
 use restock_sitedb::state::{Counters, TargetState};
@@ -67,6 +69,9 @@ pub struct PackageRow {
     pub is_public: bool,
     /// Whether an empty source is a version.
     pub allow_empty: bool,
+    /// What becomes of symbolic links in the source.
+    #[serde(default)]
+    pub link_policy: LinkPolicy,
     /// The site that owns it.
     pub source_site: SiteCode,
     /// `SourceVersion`.

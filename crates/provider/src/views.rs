@@ -43,6 +43,7 @@ fn package_row(package: Package, refresh: &Refresh, (entries, bytes): (u64, u64)
         priority: package.priority,
         is_public: package.is_public,
         allow_empty: package.allow_empty,
+        link_policy: package.link_policy,
         source_site: package.source_site,
         source_version: package.source_version,
         stored_version: package.stored_version,

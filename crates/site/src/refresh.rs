@@ -240,6 +240,7 @@ impl RefreshLoop {
             threads: self.threads,
             entries_max: self.entries_max,
             allow_empty: package.allow_empty,
+            links: package.link_policy,
             ..SnapshotOptions::default()
         };
         let take = |base: Option<&ManifestRoot>| {
@@ -382,6 +383,9 @@ fn trouble(error: &SnapshotError, folder: &Found) -> SnapshotTrouble {
         "SOURCE_EMPTY" => "bring the files back, or allow an empty version of this package",
         "SOURCE_PERMISSION" => "let the account of the site read it",
         "SOURCE_SPECIAL_FILE" => "take it out of the source",
+        "SOURCE_SYMLINK" | "SOURCE_SYMLINK_LOOP" => {
+            "take the link out of the source, or set another link policy of the package"
+        }
         "SOURCE_CHANGED" => "refresh when nobody writes to the source",
         "SOURCE_TOO_MANY_ENTRIES" => "split the package, or raise the limit",
         code if code.starts_with("PATH_") || code == "NAME_TOO_LONG" => "rename it in the source",

@@ -5,8 +5,11 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use crate::{DatabaseError, Engine};
 
 /// Every migration in order; the number is the position from 1 on. A published text never changes.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../migrations/0001_first.sql"), include_str!("../migrations/0002_provider.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_first.sql"),
+    include_str!("../migrations/0002_provider.sql"),
+    include_str!("../migrations/0003_links_and_damage.sql"),
+];
 
 /// The number PostgreSQL's advisory lock is taken under while migrating ("restock").
 const LOCK: &str = "SELECT pg_advisory_xact_lock(32202211733725547)";

@@ -1,7 +1,8 @@
 //! Packages: what people set and which versions there are.
 
-use restock_names::{Epoch, PackageId, SiteCode, SourceVersion, Timestamp};
+use restock_names::{Epoch, LinkPolicy, PackageId, SiteCode, SourceVersion, Timestamp};
 
+use crate::admin::TYPE_PACKAGE;
 use crate::tx::{Row, bind};
 use crate::{DatabaseError, Tx};
 
@@ -30,6 +31,8 @@ pub struct Package {
     pub is_public: bool,
     /// Whether an empty source is a version, although the one before was not empty.
     pub allow_empty: bool,
+    /// What becomes of symbolic links in the source, from the next snapshot on.
+    pub link_policy: LinkPolicy,
     /// The site that owns it.
     pub source_site: SiteCode,
     /// The version at the source site; 1 from creation with a source on.
@@ -60,7 +63,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT package_id, name, package_version, manufacturer, language, description,
-    source_path, source_flag, priority, is_public, allow_empty, source_site, source_version,
+    source_path, source_flag, priority, is_public, allow_empty, link_policy, source_site, source_version,
     stored_version, epoch, is_deleting, settings, created_at, last_refresh_at FROM packages ",
             $rest
         )
@@ -80,6 +83,7 @@ fn package(row: &Row) -> Result<Package, DatabaseError> {
         priority: row.u32("priority")?,
         is_public: row.bool("is_public")?,
         allow_empty: row.bool("allow_empty")?,
+        link_policy: row.parse("link_policy")?,
         source_site: row.parse("source_site")?,
         source_version: row.version("source_version")?,
         stored_version: row.version("stored_version")?,
@@ -101,9 +105,9 @@ impl Tx {
     pub async fn insert_package(&mut self, p: &Package) -> Result<(), DatabaseError> {
         self.execute(
             "INSERT INTO packages (package_id, name, package_version, manufacturer, language, description,
-                 source_path, source_flag, priority, is_public, allow_empty, source_site, source_version,
+                 source_path, source_flag, priority, is_public, allow_empty, link_policy, source_site, source_version,
                  stored_version, epoch, is_deleting, settings, created_at, last_refresh_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
             bind![
                 p.id,
                 &p.name,
@@ -116,6 +120,7 @@ impl Tx {
                 p.priority,
                 p.is_public,
                 p.allow_empty,
+                p.link_policy,
                 p.source_site,
                 p.source_version,
                 p.stored_version,
@@ -126,8 +131,8 @@ impl Tx {
                 p.last_refresh_at
             ],
         )
-        .await
-        .map(|_| ())
+        .await?;
+        self.scope_by_default(TYPE_PACKAGE, p.id.as_str()).await
     }
 
     /// The package, also while it is being deleted.
@@ -146,7 +151,7 @@ impl Tx {
         self.execute(
             "UPDATE packages SET name = $2, package_version = $3, manufacturer = $4, language = $5,
                  description = $6, source_path = $7, source_flag = $8, priority = $9, is_public = $10,
-                 allow_empty = $11, settings = $12
+                 allow_empty = $11, link_policy = $12, settings = $13
              WHERE package_id = $1",
             bind![
                 p.id,
@@ -160,6 +165,7 @@ impl Tx {
                 p.priority,
                 p.is_public,
                 p.allow_empty,
+                p.link_policy,
                 p.settings
             ],
         )
@@ -175,6 +181,7 @@ impl Tx {
     /// Removes a package's row with its versions and requests; false when there is none. Its
     /// targets must be gone.
     pub async fn delete_package(&mut self, id: PackageId) -> Result<bool, DatabaseError> {
+        self.remove_from_scopes(TYPE_PACKAGE, id.as_str()).await?;
         Ok(self.execute("DELETE FROM packages WHERE package_id = $1", bind![id]).await? == 1)
     }
 

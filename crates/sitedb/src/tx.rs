@@ -1,7 +1,8 @@
 //! A transaction in progress: statements with bound values, rows with checked columns.
 
 use restock_names::{
-    ContentVersion, Digest, DistributionPointName, Epoch, PackageId, SiteCode, SourceVersion, Timestamp,
+    ContentVersion, Digest, DistributionPointName, Epoch, LinkPolicy, PackageId, SiteCode, SourceVersion,
+    Timestamp,
 };
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::{AnyConnection, Arguments, Row as _, SqlSafeStr};
@@ -166,10 +167,12 @@ value_from! {
     PackageId => |v| Self::Text(Some(v.as_str().to_owned()));
     Option<PackageId> => |v| Self::Text(v.map(|v| v.as_str().to_owned()));
     SiteCode => |v| Self::Text(Some(v.as_str().to_owned()));
+    LinkPolicy => |v| Self::Text(Some(v.as_str().to_owned()));
     &DistributionPointName => |v| Self::Text(Some(v.as_str().to_owned()));
     Vec<u8> => |v| Self::Bytes(Some(v));
     &[u8] => |v| Self::Bytes(Some(v.to_vec()));
     Digest => |v| Self::Bytes(Some(v.0.to_vec()));
+    Option<Digest> => |v| Self::Bytes(v.map(|v| v.0.to_vec()));
     Option<&Why> => |v| Self::Text(v.map(|v| serde_json::to_string(v).expect("a reason is plain data")));
 }
 
@@ -252,6 +255,14 @@ impl Row {
     pub(crate) fn digest(&self, column: &'static str) -> Result<Digest, DatabaseError> {
         let bytes = self.bytes(column)?;
         bytes.try_into().map(Digest).map_err(|found: Vec<u8>| self.refuse(column, found))
+    }
+
+    pub(crate) fn digest_or_none(&self, column: &'static str) -> Result<Option<Digest>, DatabaseError> {
+        let bytes: Option<Vec<u8>> = self.get(column)?;
+        let digest = |found: Vec<u8>| {
+            found.try_into().map(Digest).map_err(|found: Vec<u8>| self.refuse(column, found))
+        };
+        bytes.map(digest).transpose()
     }
 
     pub(crate) fn why(&self, column: &'static str) -> Result<Option<Why>, DatabaseError> {

@@ -9,10 +9,18 @@ mod set;
 mod show;
 
 use clap::Subcommand;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use restock_names::LinkPolicy;
 
 use crate::commands::Session;
 use crate::failure::Failure;
 use crate::output::Done;
+
+/// Reads a link policy, and names all of them in the help.
+fn link_policies() -> impl TypedValueParser<Value = LinkPolicy> {
+    PossibleValuesParser::new(LinkPolicy::ALL.map(LinkPolicy::as_str))
+        .try_map(|word| word.parse::<LinkPolicy>())
+}
 
 /// Create, change, look at and delete packages
 #[derive(Debug, Subcommand)]

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod demo;
+mod links;
 mod offline;
 mod refusals;
 mod support;

@@ -1,5 +1,6 @@
 //! Packages: IDs, forms, what is hidden, request ids.
 
+use restock_names::LinkPolicy;
 use restock_provider::rows::SourceFlag;
 use restock_provider::{Answer, Call, ErrorKind, NewPackage, Operation, PackageChange};
 
@@ -50,6 +51,25 @@ async fn ill_formed_packages_are_refused_and_take_no_number() {
         assert_eq!((error.kind, error.code.as_str()), (ErrorKind::Invalid, code));
     }
     assert_eq!(site.create("a").await.package.as_str(), "XYZ00001");
+}
+
+#[tokio::test]
+async fn a_link_policy_is_kept_and_asks_for_no_refresh() {
+    let site = Site::new().await;
+    let id = site.installed().await;
+    let before = site.status(id).await.package;
+    assert_eq!(before.link_policy, LinkPolicy::Keep);
+    let change = PackageChange { link_policy: Some(LinkPolicy::Follow), ..PackageChange::of(id) };
+    let Answer::Changed(changed) = site.perform(Operation::SetPackage(change)).await.unwrap() else {
+        panic!()
+    };
+    assert_eq!((changed.package.link_policy, changed.refresh), (LinkPolicy::Follow, None));
+    let status = site.status(id).await;
+    assert_eq!((status.package.requests, status.package.action_in_progress), (before.requests, 0));
+    assert_eq!(status.counters.installed, 2);
+    let new = NewPackage { link_policy: LinkPolicy::Skip, ..named("b") };
+    let Answer::Package(row) = site.perform(Operation::CreatePackage(new)).await.unwrap() else { panic!() };
+    assert_eq!(row.link_policy, LinkPolicy::Skip);
 }
 
 #[tokio::test]
@@ -134,6 +154,7 @@ async fn operations_and_answers_survive_json() {
         r#"{"operation":"messages","package":null,"after":null,"limit":5}"#,
         r#"{"operation":"set_package","package":"XYZ00001","is_public":true}"#,
         r#"{"operation":"create_package","name":"from json"}"#,
+        r#"{"operation":"create_package","name":"with links","link_policy":"refuse"}"#,
     ];
     for text in operations {
         let operation: Operation = serde_json::from_str(text).unwrap();

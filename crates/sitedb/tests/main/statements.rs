@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use restock_names::{
-    ContentVersion, Digest, DistributionPointName, Epoch, PackageId, SourceVersion, Timestamp,
+    ContentVersion, Digest, DistributionPointName, Epoch, LinkPolicy, PackageId, SourceVersion, Timestamp,
 };
 use restock_sitedb::loops::LoopStatus;
 use restock_sitedb::message;
@@ -42,6 +42,7 @@ fn package(number: u32) -> Package {
         priority: 2,
         is_public: true,
         allow_empty: false,
+        link_policy: LinkPolicy::Follow,
         source_site: "XYZ".parse().unwrap(),
         source_version: SourceVersion(1),
         stored_version: SourceVersion(0),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use restock_names::{Clock as _, SourceVersion};
+use restock_names::{Clock as _, LinkPolicy, SourceVersion};
 use restock_provider::rows::RefreshPhase;
 use restock_provider::{Operation, PackageChange};
 use restock_sitedb::DatabaseError;
@@ -134,6 +134,31 @@ async fn a_fifo_in_the_source_fails_the_refresh_by_name() {
     let why = world.package(id).await.refresh.unwrap().why.unwrap();
     assert!(why.rule == "SOURCE_SPECIAL_FILE" && why.text.contains("pipe"), "{why:?}");
     assert_eq!(world.package(id).await.source_version, SourceVersion(1));
+}
+
+#[tokio::test]
+async fn a_link_that_the_package_refuses_fails_the_refresh_by_name() {
+    let world = World::new().await;
+    let id = world.installed().await;
+    std::os::unix::fs::symlink("a.txt", world.source().join("link")).unwrap();
+    let set =
+        |policy| Operation::SetPackage(PackageChange { link_policy: Some(policy), ..PackageChange::of(id) });
+    world.perform(set(LinkPolicy::Refuse)).await.unwrap();
+    assert!(world.step().await.is_empty(), "the policy by itself reads nothing");
+    world.ask(id).await;
+    assert_eq!(world.step().await, ["failed, will be tried again"]);
+    let why = world.package(id).await.refresh.unwrap().why.unwrap();
+    assert!(why.rule == "SOURCE_SYMLINK" && why.text.contains("src/app/link"), "{why:?}");
+    assert!(why.fix.unwrap().contains("link policy"));
+    assert_eq!(world.message_ids(id).await.last(), Some(&2306));
+    assert_eq!(world.package(id).await.source_version, SourceVersion(1));
+    // The request waits; the policy does not start it, its next attempt obeys it.
+    world.perform(set(LinkPolicy::Follow)).await.unwrap();
+    assert!(world.step().await.is_empty());
+    world.clock.advance(RETRY.delay);
+    assert_eq!(world.step().await, ["published"]);
+    let package = world.package(id).await;
+    assert_eq!((package.source_version.0, package.entries), (2, 2));
 }
 
 /// A run that reads for a while; `meanwhile` happens when it has begun to.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use restock_names::{Clock as _, SourceVersion};
+use restock_names::{Clock as _, LinkPolicy, SourceVersion};
 use restock_provider::{NewSourceRoot, Operation, PackageChange};
 use restock_transfer::ReportState;
 
@@ -27,7 +27,8 @@ async fn every_other_action_leaves_source_and_version_alone() {
         Operation::SetPackage(PackageChange { description: Some("d".to_owned()), ..set.clone() }),
         Operation::SetPackage(PackageChange { is_public: Some(true), ..set.clone() }),
         Operation::SetPackage(PackageChange { priority: Some(1), ..set.clone() }),
-        Operation::SetPackage(PackageChange { allow_empty: Some(true), ..set }),
+        Operation::SetPackage(PackageChange { allow_empty: Some(true), ..set.clone() }),
+        Operation::SetPackage(PackageChange { link_policy: Some(LinkPolicy::Follow), ..set }),
         Operation::AddSourceRoot(NewSourceRoot {
             name: "other".to_owned(),
             folder: "/srv/other".to_owned(),

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use clap::Args;
+use restock_names::LinkPolicy;
 use restock_provider::rows::SourceFlag;
 use restock_provider::{Answer, NewPackage, Operation};
 
+use crate::commands::package::link_policies;
 use crate::commands::wait::{self, Goal};
 use crate::commands::{Session, source_text};
 use crate::control::{Door, unexpected};
@@ -21,6 +23,10 @@ const EXAMPLE: &str = r"Example:
 ///
 /// Kept of the source: names (any bytes), bytes, permission bits, modification times, symlinks.
 /// Not kept: owner, extended attributes, ACLs, hard-link identity (hard links become equal files).
+///
+/// Symlinks are kept as links, unless --symlinks says otherwise: "skip" leaves them out, "refuse"
+/// refuses a source that has one, "follow" takes what they lead to inside the source folder and
+/// refuses one that leads out of it, to nothing or in a circle.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Create {
@@ -55,6 +61,10 @@ pub(crate) struct Create {
     #[arg(long)]
     allow_empty: bool,
 
+    /// What becomes of symbolic links in the source
+    #[arg(long, value_name = "POLICY", default_value = "keep", value_parser = link_policies())]
+    symlinks: LinkPolicy,
+
     /// Wait until version 1 is stored
     #[arg(long, requires = "source")]
     wait: bool,
@@ -83,6 +93,7 @@ impl Create {
             description: self.description,
             is_public: self.public,
             allow_empty: self.allow_empty,
+            link_policy: self.symlinks,
             ..NewPackage::default()
         };
         let row = match door.perform(Operation::CreatePackage(package))? {

@@ -1,9 +1,11 @@
 //! `restock package set`.
 
 use clap::Args;
+use restock_names::LinkPolicy;
 use restock_provider::rows::SourceFlag;
 use restock_provider::{Answer, Operation, PackageChange};
 
+use crate::commands::package::link_policies;
 use crate::commands::{Session, package_id, source_text};
 use crate::control::{Door, unexpected};
 use crate::failure::Failure;
@@ -45,6 +47,10 @@ struct Changes {
     #[arg(long, value_name = "BOOL")]
     allow_empty: Option<bool>,
 
+    /// What becomes of symbolic links in the source, from the next refresh on
+    #[arg(long, value_name = "POLICY", value_parser = link_policies())]
+    symlinks: Option<LinkPolicy>,
+
     /// Version text shown to administrators
     #[arg(long, value_name = "TEXT")]
     app_version: Option<String>,
@@ -79,6 +85,7 @@ impl Set {
             priority: None,
             is_public: changes.public,
             allow_empty: changes.allow_empty,
+            link_policy: changes.symlinks,
         };
         match door.perform(Operation::SetPackage(change))? {
             Answer::Changed(changed) => {
@@ -86,6 +93,8 @@ impl Set {
                     format!("{} {} is changed.\n", changed.package.package, shown(&changed.package.name));
                 if changed.refresh.is_some() {
                     text.push_str("Its source is another one: a refresh from there is asked.\n");
+                } else if changes.symlinks.is_some() {
+                    text.push_str("The next refresh treats symbolic links so.\n");
                 }
                 Ok(Done::with(&changed, text))
             }

@@ -56,6 +56,7 @@ fn text(row: &PackageRow, style: Style) -> String {
     line("Stored version", row.stored_version.to_string());
     line("Content", format!("{}, {}", count(row.entries, "entry"), HumanBytes(row.bytes)));
     line("Source", shown(&row.source_path));
+    line("Symlinks", row.link_policy.to_string());
     line("Public", if row.is_public { "yes" } else { "no" }.to_owned());
     line("Version text", shown(&row.version));
     line("Manufacturer", shown(&row.manufacturer));
