@@ -196,3 +196,30 @@ CREATE TABLE facts (
     name TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) {strict};
+
+-- What comes with the program. The times are set when the site's row is made.
+INSERT INTO roles (role_id, name, description, copied_from, is_built_in, created_by, created_at, modified_by, modified_at)
+VALUES
+    ('SMS0001R', 'Full Administrator', 'Grants every operation on every object.', '', 1, '', COALESCE((SELECT created_at FROM site), 0), '', COALESCE((SELECT created_at FROM site), 0)),
+    ('SMS0002R', 'Read-only Analyst', 'Grants reading every object.', '', 1, '', COALESCE((SELECT created_at FROM site), 0), '', COALESCE((SELECT created_at FROM site), 0)),
+    ('SMS0008R', 'Application Author', 'Grants making and changing packages, not distributing them.', '', 1, '', COALESCE((SELECT created_at FROM site), 0), '', COALESCE((SELECT created_at FROM site), 0)),
+    ('SMS0009R', 'Application Administrator', 'Grants making, changing and distributing packages.', '', 1, '', COALESCE((SELECT created_at FROM site), 0), '', COALESCE((SELECT created_at FROM site), 0)),
+    ('SMS000BR', 'Infrastructure Manager', 'Grants managing the site, distribution points and their groups.', '', 1, '', COALESCE((SELECT created_at FROM site), 0), '', COALESCE((SELECT created_at FROM site), 0)),
+    ('SMS000ER', 'Operations Administrator', 'Grants everything except accounts, roles and scopes.', '', 1, '', COALESCE((SELECT created_at FROM site), 0), '', COALESCE((SELECT created_at FROM site), 0)),
+    ('SMS000FR', 'Security Administrator', 'Grants managing accounts, roles and scopes.', '', 1, '', COALESCE((SELECT created_at FROM site), 0), '', COALESCE((SELECT created_at FROM site), 0));
+INSERT INTO role_operations (role_id, object_type, operations)
+VALUES
+    ('SMS0001R', 2, 805446679), ('SMS0001R', 4, 1031), ('SMS0001R', 6, 7160855), ('SMS0001R', 27, 1031), ('SMS0001R', 28, 1031), ('SMS0001R', 29, 1031), ('SMS0001R', 42, 25), ('SMS0001R', 43, 1049631),
+    ('SMS0002R', 2, 1), ('SMS0002R', 4, 1), ('SMS0002R', 6, 1), ('SMS0002R', 27, 1), ('SMS0002R', 28, 1), ('SMS0002R', 29, 1), ('SMS0002R', 42, 1), ('SMS0002R', 43, 1),
+    ('SMS0008R', 2, 805446679), ('SMS0008R', 4, 1), ('SMS0008R', 6, 1), ('SMS0008R', 29, 1), ('SMS0008R', 42, 1), ('SMS0008R', 43, 1),
+    ('SMS0009R', 2, 805446679), ('SMS0009R', 4, 1), ('SMS0009R', 6, 1), ('SMS0009R', 29, 1), ('SMS0009R', 42, 9), ('SMS0009R', 43, 9),
+    ('SMS000BR', 2, 1), ('SMS000BR', 4, 1031), ('SMS000BR', 6, 7160855), ('SMS000BR', 29, 1), ('SMS000BR', 42, 25), ('SMS000BR', 43, 1049631),
+    ('SMS000ER', 2, 805446679), ('SMS000ER', 4, 1031), ('SMS000ER', 6, 7160855), ('SMS000ER', 27, 1), ('SMS000ER', 28, 1), ('SMS000ER', 29, 1), ('SMS000ER', 42, 25), ('SMS000ER', 43, 1049631),
+    ('SMS000FR', 2, 17), ('SMS000FR', 4, 1), ('SMS000FR', 6, 17), ('SMS000FR', 27, 1031), ('SMS000FR', 28, 1031), ('SMS000FR', 29, 1031), ('SMS000FR', 42, 17), ('SMS000FR', 43, 17);
+INSERT INTO scopes (scope_id, name, description, is_built_in, created_by, created_at, modified_by, modified_at)
+VALUES
+    ('SMS00ALL', 'All', 'Holds every object.', 1, '', COALESCE((SELECT created_at FROM site), 0), '', COALESCE((SELECT created_at FROM site), 0)),
+    ('SMS00UNA', 'Default', 'Holds every object that was put into no other scope.', 1, '', COALESCE((SELECT created_at FROM site), 0), '', COALESCE((SELECT created_at FROM site), 0));
+INSERT INTO scope_members (scope_id, object_type, object_key) SELECT 'SMS00UNA', 2, package_id FROM packages;
+INSERT INTO scope_members (scope_id, object_type, object_key) SELECT 'SMS00UNA', 42, name FROM distribution_points;
+INSERT INTO scope_members (scope_id, object_type, object_key) SELECT 'SMS00UNA', 6, site_code FROM site;

@@ -11,6 +11,8 @@
 //! What it does not do: it reads no clock, no files and no configuration, and knows nothing of
 //! rights. Source: docs/formats/database.md.
 
+pub mod admin;
+pub mod audit;
 mod database;
 mod engine;
 mod error;

@@ -2,6 +2,7 @@
 
 use restock_names::{DistributionPointName, Timestamp};
 
+use crate::admin::TYPE_POINT;
 use crate::tx::{Row, bind};
 use crate::{DatabaseError, Tx};
 
@@ -80,8 +81,8 @@ impl Tx {
                  connected_to = NULL",
             bind![name, fingerprint, expires, now],
         )
-        .await
-        .map(|_| ())
+        .await?;
+        self.scope_by_default(TYPE_POINT, name.as_str()).await
     }
 
     /// Notes that a distribution point connected to the site process `owner`.

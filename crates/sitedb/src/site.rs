@@ -2,6 +2,7 @@
 
 use restock_names::{Epoch, SiteCode, Timestamp};
 
+use crate::admin::TYPE_SITE;
 use crate::tx::{Row, bind};
 use crate::{DatabaseError, Tx};
 
@@ -45,7 +46,13 @@ impl Tx {
              VALUES (1, $1, $2, $3, $4, $5)",
             bind![site.code, site.epoch, &site.ca_fingerprint, &site.root_public_key, site.created_at],
         )
-        .await
-        .map(|_| ())
+        .await?;
+        for built_in in [
+            "UPDATE roles SET created_at = $1, modified_at = $1 WHERE is_built_in = 1",
+            "UPDATE scopes SET created_at = $1, modified_at = $1 WHERE is_built_in = 1",
+        ] {
+            self.execute(built_in, bind![site.created_at]).await?;
+        }
+        self.scope_by_default(TYPE_SITE, site.code.as_str()).await
     }
 }
