@@ -72,14 +72,11 @@ impl Schema {
             if !seen.insert(property.name.clone()) {
                 return fail(property.line, format!("{}.{} is declared twice", class.name, property.name));
             }
-            let default = match property.default {
-                None => Value::Null,
-                Some(value) => match property.data_type.check(value) {
-                    Ok(value) => value,
-                    Err(error) => {
-                        return fail(property.line, format!("default of {}: {error}", property.name));
-                    }
-                },
+            // MOF has no form for a time without a zone, so such a default stands in a qualifier.
+            let said = property.qualifiers.iter().find(|q| q.name.is("DefaultTime")).map(|q| q.value.clone());
+            let default = match property.data_type.check(property.default.or(said).unwrap_or(Value::Null)) {
+                Ok(value) => value,
+                Err(error) => return fail(property.line, format!("default of {}: {error}", property.name)),
             };
             let own = Property {
                 name: property.name,
