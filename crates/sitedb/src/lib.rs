@@ -21,6 +21,7 @@ pub mod message;
 mod migration;
 pub mod package;
 pub mod point;
+pub mod query;
 pub mod refresh;
 pub mod request;
 pub mod site;
