@@ -12,11 +12,12 @@ const PREFIX: &str = "restock-";
 /// Tests of any crate may use `testkit` as well. Source: ARCHITECTURE.md, the table of rooms.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("names", &[]),
+    ("cim", &["names"]),
     ("content", &["names"]),
     ("transfer", &["content", "names"]),
-    ("sitedb", &["names"]),
-    ("provider", &["sitedb", "names"]),
-    ("site", &["sitedb", "content", "transfer", "names"]),
+    ("sitedb", &["cim", "names"]),
+    ("provider", &["sitedb", "cim", "names"]),
+    ("site", &["sitedb", "content", "transfer", "cim", "names"]),
     ("dp", &["content", "transfer", "names"]),
     ("wire", &["cim", "names"]),
     ("frontdoor", &["wire", "cim", "provider", "names"]),
