@@ -2,7 +2,7 @@
 //!
 //! [`Value`] and [`Instance`] are the data; [`Class`] and [`Schema`] the declarations, read from
 //! MOF text; [`ObjectPath`] names an instance; [`query::Query`] is the one syntax tree that every
-//! query language becomes.
+//! query language becomes; [`schedule`] holds schedule tokens and their arithmetic.
 //!
 //! What it does not do: no I/O, no clock, no rights, no SQL.
 
@@ -13,6 +13,7 @@ mod mof;
 mod name;
 mod path;
 pub mod query;
+pub mod schedule;
 mod schema;
 mod status;
 mod value;
