@@ -6,10 +6,12 @@
 mod error;
 pub mod limits;
 mod resolved;
+pub mod wql;
 
 pub use error::{QueryError, QueryErrorKind};
 pub use resolved::{
-    Bound, ClockOffset, Domain, Expression, Field, Filter, JoinTo, OrderBy, Resolved, Selection, Shape, Source,
+    Bound, ClockOffset, Domain, Expression, Field, Filter, JoinTo, OrderBy, Resolved, Selection, Shape,
+    Source,
 };
 
 use crate::{DateTime, Name};
@@ -225,4 +227,102 @@ pub enum PatternPart {
         /// First and last character of each range.
         ranges: Vec<(char, char)>,
     },
+}
+
+impl Pattern {
+    /// A pattern in its one form: texts side by side are one, `%%` is `%`, a set of one character
+    /// is text.
+    pub fn new(parts: impl IntoIterator<Item = PatternPart>) -> Self {
+        let mut made: Vec<PatternPart> = Vec::new();
+        for part in parts {
+            let part = match part {
+                PatternPart::Set { is_negated: false, ranges } => match ranges.as_slice() {
+                    [(first, last)] if first == last => PatternPart::Text((*first).into()),
+                    _ => PatternPart::Set { is_negated: false, ranges },
+                },
+                other => other,
+            };
+            match (made.last_mut(), part) {
+                (_, PatternPart::Text(text)) if text.is_empty() => {}
+                (Some(PatternPart::Text(before)), PatternPart::Text(text)) => before.push_str(&text),
+                (Some(PatternPart::Any), PatternPart::Any) => {}
+                (_, part) => made.push(part),
+            }
+        }
+        Self(made)
+    }
+}
+
+impl Condition {
+    /// All of these: parts that are `And` themselves are taken in, a single one stays as it is.
+    pub fn and(parts: Vec<Self>) -> Self {
+        let flat = parts.into_iter().flat_map(|part| match part {
+            Self::And(inner) => inner,
+            other => vec![other],
+        });
+        Self::single_or(flat.collect(), Self::And)
+    }
+
+    /// One of these, in the same way.
+    pub fn or(parts: Vec<Self>) -> Self {
+        let flat = parts.into_iter().flat_map(|part| match part {
+            Self::Or(inner) => inner,
+            other => vec![other],
+        });
+        Self::single_or(flat.collect(), Self::Or)
+    }
+
+    fn single_or(mut parts: Vec<Self>, many: fn(Vec<Self>) -> Self) -> Self {
+        match parts.len() {
+            1 => parts.remove(0),
+            _ => many(parts),
+        }
+    }
+
+    /// A comparison; `=` and `<>` with `NULL` are [`Condition::IsNull`] and its opposite.
+    pub fn compare(left: Operand, comparison: Comparison, right: Operand) -> Self {
+        let null = Operand::Literal(Literal::Null);
+        let (left, right, comparison) =
+            if left == null { (right, left, comparison.turned()) } else { (left, right, comparison) };
+        match comparison {
+            Comparison::Equal if right == null => Self::IsNull(left),
+            Comparison::NotEqual if right == null => Self::Not(Box::new(Self::IsNull(left))),
+            _ => Self::Compare(left, comparison, right),
+        }
+    }
+}
+
+impl Comparison {
+    /// The same with its sides exchanged.
+    pub fn turned(self) -> Self {
+        match self {
+            Self::Equal | Self::NotEqual => self,
+            Self::Less => Self::Greater,
+            Self::LessOrEqual => Self::GreaterOrEqual,
+            Self::Greater => Self::Less,
+            Self::GreaterOrEqual => Self::LessOrEqual,
+        }
+    }
+}
+
+impl Operand {
+    /// A property of the only class.
+    pub fn column(property: &str) -> Self {
+        Self::Column(Column { alias: None, property: property.into() })
+    }
+}
+
+impl Query {
+    /// `SELECT * FROM class`.
+    pub fn all_of(class: Name) -> Self {
+        Self {
+            is_distinct: false,
+            select: Select::All,
+            from: From { first: ClassReference { alias: class.clone(), class }, joins: Vec::new() },
+            filter: None,
+            order: Vec::new(),
+            limit: None,
+            offset: 0,
+        }
+    }
 }

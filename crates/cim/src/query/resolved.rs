@@ -369,7 +369,10 @@ fn equalities(condition: &Filter) -> Vec<(usize, usize)> {
     match condition {
         Filter::And(parts) => parts.iter().flat_map(equalities).collect(),
         Filter::Compare {
-            left: Expression::Field(a), comparison: Comparison::Equal, right: Expression::Field(b), ..
+            left: Expression::Field(a),
+            comparison: Comparison::Equal,
+            right: Expression::Field(b),
+            ..
         } => vec![(a.source, b.source)],
         _ => Vec::new(),
     }

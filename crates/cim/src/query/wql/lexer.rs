@@ -1,0 +1,234 @@
+//! Tokens of WQL.
+
+#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![warn(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
+
+use std::fmt;
+use std::iter::Peekable;
+use std::str::Chars;
+
+use crate::query::{QueryError, QueryErrorKind, limits};
+
+/// A token.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Token {
+    /// A name or a keyword.
+    Word(String),
+    /// A text, its escapes taken out.
+    Text(String),
+    /// A whole number.
+    Integer(i128),
+    /// A number with a fraction or an exponent.
+    Real(f64),
+    /// The inside of `{…}`.
+    Braced(String),
+    Comma,
+    Dot,
+    Open,
+    Close,
+    Star,
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+    /// The end of the text.
+    End,
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let symbol = match self {
+            Self::Word(word) => return write!(f, "{}", shown(word)),
+            Self::Text(_) => "a text",
+            Self::Integer(number) => return write!(f, "{number}"),
+            Self::Real(number) => return write!(f, "{number}"),
+            Self::Braced(_) => "{…}",
+            Self::Comma => ",",
+            Self::Dot => ".",
+            Self::Open => "(",
+            Self::Close => ")",
+            Self::Star => "*",
+            Self::Equal => "=",
+            Self::NotEqual => "<>",
+            Self::Less => "<",
+            Self::LessOrEqual => "<=",
+            Self::Greater => ">",
+            Self::GreaterOrEqual => ">=",
+            Self::End => "the end",
+        };
+        f.write_str(symbol)
+    }
+}
+
+/// The beginning of a word, for a message.
+pub(super) fn shown(word: &str) -> String {
+    const CHARACTERS_MAX: usize = 64;
+    match word.char_indices().nth(CHARACTERS_MAX) {
+        Some((end, _)) => format!("{}…", word.get(..end).unwrap_or_default()),
+        None => word.to_owned(),
+    }
+}
+
+/// A token and the column of its first character, the first of the text being 1.
+#[derive(Debug, Clone)]
+pub(super) struct Spanned {
+    pub(super) token: Token,
+    pub(super) column: usize,
+}
+
+/// Takes a text apart; the last token is [`Token::End`].
+///
+/// Errors: `WQL_SYNTAX` at a character that begins nothing, a text that does not end, an unknown
+/// escape; the limit of the text's length.
+pub(super) fn tokens(text: &str) -> Result<Vec<Spanned>, QueryError> {
+    if text.len() > limits::TEXT_BYTES_MAX {
+        let message = format!("the query has {} bytes, more than {}", text.len(), limits::TEXT_BYTES_MAX);
+        return Err(QueryError::new(QueryErrorKind::Limit, message));
+    }
+    let mut lexer = Lexer { rest: text.chars().peekable(), column: 1 };
+    let mut tokens = Vec::new();
+    loop {
+        while lexer.take_if(char::is_whitespace).is_some() {}
+        let column = lexer.column;
+        let token = lexer.token()?;
+        let is_end = token == Token::End;
+        tokens.push(Spanned { token, column });
+        if is_end {
+            return Ok(tokens);
+        }
+    }
+}
+
+fn syntax(column: usize, message: impl Into<String>) -> QueryError {
+    QueryError::at(QueryErrorKind::WqlSyntax, column, message)
+}
+
+struct Lexer<'t> {
+    rest: Peekable<Chars<'t>>,
+    column: usize,
+}
+
+impl Lexer<'_> {
+    fn take(&mut self) -> Option<char> {
+        let next = self.rest.next()?;
+        self.column = self.column.saturating_add(1);
+        Some(next)
+    }
+
+    fn take_if(&mut self, is_wanted: impl Fn(char) -> bool) -> Option<char> {
+        if self.rest.peek().copied().is_some_and(is_wanted) { self.take() } else { None }
+    }
+
+    fn token(&mut self) -> Result<Token, QueryError> {
+        let column = self.column;
+        let Some(first) = self.take() else { return Ok(Token::End) };
+        Ok(match first {
+            ',' => Token::Comma,
+            '.' => Token::Dot,
+            '(' => Token::Open,
+            ')' => Token::Close,
+            '*' => Token::Star,
+            '=' => Token::Equal,
+            '<' if self.take_if(|c| c == '=').is_some() => Token::LessOrEqual,
+            '<' if self.take_if(|c| c == '>').is_some() => Token::NotEqual,
+            '<' => Token::Less,
+            '>' if self.take_if(|c| c == '=').is_some() => Token::GreaterOrEqual,
+            '>' => Token::Greater,
+            '!' if self.take_if(|c| c == '=').is_some() => Token::NotEqual,
+            '\'' | '"' => self.text(first, column)?,
+            '{' => self.braced(column)?,
+            '0'..='9' => self.number(first, column)?,
+            '+' | '-' if self.rest.peek().is_some_and(char::is_ascii_digit) => self.number(first, column)?,
+            'a'..='z' | 'A'..='Z' | '_' => self.word(first),
+            other => return Err(syntax(column, format!("unexpected character {other:?}"))),
+        })
+    }
+
+    fn word(&mut self, first: char) -> Token {
+        let mut word = String::from(first);
+        while let Some(next) = self.take_if(|c| c.is_ascii_alphanumeric() || c == '_') {
+            word.push(next);
+        }
+        Token::Word(word)
+    }
+
+    fn text(&mut self, quote: char, column: usize) -> Result<Token, QueryError> {
+        let mut text = String::new();
+        loop {
+            let at = self.column;
+            match self.take() {
+                None => {
+                    return Err(syntax(column, format!("the text that begins here has no closing {quote}")));
+                }
+                Some(end) if end == quote => return Ok(Token::Text(text)),
+                Some('\\') => match self.take_if(|c| matches!(c, '\\' | '\'' | '"')) {
+                    Some(escaped) => text.push(escaped),
+                    None => return Err(syntax(at, r#"\ must be followed by \, ' or " (write \ as \\)"#)),
+                },
+                Some(other) => text.push(other),
+            }
+        }
+    }
+
+    /// `{…}`, quotes within it hiding a brace.
+    fn braced(&mut self, column: usize) -> Result<Token, QueryError> {
+        let mut text = String::new();
+        let mut quote = None;
+        loop {
+            let Some(next) = self.take() else {
+                return Err(syntax(column, "the { here has no closing }"));
+            };
+            match (next, quote) {
+                ('}', None) => return Ok(Token::Braced(text.trim().to_owned())),
+                ('\'' | '"', None) => quote = Some(next),
+                (_, Some(open)) if open == next => quote = None,
+                ('\\', Some(_)) => {
+                    text.push(next);
+                    text.extend(self.take());
+                    continue;
+                }
+                _ => {}
+            }
+            text.push(next);
+        }
+    }
+
+    fn number(&mut self, first: char, column: usize) -> Result<Token, QueryError> {
+        let mut digits = String::new();
+        if first != '+' {
+            digits.push(first);
+        }
+        let mut is_real = false;
+        self.digits(&mut digits);
+        if self.take_if(|c| c == '.').is_some() {
+            is_real = true;
+            digits.push('.');
+            self.digits(&mut digits);
+        }
+        if self.take_if(|c| matches!(c, 'e' | 'E')).is_some() {
+            is_real = true;
+            digits.push('e');
+            digits.extend(self.take_if(|c| matches!(c, '+' | '-')));
+            self.digits(&mut digits);
+        }
+        if let Some(next) = self.rest.peek().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.')) {
+            return Err(syntax(self.column, format!("unexpected {next:?} in a number")));
+        }
+        if is_real {
+            match digits.parse::<f64>() {
+                Ok(number) if number.is_finite() => Ok(Token::Real(number)),
+                _ => Err(syntax(column, "expected a number")),
+            }
+        } else {
+            digits.parse().map(Token::Integer).map_err(|_overflow| syntax(column, "the number is too large"))
+        }
+    }
+
+    fn digits(&mut self, into: &mut String) {
+        while let Some(digit) = self.take_if(|c| c.is_ascii_digit()) {
+            into.push(digit);
+        }
+    }
+}
