@@ -190,6 +190,19 @@ pub fn attempt_failed(package: PackageId, nal: &NalPath, why: &Why) -> Message {
     message
 }
 
+/// 2382 or 2385: the distribution point found served content that is wrong or missing.
+pub fn damaged(id: u32, package: PackageId, nal: &NalPath, why: &Why) -> Message {
+    let mut message = about_point(id, DISTRIBUTION_MANAGER, package, nal);
+    message.severity = Severity::Error;
+    message.strings.extend([why.rule.clone(), why.text.clone()]);
+    message
+}
+
+/// 2384: the content the distribution point serves is right again.
+pub fn healed(package: PackageId, nal: &NalPath) -> Message {
+    about_point(2384, DISTRIBUTION_MANAGER, package, nal)
+}
+
 /// 8203: distribution to a distribution point was given up or cancelled.
 pub fn gave_up(package: PackageId, version: SourceVersion, point: &str, nal: &NalPath, why: &Why) -> Message {
     let mut message = transfer(8203, package, version, point, nal);
@@ -229,6 +242,9 @@ pub fn text(id: u32, strings: &[String]) -> String {
             format!("The job that brings package {} to {} was handed to the transfer manager.", s(1), s(2))
         }
         2376 => format!("The snapshot of the source of package {} was taken.", s(1)),
+        2382 => format!("Content of package {} at {} does not have its digest: {}", s(1), s(2), s(4)),
+        2384 => format!("The content of package {} at {} is right.", s(1), s(2)),
+        2385 => format!("Content of package {} is missing at {}: {}", s(1), s(2), s(4)),
         8200 => format!("All content of package {} version {} has arrived at {}.", s(1), s(2), s(3)),
         8203 => format!("Distribution of package {} version {} to {} ended: {}", s(1), s(2), s(3), s(5)),
         8204 => format!("Package {} version {} is being sent to {}.", s(1), s(2), s(3)),

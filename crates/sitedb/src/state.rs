@@ -7,6 +7,10 @@
 //! It does no I/O, reads no clock and knows no rows. Source: docs/formats/database.md, "States".
 
 mod columns;
+mod damage;
+#[cfg(test)]
+mod random_tests;
+mod reported;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +20,7 @@ use restock_names::{SourceVersion, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use columns::{Columns, Counted, Counters};
+pub use damage::Damage;
 
 /// Where one package stands on one distribution point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -33,7 +38,7 @@ pub enum TargetState {
     Failed,
     /// Serves the version that was asked for.
     Installed,
-    /// Serves it, but damage was found and is being healed.
+    /// Serves it, but found damage in it and is healing it.
     Damaged,
     /// Is to be removed.
     RemovalAsked,
@@ -144,8 +149,10 @@ pub struct Target {
     pub attempts: u32,
     /// When the next attempt is due; what fails before is part of the last one.
     pub next_attempt: Option<Timestamp>,
-    /// The status message that tells why an attempt failed.
+    /// The status message that tells why an attempt failed, or what was found in what is served.
     pub cause: Option<u32>,
+    /// What is wrong with the version that is served.
+    pub damage: Option<Damage>,
 }
 
 /// What is true of the package at the moment of an event.
@@ -208,6 +215,10 @@ pub enum Event {
     },
     /// The distribution point connected and serves this version, or none.
     Holds(SourceVersion),
+    /// The distribution point found damage in this version and has begun to put it right.
+    DamageFound(SourceVersion, Damage),
+    /// The distribution point has put right what it found in this version.
+    Healed(SourceVersion),
 }
 
 /// What a distribution point reports about a job.
@@ -264,6 +275,7 @@ impl Target {
             attempts: 0,
             next_attempt: None,
             cause: None,
+            damage: None,
         }
     }
 
@@ -302,7 +314,18 @@ impl Target {
             self.forget_failures();
             self.wanted = package.current;
             self.state = if self.awaits(package) { TargetState::Waiting } else { TargetState::Installed };
+            if let Some(damage) = self.damage {
+                self.found(self.serving, damage);
+            }
         }
+    }
+
+    /// Notes what is served; what was wrong with another version is no more.
+    fn serves(&mut self, version: SourceVersion) {
+        if version != self.serving {
+            self.damage = None;
+        }
+        self.serving = version;
     }
 
     fn stop(&mut self, effects: &mut Vec<Effect>) {
@@ -409,10 +432,12 @@ pub fn step(target: &Target, package: &Package, event: Event) -> Result<(Target,
             _ => next.next_attempt = None,
         },
         Event::Reported { job, report, now, retry } => {
-            reported(&mut next, package, job, report, (now, retry), &mut effects);
+            reported::reported(&mut next, package, job, report, (now, retry), &mut effects);
         }
+        Event::DamageFound(version, damage) => next.found(version, damage),
+        Event::Healed(version) => next.healed(version, package, &mut effects),
         Event::Holds(version) => {
-            next.serving = version;
+            next.serves(version);
             if version != target.serving && target.job.is_none() && target.next_attempt.is_none() && !removal
             {
                 next.settle(package, &mut effects);
@@ -420,74 +445,4 @@ pub fn step(target: &Target, package: &Package, event: Event) -> Result<(Target,
         }
     }
     Ok((next, effects))
-}
-
-fn reported(
-    next: &mut Target,
-    package: &Package,
-    job: u64,
-    report: Report,
-    (now, retry): (Timestamp, RetryPolicy),
-    effects: &mut Vec<Effect>,
-) {
-    let Some(open) = next.job.filter(|open| open.id == job) else {
-        // A job that was replaced or cancelled has ended all the same: what is served is true.
-        if let Report::Installed(version) = report
-            && version > next.serving
-        {
-            next.serving = version;
-            if next.state == TargetState::Failed && version == package.current && !next.is_redistributing {
-                next.settle(package, effects);
-            }
-        }
-        return;
-    };
-    let removes = open.kind == JobKind::Remove;
-    match report {
-        // The end of the window of a failed attempt stays: see below.
-        Report::Receiving if !removes => next.state = TargetState::Receiving,
-        Report::Stored if !removes => next.state = TargetState::Complete,
-        Report::Installed(version) if !removes => {
-            next.serving = version;
-            next.job = None;
-            next.forget_failures();
-            if open.kind == JobKind::Redistribute {
-                next.is_redistributing = false;
-            }
-            next.settle(package, effects);
-        }
-        Report::Removed if removes => {
-            next.job = None;
-            effects.push(Effect::Forget);
-        }
-        Report::Failed { is_transient } => {
-            // A distribution point tries again by itself, and sooner than the delay: what fails
-            // within one delay is one attempt, and its job stays open.
-            if next.next_attempt.is_none_or(|at| at <= now) {
-                next.attempts = next.attempts.saturating_add(1);
-                next.next_attempt = Some(now.after(retry.delay));
-            }
-            next.cause = Some(columns::MESSAGE_ATTEMPT_FAILED);
-            let goes_on = is_transient && next.attempts < retry.count;
-            next.state = match (removes, goes_on) {
-                (false, true) => TargetState::Retrying,
-                (false, false) => TargetState::Failed,
-                (true, true) => TargetState::RemovalRetrying,
-                (true, false) => TargetState::RemovalFailed,
-            };
-            if !goes_on {
-                if is_transient {
-                    next.stop(effects);
-                }
-                next.job = None;
-                next.next_attempt = None;
-                next.has_given_up = true;
-                next.cause = Some(columns::MESSAGE_GAVE_UP);
-                if !removes && next.awaits(package) {
-                    next.state = TargetState::Waiting;
-                }
-            }
-        }
-        Report::Receiving | Report::Stored | Report::Installed(_) | Report::Removed => {}
-    }
 }

@@ -5,7 +5,7 @@ use restock_names::{ContentVersion, DistributionPointName, Epoch, PackageId, Sit
 use crate::message::{self, nal};
 use crate::package::Package;
 use crate::refresh::Refresh;
-use crate::state::{self, Effect, Event, JobKind, OpenJob, Refusal, TargetState, step};
+use crate::state::{self, Damage, Effect, Event, JobKind, OpenJob, Refusal, TargetState, step};
 use crate::tx::{Row, bind};
 use crate::{DatabaseError, Tx, Wake, Why};
 
@@ -93,7 +93,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT package_id, point, state, wanted_version, serving_version, job, job_kind, is_redistributing,
-                has_given_up, skip_until, attempts, next_attempt, cause, why, asked_at, last_copied_at,
+                has_given_up, skip_until, attempts, next_attempt, cause, damage, why, asked_at, last_copied_at,
                 bytes_received, settings FROM targets ",
             $rest
         )
@@ -115,7 +115,8 @@ fn target(row: &Row) -> Result<Target, DatabaseError> {
         skip_until: row.u64("skip_until")?,
         attempts: row.u32("attempts")?,
         next_attempt: row.time_or_none("next_attempt")?,
-        cause: row.i64_or_none("cause")?.map(|_| row.u32("cause")).transpose()?,
+        cause: row.u32_or_none("cause")?,
+        damage: row.u32_or_none("damage")?.and_then(Damage::of_message),
     };
     Ok(Target {
         package: row.parse("package_id")?,
@@ -219,15 +220,16 @@ impl Tx {
         let job = t.facts.job;
         self.execute(
             "INSERT INTO targets (package_id, point, state, wanted_version, serving_version, job, job_kind,
-                 is_redistributing, has_given_up, skip_until, attempts, next_attempt, cause, why, asked_at,
-                 last_copied_at, bytes_received, settings)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+                 is_redistributing, has_given_up, skip_until, attempts, next_attempt, cause, damage, why,
+                 asked_at, last_copied_at, bytes_received, settings)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
              ON CONFLICT (package_id, point) DO UPDATE SET state = EXCLUDED.state,
                  wanted_version = EXCLUDED.wanted_version, serving_version = EXCLUDED.serving_version,
                  job = EXCLUDED.job, job_kind = EXCLUDED.job_kind,
                  is_redistributing = EXCLUDED.is_redistributing, has_given_up = EXCLUDED.has_given_up,
                  skip_until = EXCLUDED.skip_until, attempts = EXCLUDED.attempts,
-                 next_attempt = EXCLUDED.next_attempt, cause = EXCLUDED.cause, why = EXCLUDED.why,
+                 next_attempt = EXCLUDED.next_attempt, cause = EXCLUDED.cause,
+                 damage = EXCLUDED.damage, why = EXCLUDED.why,
                  asked_at = EXCLUDED.asked_at, last_copied_at = EXCLUDED.last_copied_at,
                  bytes_received = EXCLUDED.bytes_received, settings = EXCLUDED.settings",
             bind![
@@ -244,6 +246,7 @@ impl Tx {
                 t.facts.attempts,
                 t.facts.next_attempt,
                 t.facts.cause,
+                t.facts.damage.map(Damage::message),
                 t.why.as_ref(),
                 t.asked_at,
                 t.last_copied_at,
@@ -312,7 +315,7 @@ impl Tx {
             self.put_target(target).await?;
         }
         if before != target.facts.state {
-            self.raise_change(target, context).await?;
+            self.raise_change(target, before, context).await?;
         }
         Ok(Ok(applied))
     }
@@ -334,12 +337,23 @@ impl Tx {
         Ok(job)
     }
 
-    async fn raise_change(&mut self, target: &Target, context: &Context) -> Result<(), DatabaseError> {
+    async fn raise_change(
+        &mut self,
+        target: &Target,
+        before: TargetState,
+        context: &Context,
+    ) -> Result<(), DatabaseError> {
         let nal = nal(context.site, &target.point);
         let (package, point, version) = (context.package, target.point.as_str(), target.facts.wanted);
         let unknown = Why::new("UNKNOWN", "no reason was reported");
         let why = target.why.as_ref().unwrap_or(&unknown);
+        let has_healed = before == TargetState::Damaged;
         let message = match target.facts.state {
+            TargetState::Damaged => {
+                let damage = target.facts.damage.unwrap_or(Damage::Wrong);
+                message::damaged(damage.message(), package, &nal, why)
+            }
+            TargetState::Installed if has_healed => message::healed(package, &nal),
             TargetState::Receiving => message::sending(package, version, point, &nal),
             TargetState::Complete => message::sent(package, version, point, &nal),
             TargetState::Retrying | TargetState::RemovalRetrying => {
@@ -412,6 +426,11 @@ fn derived_why(target: &Target, context: &Context) -> Option<Why> {
         | TargetState::Retrying
         | TargetState::RemovalRetrying
         | TargetState::RemovalFailed => target.why.clone(),
+        // A refresh that ended without a version may have put its own reason in between.
+        TargetState::Damaged => Some(match &target.why {
+            Some(why) if !why.rule.starts_with("WAITING_") => why.clone(),
+            _ => Why::new("CONTENT_DAMAGED", "stored content is damaged and is being fetched again"),
+        }),
         _ => None,
     }
 }

@@ -224,6 +224,10 @@ impl Row {
 
     pub(crate) fn time_or_none(&self, column: &'static str) -> Result<Option<Timestamp>, DatabaseError> {
         Ok(self.i64_or_none(column)?.map(Timestamp))
+    pub(crate) fn u32_or_none(&self, column: &'static str) -> Result<Option<u32>, DatabaseError> {
+        self.i64_or_none(column)?.map(|_| self.u32(column)).transpose()
+    }
+
     }
 
     pub(crate) fn text(&self, column: &'static str) -> Result<String, DatabaseError> {

@@ -12,7 +12,12 @@ const MESSAGE_AWAITS_CONTENT: u32 = 2372;
 const MESSAGE_SENDING: u32 = 8204;
 const MESSAGE_SENT: u32 = 8200;
 const MESSAGE_INSTALLED: u32 = 2330;
-const MESSAGE_DAMAGED: u32 = 2382;
+/// Served content does not have its digest.
+pub(super) const MESSAGE_DAMAGED: u32 = 2382;
+/// Served content is missing.
+pub(super) const MESSAGE_MISSING: u32 = 2385;
+/// What was wrong with served content is put right.
+pub(super) const MESSAGE_HEALED: u32 = 2384;
 /// An attempt to distribute failed.
 pub(super) const MESSAGE_ATTEMPT_FAILED: u32 = 2328;
 /// Distribution was given up or cancelled.
@@ -53,7 +58,7 @@ pub struct Columns {
 
 impl Columns {
     /// The columns of a target in `state` that serves `serving` (0 for nothing yet), while the site
-    /// itself stores `current`; `cause` is the message of its last failure.
+    /// itself stores `current`; `cause` is the message of its last failure or finding.
     pub fn of(
         state: TargetState,
         serving: SourceVersion,
@@ -72,14 +77,15 @@ impl Columns {
             point_status,
             counted,
         };
+        let found = |usual: u32| Some(cause.unwrap_or(usual));
         match state {
             TargetState::Waiting => row(1, 0, 2, Some(waiting), update, Counted::Pending),
             TargetState::Receiving => row(receiving, 1, 2, Some(MESSAGE_SENDING), update, Counted::Pending),
             TargetState::Complete => row(7, 2, 2, Some(MESSAGE_SENT), update, Counted::Pending),
             TargetState::Retrying => row(2, 4, 2, cause, update, Counted::Retrying),
             TargetState::Failed => row(3, 5, 4, Some(MESSAGE_GAVE_UP), update, Counted::Failed),
-            TargetState::Installed => row(0, 3, 1, Some(MESSAGE_INSTALLED), 0, Counted::Installed),
-            TargetState::Damaged => row(8, 3, 4, Some(MESSAGE_DAMAGED), 0, Counted::Failed),
+            TargetState::Installed => row(0, 3, 1, found(MESSAGE_INSTALLED), 0, Counted::Installed),
+            TargetState::Damaged => row(8, 3, 4, found(MESSAGE_DAMAGED), 0, Counted::Failed),
             TargetState::RemovalAsked => row(4, 7, 2, None, 3, Counted::Nowhere),
             TargetState::RemovalRetrying => row(5, 9, 2, cause, 3, Counted::Retrying),
             TargetState::RemovalFailed => row(6, 8, 4, cause, 3, Counted::Failed),
