@@ -12,6 +12,7 @@ mod failure;
 mod perform;
 mod queue;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,8 +20,8 @@ use std::time::{Duration, Instant};
 use restock_content::library::Library;
 use restock_names::{ContentVersion, Digest, PackageId};
 use restock_transfer::{
-    Backoff, DpIdentity, DpLink, DpSide, HelloFacts, Job, JobKind, PullOptions, Report, ReportState, Run,
-    Totals, Welcome,
+    Backoff, DpIdentity, DpLink, DpSide, HelloFacts, Job, JobId, JobKind, PullOptions, Report, ReportState,
+    Run, Totals, Welcome,
 };
 use tokio::sync::{Semaphore, SetOnce, mpsc};
 
@@ -46,6 +47,8 @@ pub(crate) struct Receiving {
     identity: Arc<DpIdentity>,
     link: SetOnce<DpLink>,
     queue: Mutex<Queue>,
+    /// Heals that failed, to be tried again when the site comes back.
+    unhealed: Mutex<BTreeMap<PackageId, Work>>,
     slots: Arc<Semaphore>,
     board: Board,
     options: PullOptions,
@@ -74,6 +77,7 @@ impl Receiving {
             identity: parts.identity,
             link: SetOnce::new(),
             queue: Mutex::new(Queue::new(parts.run.cancel.clone())),
+            unhealed: Mutex::default(),
             slots: Arc::new(Semaphore::new(parts.packages_at_once.max(1))),
             board: Board::default(),
             options: parts.options,
@@ -145,9 +149,16 @@ impl Receiving {
         let line = self.board.open(work.content());
         let attempt = Attempt { receiving: &self, ticket, line: &line };
         match work {
-            Work::Heal { content, damaged } => match attempt.heal(*content, damaged.clone()).await {
+            Work::Heal { content, damaged, .. } => match attempt.heal(*content, damaged.clone()).await {
                 Ok(objects) => self.healed(content, objects),
-                Err(error) => self.report_failure(ticket, work, &error),
+                // The process ends, or the package leaves.
+                Err(_) if ticket.cancel.is_cancelled() => {}
+                Err(error) => {
+                    self.report_failure(ticket, work, &error);
+                    if error.is_transient() {
+                        self.unhealed().insert(content.package, work.clone());
+                    }
+                }
             },
             Work::Job(job) => self.attempts(&attempt, job, work).await,
         }
@@ -281,7 +292,12 @@ impl Receiving {
             "job failed"
         );
         let report = self.report_of(ticket.job_id(), content, ReportState::Failed);
-        self.send(Report { code, detail: cause, is_transient: error.is_transient(), ..report });
+        let (code, detail) = match work {
+            Work::Job(_) => (code, cause),
+            // This report takes the place of the one about the damage, which may not be sent yet.
+            Work::Heal { code, .. } => ((*code).to_owned(), format!("it cannot be fetched again: {cause}")),
+        };
+        self.send(Report { code, detail, is_transient: error.is_transient(), ..report });
     }
 
     fn report(&self, ticket: &Ticket, content: ContentVersion, state: ReportState, detail: &str) {
@@ -294,12 +310,7 @@ impl Receiving {
         self.send(Report { detail: detail.to_owned(), ..report });
     }
 
-    fn report_of(
-        &self,
-        job_id: restock_transfer::JobId,
-        content: ContentVersion,
-        state: ReportState,
-    ) -> Report {
+    fn report_of(&self, job_id: JobId, content: ContentVersion, state: ReportState) -> Report {
         Report {
             job_id,
             content,
@@ -320,6 +331,10 @@ impl Receiving {
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unhealed(&self) -> MutexGuard<'_, BTreeMap<PackageId, Work>> {
+        self.unhealed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Collects damage that readers met and has it healed, package by package, not too often.
@@ -345,12 +360,12 @@ impl Receiving {
                     continue;
                 }
                 healed.push((content.package, now));
-                self.tell_damage(&content, of_package.len());
+                let code = self.tell_damage(&content, &of_package);
                 let mut damaged: Vec<Digest> = of_package.into_iter().map(|damage| damage.digest).collect();
                 damaged.sort_unstable();
                 damaged.dedup();
                 damaged.truncate(HEAL_OBJECTS_MAX);
-                self.submit(Work::Heal { content, damaged });
+                self.submit(Work::Heal { content, damaged, code });
             }
         }
     }
@@ -364,20 +379,24 @@ impl Receiving {
             "damaged content was fetched again"
         );
         let totals = Totals { damaged: objects, repaired: objects, ..Totals::default() };
-        self.send(Report {
-            totals,
-            ..self.report_of(restock_transfer::JobId(0), *content, ReportState::Installed)
-        });
+        self.send(Report { totals, ..self.report_of(JobId::OWN, *content, ReportState::Installed) });
     }
 
-    fn tell_damage(&self, content: &ContentVersion, objects: usize) {
-        let report = self.report_of(restock_transfer::JobId(0), *content, ReportState::Failed);
+    /// Returns the code by which the damage was told.
+    fn tell_damage(&self, content: &ContentVersion, met: &[Damage]) -> &'static str {
+        let count = met.len();
+        let (code, what) = match met.iter().all(|damage| damage.is_missing) {
+            true => ("CONTENT_MISSING", "are not there"),
+            false => ("CONTENT_DAMAGED", "do not have their digest"),
+        };
+        let report = self.report_of(JobId::OWN, *content, ReportState::Failed);
         self.send(Report {
-            code: "CONTENT_DAMAGED".to_owned(),
-            detail: format!("{objects} stored objects do not have their digest and are fetched again"),
+            code: code.to_owned(),
+            detail: format!("{count} stored objects that readers asked for {what} and are fetched again"),
             is_transient: true,
             ..report
         });
+        code
     }
 }
 
@@ -401,6 +420,8 @@ impl DpSide for Side {
     async fn welcome(&self, welcome: Welcome) {
         tracing::info!(target: "smsdpprov", site = %welcome.site, "connected to the site");
         self.0.lock().retry_all();
+        let unhealed = std::mem::take(&mut *self.0.unhealed());
+        unhealed.into_values().for_each(|heal| self.0.submit(heal));
     }
 
     async fn job(&self, job: Job) {

@@ -137,6 +137,12 @@ pub struct Welcome {
 #[serde(transparent)]
 pub struct JobId(pub u64);
 
+impl JobId {
+    /// Stands in reports on what a distribution point found by itself: damage in content it serves,
+    /// and that it has healed it. No job of a site has it.
+    pub const OWN: Self = Self(0);
+}
+
 impl std::fmt::Display for JobId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.fmt(f)

@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) enum Work {
     /// What the site asks for.
     Job(Job),
-    /// Fetch stored objects again that a reader found damaged.
-    Heal { content: ContentVersion, damaged: Vec<Digest> },
+    /// Fetch stored objects again that a reader found damaged; `code` is what the site was told.
+    Heal { content: ContentVersion, damaged: Vec<Digest>, code: &'static str },
 }
 
 impl Work {

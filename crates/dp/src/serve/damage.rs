@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use restock_content::library::LibraryError;
 use restock_names::{ContentVersion, Digest};
 use tokio::sync::mpsc;
 
@@ -12,6 +13,8 @@ pub struct Damage {
     pub content: ContentVersion,
     /// The chunk or page.
     pub digest: Digest,
+    /// True when it is not there at all.
+    pub is_missing: bool,
 }
 
 /// The place to tell it.
@@ -27,7 +30,9 @@ impl Damages {
     pub(crate) fn note(&self, content: &ContentVersion, digest: &Digest, cause: &dyn Error) {
         let mut chain = cause.to_string();
         let mut next = cause.source();
+        let mut is_missing = false;
         while let Some(source) = next {
+            is_missing |= matches!(source.downcast_ref(), Some(LibraryError::Missing(_)));
             chain = format!("{chain}: {source}");
             next = source.source();
         }
@@ -39,7 +44,7 @@ impl Damages {
             cause = %chain,
             "CONTENT_DAMAGED: stored content does not pass its check and is not served"
         );
-        if self.0.try_send(Damage { content: *content, digest: *digest }).is_err() {
+        if self.0.try_send(Damage { content: *content, digest: *digest, is_missing }).is_err() {
             tracing::debug!(target: "smsdpprov", "the queue of damage is full");
         }
     }

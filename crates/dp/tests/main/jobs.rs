@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use restock_content::statement::{SigningKey, Statement};
 use restock_dp::Activity;
 use restock_names::{Epoch, Timestamp};
-use restock_transfer::{JobKind, ReportState};
+use restock_transfer::{JobId, JobKind, ReportState};
 
 use crate::site::Site;
-use crate::support::{Node, content, file, flip, noise, package, store};
+use crate::support::{Node, content, file, flip, noise, pack_with, package, store};
 
 #[test]
 fn a_version_is_installed_and_the_next_moves_only_what_changed() {
@@ -235,11 +235,45 @@ fn damage_that_a_reader_meets_is_fetched_again_without_being_asked() {
     flip(&point.library_folder(), &whole[2_000_000..2_000_100]);
     let answer = point.get("/SMS_DP_SMSPKG$/XYZ00001/big");
     assert!(answer.is_broken && whole.starts_with(&answer.body), "nothing wrong is served");
-    let told = site.report(restock_transfer::JobId(0), ReportState::Failed);
+    let told = site.report(JobId::OWN, ReportState::Failed);
     assert_eq!((told.code.as_str(), told.content), ("CONTENT_DAMAGED", content(1, 1)));
-    let healed = site.report(restock_transfer::JobId(0), ReportState::Installed);
+    let healed = site.report(JobId::OWN, ReportState::Installed);
     assert_eq!(healed.totals.repaired, 1);
     assert!(point.get("/SMS_DP_SMSPKG$/XYZ00001/big").body == whole);
+}
+
+#[test]
+fn a_heal_that_failed_is_tried_again_when_the_site_comes_back() {
+    let site = Site::open();
+    let statement = site.publish(1, 1, &[(b"a", file("some content to damage"))]);
+    let point = site.point();
+    site.install(&statement);
+    flip(&point.library_folder(), b"some content to damage");
+    site.refuse(package(1));
+    assert_eq!(point.text(1, "a"), "503");
+    let failed = site.failure(JobId::OWN, "cannot be fetched again");
+    assert_eq!(failed.code, "CONTENT_DAMAGED");
+    assert!(failed.detail.contains("NOT_AUTHORISED"), "{failed:?}");
+    site.refuse_nobody();
+    point.running().link().reconnect();
+    assert_eq!(site.report(JobId::OWN, ReportState::Installed).totals.repaired, 1);
+    assert_eq!(point.text(1, "a"), "some content to damage");
+}
+
+#[test]
+fn content_that_is_not_there_is_told_apart_from_content_that_is_wrong() {
+    let site = Site::open();
+    let statement = site.publish(1, 1, &[(b"a", file("some content to lose"))]);
+    let point = site.point();
+    site.install(&statement);
+    let library = point.library_folder();
+    point.stop();
+    std::fs::remove_file(pack_with(&library, b"some content to lose")).expect("removed");
+    let point = site.point();
+    assert_eq!(point.text(1, "a"), "503");
+    assert_eq!(site.failure(JobId::OWN, "").code, "CONTENT_MISSING");
+    site.report(JobId::OWN, ReportState::Installed);
+    assert_eq!(point.text(1, "a"), "some content to lose");
 }
 
 #[test]

@@ -229,6 +229,14 @@ impl Site {
         heard.reports.iter().filter(|r| r.job_id == job).map(|r| r.state).collect()
     }
 
+    /// Waits for a failure of a job whose detail holds `text`.
+    pub(crate) fn failure(&self, job: JobId, text: &str) -> Report {
+        let is_it = |report: &&Report| {
+            report.job_id == job && report.state == ReportState::Failed && report.detail.contains(text)
+        };
+        self.ear.wait("failure", |heard| heard.reports.iter().find(is_it).cloned())
+    }
+
     /// Waits for word of how far a job is.
     pub(crate) fn progress(&self, job: JobId) -> Progress {
         self.ear.wait("progress", |heard| heard.progress.iter().rev().find(|p| p.job_id == job).copied())

@@ -216,6 +216,15 @@ pub(crate) fn pack_files(library: &Path) -> Vec<PathBuf> {
     paths.filter(|path| path.extension().is_some_and(|e| e == "data")).collect()
 }
 
+/// The one pack of the library whose data holds `needle`.
+pub(crate) fn pack_with(library: &Path, needle: &[u8]) -> PathBuf {
+    let holds =
+        |path: &PathBuf| std::fs::read(path).expect("read").windows(needle.len()).any(|w| w == needle);
+    let mut found: Vec<PathBuf> = pack_files(library).into_iter().filter(holds).collect();
+    assert_eq!(found.len(), 1);
+    found.remove(0)
+}
+
 /// Flips one bit in the middle of `needle`, which lies in exactly one pack of the library.
 pub(crate) fn flip(library: &Path, needle: &[u8]) -> PathBuf {
     let mut flipped = Vec::new();

@@ -133,7 +133,7 @@ fn an_install_after_its_own_cancel_is_done() {
 #[test]
 fn one_heal_at_a_time() {
     let mut queue = queue();
-    let heal = Work::Heal { content: content(1, 1), damaged: Vec::new() };
+    let heal = Work::Heal { content: content(1, 1), damaged: Vec::new(), code: "CONTENT_DAMAGED" };
     assert!(queue.arrive(heal.clone()).start.is_some());
     assert!(!queue.arrive(heal).is_queued);
     assert!(queue.arrive(job(1, JobKind::Install, 1, 2)).is_queued);
