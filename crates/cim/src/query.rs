@@ -5,10 +5,12 @@
 
 mod error;
 pub mod limits;
+mod resolve;
 mod resolved;
 pub mod wql;
 
 pub use error::{QueryError, QueryErrorKind};
+pub use resolve::{ResolveAt, resolve};
 pub use resolved::{
     Bound, ClockOffset, Domain, Expression, Field, Filter, JoinTo, OrderBy, Resolved, Selection, Shape,
     Source,

@@ -3,7 +3,7 @@
 //! [`Resolved`] is all that a compiler to SQL needs, so that it translates without deciding
 //! anything: properties are numbers into their class, literals have the type of what they are
 //! compared with, texts that name a time became UTC microseconds, and `=` on an array became
-//! [`Filter::Contains`]. It is made by resolving alone.
+//! [`Filter::Contains`]. It is made by [`super::resolve()`] alone.
 //!
 //! What it does not hold: rights (they are added by whoever may read) and the text of the query.
 //!
@@ -103,7 +103,7 @@ pub enum Shape {
         source: usize,
     },
     /// An instance of `__Generic` with one embedded object for each source that has a selected
-    /// property, in order; the property is named like the alias.
+    /// property; the property is named like the alias, and they stand in the order of names.
     Embedded {
         /// `__Generic` with these properties.
         class: Arc<Class>,
@@ -209,8 +209,8 @@ pub enum Filter {
     Contains {
         /// The domain of its elements.
         domain: Domain,
-        /// A field whose type is an array of simple values (the view has JSON text for it, or
-        /// bytes for `UInt8[]`).
+        /// A field whose type is an array of simple values (the view has JSON text for it);
+        /// never of bytes.
         array: Field,
         /// The values of which one must be an element; not empty.
         values: Vec<Bound>,
