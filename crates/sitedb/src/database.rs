@@ -1,7 +1,7 @@
 //! The database's two doors and who is woken when something changed.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use futures_util::future::BoxFuture;
 use sqlx::AnyConnection;
@@ -9,8 +9,9 @@ use tokio::sync::{Mutex, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::engine::quick_check;
+use crate::query::connections::Connections;
 use crate::writer::Writer;
-use crate::{DatabaseError, Engine, Tx, migration};
+use crate::{DatabaseError, Engine, Tx, Views, migration};
 
 /// Connections that may read at once. More callers wait.
 const READERS_MAX: usize = 4;
@@ -41,6 +42,8 @@ struct Inner {
     writer: Writer,
     wakes: Arc<Wakes>,
     tracker: TaskTracker,
+    views: RwLock<Option<Arc<Views>>>,
+    queries: Connections,
 }
 
 impl std::fmt::Debug for Database {
@@ -87,8 +90,24 @@ impl Database {
             writer,
             wakes,
             tracker,
+            views: RwLock::new(None),
+            queries: Connections::new(engine, url),
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The views that queries read; `None` before [`Database::install_views`].
+    pub(crate) fn views(&self) -> Option<Arc<Views>> {
+        self.inner.views.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_views(&self, views: Arc<Views>) {
+        *self.inner.views.write().unwrap_or_else(PoisonError::into_inner) = Some(views);
+    }
+
+    /// The connections that queries run on.
+    pub(crate) fn queries(&self) -> &Connections {
+        &self.inner.queries
     }
 
     /// The engine behind it.
@@ -157,6 +176,7 @@ impl Database {
     /// Lets what was accepted finish, then closes all connections. Later calls are refused.
     pub async fn close(&self) {
         self.inner.readers.close();
+        self.inner.queries.close().await;
         self.inner.writer.close().await;
         self.inner.tracker.wait().await;
         let idle = std::mem::take(&mut *self.inner.idle.lock().await);

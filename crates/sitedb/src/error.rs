@@ -68,6 +68,14 @@ pub enum DatabaseError {
     /// Another transaction changed the same rows too often.
     #[error("DATABASE_BUSY: {0} was tried {1} times against concurrent changes")]
     Busy(&'static str, u32),
+    /// A view cannot be made as it is written.
+    #[error("DATABASE_VIEW: the view {view} {cause}")]
+    View {
+        /// Its name.
+        view: String,
+        /// What is wrong.
+        cause: String,
+    },
     /// A stored value is not what the column holds.
     #[error("DATABASE_VALUE: column {column} of {operation} holds {found}")]
     Value {

@@ -1,7 +1,8 @@
 //! Tables are data: numbered migrations, forward only, each in a transaction of its own.
 
-use sqlx::{AnyConnection, AssertSqlSafe, Row};
+use sqlx::{AnyConnection, Row};
 
+use crate::own_text::own_text;
 use crate::{DatabaseError, Engine};
 
 /// Every migration in order; the number is the position from 1 on. A published text never changes.
@@ -77,5 +78,5 @@ fn fail(number: i64, source: sqlx::Error) -> DatabaseError {
 
 /// Runs a text that is part of this program.
 async fn run(connection: &mut AnyConnection, text: String) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut *connection).await.map(|_| ())
+    sqlx::raw_sql(own_text(text)).execute(&mut *connection).await.map(|_| ())
 }

@@ -6,7 +6,16 @@
 //!
 //! What it does not do: it knows no names of people or roles. Whoever calls says what may be seen.
 
-mod sight;
+mod compile;
+pub(crate) mod connections;
+mod decode;
+mod dialect;
+mod failed;
+mod rows;
+pub(crate) mod sight;
 mod sql;
 
+pub use compile::{Allowed, PRODUCT_ROWS_MAX, Statement};
+pub use failed::QueryFailed;
+pub use rows::{QueryOptions, Rows};
 pub use sight::{Listed, Seen, Sight};

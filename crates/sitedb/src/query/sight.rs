@@ -180,8 +180,7 @@ impl Sight {
             let schema = schema_of(sql.engine);
             sql.push(" AND NOT EXISTS (SELECT 1 FROM ").push(schema).push(
                 r#"status_message_attributes a WHERE a.record = t.record AND a.attribute = 404
-                AND lower(a.value) NOT IN (SELECT lower('["Display=\\' || p.name || '\"]MSWNET:["SMS_SITE=' || s.site_code || '"]\\' || p.name || '\')
-                    FROM distribution_points p CROSS JOIN site s))"#,
+                AND a.value NOT IN (SELECT d.nal_path FROM distribution_points d))"#,
             );
         }
         if !self.audit {

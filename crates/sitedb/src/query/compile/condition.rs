@@ -1,0 +1,250 @@
+//! Conditions.
+
+use restock_cim::query::{self, Comparison, Domain, Expression, Field, Filter, Pattern, Resolved};
+
+use super::expression::bound;
+use super::{Compiler, Scope, storage};
+use crate::Engine;
+use crate::query::dialect::Storage;
+use crate::query::sql::Bound;
+
+impl Compiler<'_> {
+    /// A condition in parentheses, unless it needs none.
+    pub(super) fn condition(&mut self, scope: &Scope<'_>, filter: &Filter) {
+        match filter {
+            Filter::And(parts) => self.parts(scope, parts, " AND "),
+            Filter::Or(parts) => self.parts(scope, parts, " OR "),
+            Filter::Not(part) => {
+                self.sql.push("(NOT ");
+                self.condition(scope, part);
+                self.sql.push(")");
+            }
+            Filter::Constant(is_true) => {
+                self.sql.push(if *is_true { "(1 = 1)" } else { "(1 = 0)" });
+            }
+            Filter::Compare { domain, left, comparison, right } => {
+                self.compare(scope, *domain, left, *comparison, right);
+            }
+            Filter::Like { text, pattern } => {
+                self.like(pattern, |compiler| compiler.expression(scope, text));
+            }
+            Filter::In { domain, operand, values } => {
+                self.one_of(*domain, values, |compiler| compiler.expression(scope, operand));
+            }
+            Filter::InQuery { domain, operand, query } => {
+                self.sql.push("(");
+                self.expression(scope, operand);
+                self.in_query(*domain, query);
+                self.sql.push(")");
+            }
+            Filter::Contains { domain, array, values } => self.contains(scope, *domain, *array, values),
+            Filter::ContainsQuery { domain, array, query } => {
+                self.any_element(scope, *array, |compiler| {
+                    compiler.element(*domain);
+                    compiler.in_query(*domain, query);
+                });
+            }
+            Filter::ContainsLike { array, pattern } => {
+                self.any_element(scope, *array, |compiler| {
+                    compiler.like(pattern, |compiler| compiler.element(Domain::Text));
+                });
+            }
+            Filter::IsNull(expression) => {
+                self.sql.push("(");
+                self.expression(scope, expression);
+                self.sql.push(" IS NULL)");
+            }
+            Filter::IsClass { source, classes } => {
+                self.sql.push("(");
+                self.class_name(scope, *source);
+                self.sql.push(" COLLATE nocase IN (");
+                self.sql.list(classes, ", ", |sql, class| {
+                    sql.bind(Bound::Text(class.as_str().to_owned()));
+                });
+                self.sql.push("))");
+            }
+        }
+    }
+
+    /// All of `parts`, which may be none.
+    pub(super) fn all(&mut self, scope: &Scope<'_>, parts: &[&Filter]) {
+        self.sql.push("1 = 1");
+        for part in parts {
+            self.sql.push(" AND ");
+            self.condition(scope, part);
+        }
+    }
+
+    fn parts(&mut self, scope: &Scope<'_>, parts: &[Filter], between: &str) {
+        self.sql.push("(");
+        for (index, part) in parts.iter().enumerate() {
+            self.sql.push(if index == 0 { "" } else { between });
+            self.condition(scope, part);
+        }
+        self.sql.push(")");
+    }
+
+    fn compare(
+        &mut self,
+        scope: &Scope<'_>,
+        domain: Domain,
+        left: &Expression,
+        comparison: Comparison,
+        right: &Expression,
+    ) {
+        use Comparison::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual};
+        let sign = match comparison {
+            Equal => " = ",
+            NotEqual => " <> ",
+            Less => " < ",
+            LessOrEqual => " <= ",
+            Greater => " > ",
+            GreaterOrEqual => " >= ",
+        };
+        if domain == Domain::Text {
+            return self.compare_text(scope, left, comparison, sign, right);
+        }
+        self.sql.push("(");
+        self.expression(scope, left);
+        self.sql.push(sign);
+        self.expression(scope, right);
+        self.sql.push(")");
+    }
+
+    fn compare_text(
+        &mut self,
+        scope: &Scope<'_>,
+        left: &Expression,
+        comparison: Comparison,
+        sign: &str,
+        right: &Expression,
+    ) {
+        if matches!(comparison, Comparison::Equal | Comparison::NotEqual) {
+            let special = match right {
+                Expression::Value(query::Bound::Text(text)) if self.engine().needs_expression(text) => {
+                    Some(text)
+                }
+                _ => None,
+            };
+            self.sql.push(match (special, comparison) {
+                (Some(_), Comparison::NotEqual) => "(NOT ",
+                _ => "(",
+            });
+            self.expression(scope, left);
+            if let Some(text) = special {
+                let exactly = self.engine().exactly(text);
+                self.sql.push(" REGEXP ").bind(Bound::Text(exactly));
+            } else {
+                self.sql.push(" COLLATE nocase").push(sign);
+                self.expression(scope, right);
+            }
+            self.sql.push(")");
+            return;
+        }
+        // Less and greater go by the order that ORDER BY has, so that pages can begin behind a row.
+        let (before, after) = self.engine().order_text();
+        self.sql.push("(").push(before);
+        self.expression(scope, left);
+        self.sql.push(after).push(sign).push(before);
+        self.expression(scope, right);
+        self.sql.push(after).push(")");
+    }
+
+    fn like(&mut self, pattern: &Pattern, text: impl FnOnce(&mut Self)) {
+        let like = self.engine().like(pattern);
+        self.sql.push(like.before);
+        text(self);
+        self.sql.push(like.between).bind(Bound::Text(like.pattern)).push(like.after);
+    }
+
+    fn one_of(&mut self, domain: Domain, values: &[query::Bound], operand: impl Fn(&mut Self)) {
+        let needs = |value: &query::Bound| match value {
+            query::Bound::Text(text) => self.sql.engine.needs_expression(text),
+            _ => false,
+        };
+        let (special, plain): (Vec<_>, Vec<_>) = values.iter().partition(|value| needs(value));
+        self.sql.push("(");
+        if !plain.is_empty() {
+            operand(self);
+            self.sql.push(if domain == Domain::Text { " COLLATE nocase IN (" } else { " IN (" });
+            self.sql.list(plain.iter(), ", ", |sql, value| {
+                sql.bind(bound(value));
+            });
+            self.sql.push(")");
+        }
+        for (index, value) in special.into_iter().enumerate() {
+            let query::Bound::Text(text) = value else { continue };
+            self.sql.push(if index == 0 && plain.is_empty() { "" } else { " OR " });
+            operand(self);
+            let exactly = self.engine().exactly(text);
+            self.sql.push(" REGEXP ").bind(Bound::Text(exactly));
+        }
+        self.sql.push(")");
+    }
+
+    /// Is one of the values of a sub-select, which has names of its own.
+    fn in_query(&mut self, domain: Domain, query: &Resolved) {
+        self.selects += 1;
+        let prefix = format!("q{}_", self.selects);
+        self.sql.push(if domain == Domain::Text { " COLLATE nocase IN (" } else { " IN (" });
+        let is_value = std::mem::replace(&mut self.is_value, true);
+        self.select(query, prefix);
+        self.is_value = is_value;
+        self.sql.push(")");
+    }
+
+    fn contains(&mut self, scope: &Scope<'_>, domain: Domain, array: Field, values: &[query::Bound]) {
+        if storage(scope.query, array) == Storage::Bytes {
+            let (before, between, after) = self.engine().has_byte();
+            self.sql.push("(");
+            for (index, value) in values.iter().enumerate() {
+                self.sql.push(if index == 0 { "" } else { " OR " });
+                let byte = match value {
+                    query::Bound::Integer(number) => u8::try_from(*number).ok(),
+                    _ => None,
+                };
+                let Some(byte) = byte else {
+                    self.sql.push("(1 = 0)");
+                    continue;
+                };
+                self.sql.push(before);
+                match self.engine() {
+                    Engine::Sqlite => {
+                        self.field(scope, array);
+                        self.sql.push(between).bind(Bound::Bytes(vec![byte]));
+                    }
+                    Engine::Postgres => {
+                        self.sql.bind(Bound::Bytes(vec![byte])).push(between);
+                        self.field(scope, array);
+                    }
+                }
+                self.sql.push(after);
+            }
+            self.sql.push(")");
+            return;
+        }
+        self.any_element(scope, array, |compiler| {
+            compiler.one_of(domain, values, |compiler| compiler.element(domain));
+        });
+    }
+
+    /// Whether a condition holds for an element; unknown when there is no array.
+    fn any_element(&mut self, scope: &Scope<'_>, array: Field, condition: impl FnOnce(&mut Self)) {
+        let (before, after) = self.engine().elements();
+        self.sql.push("(CASE WHEN ");
+        self.field(scope, array);
+        self.sql.push(" IS NOT NULL THEN EXISTS (SELECT 1 FROM ").push(before);
+        self.field(scope, array);
+        self.sql.push(after).push(" WHERE ");
+        condition(self);
+        self.sql.push(") END)");
+    }
+
+    fn element(&mut self, domain: Domain) {
+        let text = match domain {
+            Domain::Text => "e.value",
+            _ => self.engine().element_integer(),
+        };
+        self.sql.push(text);
+    }
+}

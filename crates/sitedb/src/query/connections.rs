@@ -1,0 +1,346 @@
+//! The connections on which queries run: native ones that can only read.
+//!
+//! Each query runs in a task of its own, which keeps the connection until the database has really
+//! stopped working on it and then gives it back. SQLite asks a progress handler every few
+//! thousand steps whether to go on; PostgreSQL is told on a second connection to cancel, and ends
+//! by itself when its client has gone.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use restock_cim::Instance;
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection};
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection};
+use sqlx::{Arguments as _, ConnectOptions as _, Connection as _, Row as _};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use super::QueryFailed;
+use super::decode::{Columns, Decoder};
+use super::sql::Bound;
+use crate::own_text::own_text;
+use crate::{DatabaseError, Engine};
+
+/// Queries that run at once; more wait.
+const CONNECTIONS_MAX: usize = 16;
+/// Statements that a connection keeps prepared.
+const STATEMENTS_MAX: usize = 200;
+/// Steps of SQLite's machine between two looks at whether to stop: well below a millisecond.
+const STEPS: i32 = 5_000;
+/// Rows of one batch; the first ones are smaller, so that the first row comes at once.
+const BATCH_ROWS_MAX: usize = 64;
+/// Batches that wait for the reader.
+const BATCHES_MAX: usize = 2;
+/// However slowly the rows are taken, nothing runs longer than this.
+const WHOLE_MAX: Duration = Duration::from_secs(600);
+
+/// What a connection is to do.
+pub(crate) struct Work {
+    pub(crate) name: &'static str,
+    pub(crate) text: String,
+    pub(crate) values: Vec<Bound>,
+    pub(crate) decoder: Decoder,
+    pub(crate) deadline: Duration,
+}
+
+type Batch = Result<Vec<Instance>, QueryFailed>;
+
+/// The pool.
+pub(crate) struct Connections {
+    shared: Arc<Shared>,
+    tracker: TaskTracker,
+}
+
+struct Shared {
+    engine: Engine,
+    url: String,
+    permits: Arc<Semaphore>,
+    idle: Mutex<Vec<Connection>>,
+}
+
+enum Connection {
+    Sqlite(SqliteConnection, Arc<AtomicBool>),
+    /// With the number of its server process.
+    Postgres(PgConnection, i32),
+}
+
+/// Why a run ended.
+enum End {
+    /// All rows were given.
+    Done,
+    /// Nobody wants the rows any more.
+    Unwanted,
+    Failed(QueryFailed),
+}
+
+impl Connections {
+    pub(crate) fn new(engine: Engine, url: &str) -> Self {
+        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let shared = Shared { engine, url: url.to_owned(), permits, idle: Mutex::new(Vec::new()) };
+        Self { shared: Arc::new(shared), tracker: TaskTracker::new() }
+    }
+
+    /// Starts `work`; its rows come in batches.
+    pub(crate) async fn start(&self, work: Work) -> Result<mpsc::Receiver<Batch>, QueryFailed> {
+        let began = Instant::now();
+        let waiting = Arc::clone(&self.shared.permits).acquire_owned();
+        let permit = match tokio::time::timeout(work.deadline, waiting).await {
+            Ok(permit) => permit.map_err(|_closed| DatabaseError::Closed(work.name))?,
+            Err(_elapsed) => return Err(QueryFailed::Deadline(work.deadline.as_secs())),
+        };
+        let connection = match self.shared.pop() {
+            Some(connection) => connection,
+            None => self.shared.connect().await?,
+        };
+        let (sender, receiver) = mpsc::channel(BATCHES_MAX);
+        let shared = Arc::clone(&self.shared);
+        self.tracker.spawn(run(shared, permit, connection, work, began, sender));
+        Ok(receiver)
+    }
+
+    /// Refuses what comes, waits for what runs and closes all connections.
+    pub(crate) async fn close(&self) {
+        self.shared.permits.close();
+        self.tracker.close();
+        self.tracker.wait().await;
+        while let Some(connection) = self.shared.pop() {
+            let closed = match connection {
+                Connection::Sqlite(connection, _) => connection.close().await,
+                Connection::Postgres(connection, _) => connection.close().await,
+            };
+            if let Err(error) = closed {
+                tracing::debug!(%error, "a query's connection did not close cleanly");
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn pop(&self) -> Option<Connection> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn give_back(&self, connection: Connection) {
+        if !self.permits.is_closed() {
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        }
+    }
+
+    async fn connect(&self) -> Result<Connection, DatabaseError> {
+        let opened = match self.engine {
+            Engine::Sqlite => self.connect_sqlite().await,
+            Engine::Postgres => self.connect_postgres().await,
+        };
+        opened
+            .map_err(|source| DatabaseError::Statement { operation: "open a connection for queries", source })
+    }
+
+    async fn connect_sqlite(&self) -> Result<Connection, sqlx::Error> {
+        let options: SqliteConnectOptions = self.url.parse()?;
+        let options = options
+            .create_if_missing(false)
+            .statement_cache_capacity(STATEMENTS_MAX)
+            .busy_timeout(Duration::from_secs(10))
+            .row_buffer_size(BATCH_ROWS_MAX)
+            .pragma("query_only", "ON")
+            .pragma("trusted_schema", "OFF")
+            .pragma("cell_size_check", "ON")
+            .with_regexp()
+            .disable_statement_logging();
+        let mut connection = options.connect().await?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&stop);
+        connection.lock_handle().await?.set_progress_handler(STEPS, move || !asked.load(Ordering::Relaxed));
+        Ok(Connection::Sqlite(connection, stop))
+    }
+
+    async fn connect_postgres(&self) -> Result<Connection, sqlx::Error> {
+        let options: PgConnectOptions = self.url.parse()?;
+        let options = options
+            .statement_cache_capacity(STATEMENTS_MAX)
+            .application_name("restock query")
+            .disable_statement_logging();
+        let mut connection = options.connect().await?;
+        let settings = format!(
+            "SET default_transaction_read_only = on; SET client_min_messages = warning;
+             SET statement_timeout = {}; SET client_connection_check_interval = 1000",
+            WHOLE_MAX.as_millis()
+        );
+        sqlx::raw_sql(own_text(settings)).execute(&mut connection).await?;
+        let row = sqlx::query("SELECT pg_backend_pid()").fetch_one(&mut connection).await?;
+        let process = row.try_get(0)?;
+        Ok(Connection::Postgres(connection, process))
+    }
+}
+
+async fn run(
+    shared: Arc<Shared>,
+    _permit: OwnedSemaphorePermit,
+    connection: Connection,
+    work: Work,
+    began: Instant,
+    sender: mpsc::Sender<Batch>,
+) {
+    let Work { name, text, values, decoder, deadline } = work;
+    let reader = Reader { name, decoder, deadline, began, sender };
+    let (kept, end) = match connection {
+        Connection::Sqlite(mut connection, stop) => {
+            let rows = sqlx::query_with(own_text(text), sqlite_arguments(values)).fetch(&mut connection);
+            let end = reader.read(rows).await;
+            if !matches!(end, End::Done) {
+                // The thread behind the connection answers only when the statement has ended.
+                stop.store(true, Ordering::Relaxed);
+            }
+            let rests = connection.ping().await;
+            stop.store(false, Ordering::Relaxed);
+            (rests.is_ok().then_some(Connection::Sqlite(connection, stop)), end)
+        }
+        Connection::Postgres(mut connection, process) => {
+            let rows = sqlx::query_with(own_text(text), postgres_arguments(values)).fetch(&mut connection);
+            let end = reader.read(rows).await;
+            if matches!(end, End::Done) {
+                (Some(Connection::Postgres(connection, process)), end)
+            } else {
+                // This connection stays open until the order to cancel was given, so that the
+                // number of its process means no other.
+                shared.cancel(process).await;
+                drop(connection);
+                (None, end)
+            }
+        }
+    };
+    if let Some(connection) = kept {
+        shared.give_back(connection);
+    }
+    if let End::Failed(error) = end {
+        reader.fail(error).await;
+    }
+}
+
+impl Shared {
+    async fn cancel(&self, process: i32) {
+        let order = async {
+            let mut second = match self.pop() {
+                Some(Connection::Postgres(connection, own)) => (connection, own),
+                _ => match self.connect_postgres().await? {
+                    Connection::Postgres(connection, own) => (connection, own),
+                    Connection::Sqlite(..) => return Ok(()),
+                },
+            };
+            sqlx::query("SELECT pg_cancel_backend($1)").bind(process).execute(&mut second.0).await?;
+            self.give_back(Connection::Postgres(second.0, second.1));
+            Ok::<(), sqlx::Error>(())
+        };
+        if let Err(error) = order.await {
+            tracing::warn!(%error, "a query could not be cancelled; it ends when its client is seen gone");
+        }
+    }
+}
+
+/// Takes the rows of one query and gives them on.
+struct Reader {
+    name: &'static str,
+    decoder: Decoder,
+    deadline: Duration,
+    began: Instant,
+    sender: mpsc::Sender<Batch>,
+}
+
+impl Reader {
+    async fn read<R: Columns>(&self, mut rows: impl Stream<Item = Result<R, sqlx::Error>> + Unpin) -> End {
+        let mut left = self.deadline.saturating_sub(self.began.elapsed());
+        let mut batch = Vec::with_capacity(1);
+        let mut size = 1;
+        loop {
+            // What is there already is taken at once; before waiting, what was taken goes on.
+            let next = match rows.next().now_or_never() {
+                Some(next) => next,
+                None => {
+                    if let Some(end) = self.give(&mut batch).await {
+                        return end;
+                    }
+                    let waits = Instant::now();
+                    let next = tokio::select! {
+                        next = rows.next() => next,
+                        () = self.sender.closed() => return End::Unwanted,
+                        () = tokio::time::sleep(left) => {
+                            return End::Failed(QueryFailed::Deadline(self.deadline.as_secs()));
+                        }
+                    };
+                    left = left.saturating_sub(waits.elapsed());
+                    next
+                }
+            };
+            match next {
+                None => return self.give(&mut batch).await.unwrap_or(End::Done),
+                Some(Err(source)) => {
+                    return End::Failed(DatabaseError::Statement { operation: self.name, source }.into());
+                }
+                Some(Ok(row)) => match self.decoder.instance(&row) {
+                    Ok(instance) => batch.push(instance),
+                    Err(error) => return End::Failed(error),
+                },
+            }
+            if batch.len() >= size {
+                size = (size * 2).min(BATCH_ROWS_MAX);
+                if let Some(end) = self.give(&mut batch).await {
+                    return end;
+                }
+            }
+        }
+    }
+
+    /// Gives the batch on; `Some` when that was the end.
+    async fn give(&self, batch: &mut Vec<Instance>) -> Option<End> {
+        if batch.is_empty() {
+            return None;
+        }
+        let whole = WHOLE_MAX.saturating_sub(self.began.elapsed());
+        let patience = self.deadline.min(whole);
+        let batch = std::mem::take(batch);
+        match tokio::time::timeout(patience, self.sender.send(Ok(batch))).await {
+            Ok(Ok(())) => None,
+            Ok(Err(_gone)) => Some(End::Unwanted),
+            Err(_elapsed) => Some(End::Failed(QueryFailed::SlowReader)),
+        }
+    }
+
+    async fn fail(self, error: QueryFailed) {
+        // A reader that takes nothing hears of it when it looks again, or never.
+        let told = tokio::time::timeout(self.deadline, self.sender.send(Err(error))).await;
+        if !matches!(told, Ok(Ok(()))) {
+            tracing::debug!(operation = self.name, "nobody waits for why a query failed");
+        }
+    }
+}
+
+fn sqlite_arguments(values: Vec<Bound>) -> SqliteArguments {
+    let mut arguments = SqliteArguments::default();
+    for value in values {
+        match value {
+            Bound::Int(value) => arguments.add(value),
+            Bound::Real(value) => arguments.add(value),
+            Bound::Text(value) => arguments.add(value),
+            Bound::Bytes(value) => arguments.add(value),
+        }
+        .expect("numbers, text and bytes can always be bound");
+    }
+    arguments
+}
+
+fn postgres_arguments(values: Vec<Bound>) -> PgArguments {
+    let mut arguments = PgArguments::default();
+    for value in values {
+        match value {
+            Bound::Int(value) => arguments.add(value),
+            Bound::Real(value) => arguments.add(value),
+            Bound::Text(value) => arguments.add(value),
+            Bound::Bytes(value) => arguments.add(value),
+        }
+        .expect("numbers, text and bytes can always be bound");
+    }
+    arguments
+}
