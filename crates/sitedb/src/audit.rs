@@ -3,8 +3,9 @@
 //! [`Record`] is one row. What is hashed, and how, is decided by `restock-provider`; rows are added
 //! and read here, and nothing changes or removes one. Source: docs/formats/audit.md.
 
-use restock_names::{Digest, Timestamp};
+use restock_names::{Digest, PackageId, Timestamp};
 
+use crate::message::{ATTRIBUTE_PACKAGE, ATTRIBUTE_USER, Severity};
 use crate::tx::{Row, bind};
 use crate::{DatabaseError, Tx};
 
@@ -117,5 +118,64 @@ impl Tx {
             .iter()
             .map(record)
             .collect()
+    }
+}
+
+/// The status message of an audit record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditMessage {
+    /// Its number, 30000-30999.
+    pub id: u32,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The package it is about.
+    pub package: Option<PackageId>,
+    /// Who: attribute 403.
+    pub user: String,
+    /// Account, path, operation or method, address, door, result, correlation, site.
+    pub strings: [String; 8],
+}
+
+/// `SMS_StatusMessage.MessageType` of audit messages.
+const MESSAGE_TYPE: u32 = 768;
+/// The component that says it.
+const COMPONENT: &str = "SMS Provider";
+
+impl Tx {
+    /// Keeps the status message of an audit record.
+    pub async fn raise_audit_message(
+        &mut self,
+        message: &AuditMessage,
+        now: Timestamp,
+    ) -> Result<(), DatabaseError> {
+        let row = self
+            .row(
+                "INSERT INTO status_messages (message_id, severity, message_type, component, time, package_id)
+                 VALUES ($1, $2, $3, $4, $5, $6) RETURNING record",
+                bind![message.id, message.severity.number(), MESSAGE_TYPE, COMPONENT, now, message.package],
+            )
+            .await?;
+        let record = row.map_or(Ok(0), |row| row.i64("record"))?;
+        let [s1, s2, s3, s4, s5, s6, s7, s8] = &message.strings;
+        self.execute(
+            "INSERT INTO status_message_strings (record, position, value)
+             VALUES ($1, 1, $2), ($1, 2, $3), ($1, 3, $4), ($1, 4, $5), ($1, 5, $6), ($1, 6, $7), ($1, 7, $8),
+                 ($1, 8, $9)",
+            bind![record, s1, s2, s3, s4, s5, s6, s7, s8],
+        )
+        .await?;
+        self.execute(
+            "INSERT INTO status_message_attributes (record, attribute, value) VALUES ($1, $2, $3)",
+            bind![record, ATTRIBUTE_USER, &message.user],
+        )
+        .await?;
+        if let Some(package) = message.package {
+            self.execute(
+                "INSERT INTO status_message_attributes (record, attribute, value) VALUES ($1, $2, $3)",
+                bind![record, ATTRIBUTE_PACKAGE, package],
+            )
+            .await?;
+        }
+        Ok(())
     }
 }

@@ -1,0 +1,23 @@
+//! Who somebody is: accounts, passwords, tokens, and signing in.
+//!
+//! [`Accounts`] turns a name with a password, or a token, into a [`SignedIn`]. Passwords are kept as
+//! argon2id; a run costs 19 MiB and tens of milliseconds, so there is a [`back_off`] that decides
+//! before it, a queue that is short, and a [`memory`] of credentials that were right a moment ago.
+//!
+//! What it does not do: it knows no protocol of a door, and decides no rights (`rights`).
+//! Source: docs/rights.md, "Signing in".
+
+mod back_off;
+mod hashing;
+mod memory;
+mod name;
+mod secret;
+mod sign_in;
+mod token;
+
+pub use back_off::BackOffLimits;
+pub use hashing::hash_password;
+pub use name::{AccountName, AccountNameError};
+pub use secret::{Secret, random_password};
+pub use sign_in::{Accounts, SignInRefusal, SignedIn};
+pub use token::TokenText;

@@ -1,0 +1,120 @@
+//! The audit trail: who did, or was refused, what.
+//!
+//! [`record`] keeps one action in the transaction that carries it out: a row whose hash covers the
+//! row before it, and a status message. [`verify`] walks the chain and names the first record that
+//! is not as it was written; it also knows heads that were kept elsewhere ([`Head`]), without which
+//! a cut-off end cannot be seen.
+//!
+//! What it does not do: it keeps no head outside the database itself (the running site does), and
+//! cannot stop who writes both database and heads. Source: docs/formats/audit.md.
+
+mod encode;
+mod message;
+mod parameters;
+mod verify;
+
+use restock_cim::{Name, Value};
+use restock_names::{Digest, PackageId, SiteCode, Timestamp};
+use restock_sitedb::audit::Record;
+use restock_sitedb::{DatabaseError, Tx};
+
+use crate::errors::Action;
+use crate::object::Caller;
+
+pub use encode::{canonical, hash};
+pub use message::text as message_text;
+pub use verify::{Bad, Head, Verified, VerifyError, export, head, verify};
+
+/// The longest path, address or account that is kept, in bytes.
+const TEXT_BYTES_MAX: usize = 4_096;
+
+/// What was done or refused.
+#[derive(Debug)]
+pub(crate) struct Entry<'a> {
+    pub(crate) action: Action,
+    /// The object, or the class for a static method and for what was refused before a key was known.
+    pub(crate) path: &'a str,
+    /// Empty for other actions than a method call.
+    pub(crate) method: &'a str,
+    /// What was sent; secrets in it are replaced.
+    pub(crate) parameters: &'a [(Name, Value)],
+    pub(crate) package: Option<PackageId>,
+    /// 0, or the error code of the refusal.
+    pub(crate) result: u32,
+}
+
+/// Keeps `entry` in the audit trail and raises its status message.
+///
+/// To be called in the transaction of the change, or in one of its own for a refusal.
+pub(crate) async fn record(
+    tx: &mut Tx,
+    site: SiteCode,
+    now: Timestamp,
+    caller: &Caller,
+    entry: &Entry<'_>,
+) -> Result<(), DatabaseError> {
+    let parameters = parameters::json(entry.parameters);
+    let operation = entry.action.operation();
+    keep(
+        tx,
+        site,
+        now,
+        caller,
+        &Kept {
+            operation,
+            path: entry.path,
+            method: entry.method,
+            parameters,
+            package: entry.package,
+            result: entry.result,
+        },
+    )
+    .await
+}
+
+/// What is kept of an action, whichever API it came by.
+#[derive(Debug)]
+pub(crate) struct Kept<'a> {
+    pub(crate) operation: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) method: &'a str,
+    /// JSON without secrets.
+    pub(crate) parameters: String,
+    pub(crate) package: Option<PackageId>,
+    pub(crate) result: u32,
+}
+
+/// Keeps an action in the audit trail and raises its status message.
+pub(crate) async fn keep(
+    tx: &mut Tx,
+    site: SiteCode,
+    now: Timestamp,
+    caller: &Caller,
+    kept: &Kept<'_>,
+) -> Result<(), DatabaseError> {
+    let (sequence, previous) = tx.audit_head().await?.unwrap_or((0, Digest::ZERO));
+    let mut record = Record {
+        sequence: sequence + 1,
+        at: now,
+        account: short(&caller.account),
+        address: short(&caller.address),
+        door: caller.door.name().to_owned(),
+        operation: kept.operation.to_owned(),
+        path: short(kept.path),
+        method: short(kept.method),
+        parameters: kept.parameters.clone(),
+        package: kept.package.map(|id| id.to_string()),
+        result: kept.result,
+        correlation: short(&caller.correlation),
+        before: None,
+        after: None,
+        hash: Digest::ZERO,
+    };
+    record.hash = hash(previous, &record);
+    tx.append_audit_record(&record).await?;
+    tx.raise_audit_message(&message::of(&record, site, kept.package), now).await
+}
+
+fn short(text: &str) -> String {
+    text[..text.floor_char_boundary(TEXT_BYTES_MAX)].to_owned()
+}
