@@ -33,8 +33,7 @@ ALTER TABLE packages ADD COLUMN source_set_by {int};
 CREATE INDEX packages_by_id_nocase ON packages (package_id {nocase});
 CREATE INDEX packages_by_name ON packages (name);
 CREATE INDEX packages_scheduled ON packages (schedule_next_at) WHERE schedule_next_at IS NOT NULL;
-CREATE INDEX targets_by_package_nocase ON targets (package_id {nocase});
-CREATE INDEX targets_by_point_nocase ON targets (point {nocase});
+CREATE INDEX packages_schedule_seen ON packages (schedule_seen_at) WHERE schedule_next_at IS NOT NULL;
 
 -- SMS_DistributionPointInfo.ID.
 ALTER TABLE distribution_points ADD COLUMN number {int} NOT NULL DEFAULT 0;
@@ -51,6 +50,8 @@ CREATE TABLE programs (
 
 CREATE TABLE dp_groups (
     group_id TEXT NOT NULL {nocase} PRIMARY KEY,
+    -- Given once, for the keys of rows about its targets.
+    number {int} NOT NULL,
     name TEXT NOT NULL {nocase},
     description TEXT NOT NULL {nocase},
     source_site TEXT NOT NULL {nocase},
@@ -60,6 +61,7 @@ CREATE TABLE dp_groups (
     modified_at {int} NOT NULL
 ) {strict};
 CREATE UNIQUE INDEX dp_groups_by_name ON dp_groups (name);
+CREATE UNIQUE INDEX dp_groups_by_number ON dp_groups (number);
 
 CREATE TABLE dp_group_members (
     group_id TEXT NOT NULL {nocase} REFERENCES dp_groups (group_id) ON DELETE CASCADE,
@@ -223,3 +225,52 @@ VALUES
 INSERT INTO scope_members (scope_id, object_type, object_key) SELECT 'SMS00UNA', 2, package_id FROM packages;
 INSERT INTO scope_members (scope_id, object_type, object_key) SELECT 'SMS00UNA', 42, name FROM distribution_points;
 INSERT INTO scope_members (scope_id, object_type, object_key) SELECT 'SMS00UNA', 6, site_code FROM site;
+
+-- Functions that views call and that only one of the engines has.
+{functions}
+
+-- The site it belongs to, and the NAL path by which scripts name it. Both are made of the name and
+-- the site's code, which never change.
+ALTER TABLE distribution_points ADD COLUMN site_code TEXT NOT NULL DEFAULT '';
+ALTER TABLE distribution_points ADD COLUMN nal_path TEXT NOT NULL DEFAULT '';
+UPDATE distribution_points SET
+    number = (SELECT COUNT(*) FROM distribution_points AS o WHERE o.name <= distribution_points.name),
+    site_code = COALESCE((SELECT s.site_code FROM site AS s), ''),
+    nal_path = COALESCE((SELECT '["Display=\\' || name || '\"]MSWNET:["SMS_SITE=' || s.site_code || '"]\\' || name || '\' FROM site AS s), '');
+INSERT INTO counters (name, value) SELECT 'point', COUNT(*) FROM distribution_points;
+CREATE UNIQUE INDEX distribution_points_by_number ON distribution_points (number);
+CREATE INDEX distribution_points_by_nal_path ON distribution_points (nal_path {nocase});
+
+-- The key of rows about this target, as long as there is one.
+ALTER TABLE targets ADD COLUMN number {int} NOT NULL DEFAULT 0;
+UPDATE targets SET number = n.place
+FROM (SELECT package_id, point, ROW_NUMBER() OVER (ORDER BY package_id, point) AS place FROM targets) AS n
+WHERE n.package_id = targets.package_id AND n.point = targets.point;
+CREATE UNIQUE INDEX targets_by_number ON targets (number);
+-- Counters are read from these alone.
+CREATE INDEX targets_by_package_state ON targets (package_id, state, asked_at);
+CREATE INDEX targets_by_point_state ON targets (point, state, asked_at);
+DROP INDEX targets_by_point;
+-- The same words as the summarizer_state of the view target_status, which is found by them.
+CREATE INDEX targets_by_summarizer_state ON targets ((CASE state
+    WHEN 'waiting' THEN 1
+    WHEN 'receiving' THEN CASE WHEN serving_version = 0 THEN 1 ELSE 7 END
+    WHEN 'complete' THEN 7
+    WHEN 'retrying' THEN 2
+    WHEN 'failed' THEN 3
+    WHEN 'installed' THEN 0
+    WHEN 'damaged' THEN 8
+    WHEN 'removal_asked' THEN 4
+    WHEN 'removal_retrying' THEN 5
+    WHEN 'removal_failed' THEN 6
+END));
+-- What callers keep with a target.
+ALTER TABLE targets ADD COLUMN isv_data {bytes};
+ALTER TABLE targets ADD COLUMN isv_string TEXT NOT NULL DEFAULT '' {nocase};
+
+-- The distribution point it is about.
+ALTER TABLE status_messages ADD COLUMN point TEXT;
+UPDATE status_messages SET point =
+    (SELECT d.name FROM status_message_attributes AS a JOIN distribution_points AS d ON d.nal_path = a.value
+     WHERE a.record = status_messages.record AND a.attribute = 404);
+CREATE INDEX status_messages_by_target ON status_messages (package_id, point, record);

@@ -3,7 +3,7 @@
 //! [`Database`] opens SQLite or PostgreSQL and has two doors: [`Database::transact`] changes
 //! things, [`Database::read`] looks at one consistent state. Both hand out a [`Tx`], on which the
 //! modules below put their statements: [`package`], [`refresh`], [`version`], [`point`],
-//! [`target`], [`source_root`], [`token`], [`message`], [`request`], [`site`], [`loops`].
+//! [`target`], [`group`], [`program`], [`source_root`], [`token`], [`message`], [`request`], [`site`], [`loops`].
 //!
 //! Two modules are pure and decide what rows may become: [`state`] (table 17a: one state per
 //! package and distribution point) and [`refresh::Refresh`] (which requests a run covers).
@@ -16,12 +16,14 @@ pub mod audit;
 mod database;
 mod engine;
 mod error;
+pub mod group;
 pub mod loops;
 pub mod message;
 mod migration;
 mod own_text;
 pub mod package;
 pub mod point;
+pub mod program;
 pub mod query;
 pub mod refresh;
 pub mod request;

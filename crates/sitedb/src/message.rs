@@ -270,9 +270,18 @@ impl Tx {
     pub async fn raise(&mut self, message: &Message, now: Timestamp) -> Result<i64, DatabaseError> {
         let row = self
             .row(
-                "INSERT INTO status_messages (message_id, severity, message_type, component, time, package_id)
-                 VALUES ($1, $2, 256, $3, $4, $5) RETURNING record",
-                bind![message.id, message.severity.number(), message.component, now, message.package],
+                "INSERT INTO status_messages (message_id, severity, message_type, component, time, package_id, point)
+                 VALUES ($1, $2, 256, $3, $4, $5,
+                     (SELECT name FROM distribution_points WHERE nal_path COLLATE nocase = $6))
+                 RETURNING record",
+                bind![
+                    message.id,
+                    message.severity.number(),
+                    message.component,
+                    now,
+                    message.package,
+                    point.map(|(_, nal)| nal.clone())
+                ],
             )
             .await?;
         let record = row.map_or(Ok(0), |row| row.i64("record"))?;
@@ -309,6 +318,7 @@ impl Tx {
                     bind![after, package, limit],
                 )
                 .await?
+        let point = message.attributes.iter().find(|(attribute, _)| *attribute == ATTRIBUTE_POINT);
             }
             None => {
                 self.rows(

@@ -1,10 +1,16 @@
 //! Packages: what people set and which versions there are.
 
+mod duplicate;
+mod properties;
+
 use restock_names::{Epoch, LinkPolicy, PackageId, SiteCode, SourceVersion, Timestamp};
 
 use crate::admin::TYPE_PACKAGE;
 use crate::tx::{Row, bind};
 use crate::{DatabaseError, Tx};
+
+pub use duplicate::Duplicate;
+pub use properties::Properties;
 
 /// A package's row.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Enrolled distribution points.
 
-use restock_names::{DistributionPointName, Timestamp};
+use restock_names::{DistributionPointName, NalPath, Timestamp};
 
 use crate::admin::TYPE_POINT;
 use crate::tx::{Row, bind};
@@ -11,6 +11,14 @@ use crate::{DatabaseError, Tx};
 pub struct Point {
     /// Its name.
     pub name: DistributionPointName,
+    /// Given at its first enrolment, from 1 on, and never used again.
+    pub number: u32,
+    /// The NAL path by which scripts name it.
+    pub nal_path: String,
+    /// Free text.
+    pub description: String,
+    /// Whether people took it out of service for a while.
+    pub is_in_maintenance: bool,
     /// SHA-256 of its public key, in hex.
     pub fingerprint: String,
     /// When its certificate ends.
@@ -32,8 +40,9 @@ pub struct Point {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT name, fingerprint, certificate_expires, enrolled_at, library_id, serve_urls, software,
-                connected_to, last_seen_at FROM distribution_points ",
+            "SELECT name, number, nal_path, description, is_in_maintenance, fingerprint, certificate_expires,
+                enrolled_at, library_id, serve_urls, software, connected_to, last_seen_at
+             FROM distribution_points ",
             $rest
         )
     };
@@ -42,6 +51,10 @@ macro_rules! select {
 fn point(row: &Row) -> Result<Point, DatabaseError> {
     Ok(Point {
         name: row.parse("name")?,
+        number: row.u32("number")?,
+        nal_path: row.text("nal_path")?,
+        description: row.text("description")?,
+        is_in_maintenance: row.bool("is_in_maintenance")?,
         fingerprint: row.text("fingerprint")?,
         certificate_expires: row.time("certificate_expires")?,
         enrolled_at: row.time("enrolled_at")?,
@@ -65,7 +78,13 @@ impl Tx {
         self.rows(select!("ORDER BY name"), bind![]).await?.iter().map(point).collect()
     }
 
-    /// Enrols a distribution point, or gives one that was enrolled before its new key.
+    /// The distribution point that this NAL path names, in any letter case.
+    pub async fn point_by_nal_path(&mut self, nal_path: &str) -> Result<Option<Point>, DatabaseError> {
+        let row = self.row(select!("WHERE nal_path COLLATE nocase = $1"), bind![nal_path]).await?;
+        row.as_ref().map(point).transpose()
+    }
+
+    /// Enrols a distribution point of the site, or gives one that was enrolled before its new key.
     pub async fn enrol_point(
         &mut self,
         name: &DistributionPointName,
@@ -73,16 +92,50 @@ impl Tx {
         expires: Timestamp,
         now: Timestamp,
     ) -> Result<(), DatabaseError> {
-        self.execute(
-            "INSERT INTO distribution_points (name, fingerprint, certificate_expires, enrolled_at, serve_urls)
-             VALUES ($1, $2, $3, $4, '[]')
-             ON CONFLICT (name) DO UPDATE SET fingerprint = EXCLUDED.fingerprint,
-                 certificate_expires = EXCLUDED.certificate_expires, enrolled_at = EXCLUDED.enrolled_at,
-                 connected_to = NULL",
-            bind![name, fingerprint, expires, now],
-        )
-        .await?;
+        let again = self
+            .execute(
+                "UPDATE distribution_points SET fingerprint = $2, certificate_expires = $3, enrolled_at = $4,
+                     connected_to = NULL
+                 WHERE name = $1",
+                bind![name, fingerprint, expires, now],
+            )
+            .await?;
+        if again == 0 {
+            let number = self.next_number("point").await?;
+            let site = self.site().await?.map(|site| site.code);
+            self.execute(
+                "INSERT INTO distribution_points (name, number, site_code, nal_path, fingerprint,
+                     certificate_expires, enrolled_at, serve_urls)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, '[]')",
+                bind![
+                    name,
+                    number,
+                    site.map(|site| site.to_string()).unwrap_or_default(),
+                    site.map(|site| NalPath::new(site, name).to_string()).unwrap_or_default(),
+                    fingerprint,
+                    expires,
+                    now
+                ],
+            )
+            .await?;
+        }
         self.scope_by_default(TYPE_POINT, name.as_str()).await
+    }
+
+    /// Keeps what people set on a distribution point; false when there is no such one.
+    pub async fn update_point(
+        &mut self,
+        name: &DistributionPointName,
+        description: &str,
+        is_in_maintenance: bool,
+    ) -> Result<bool, DatabaseError> {
+        let changed = self
+            .execute(
+                "UPDATE distribution_points SET description = $2, is_in_maintenance = $3 WHERE name = $1",
+                bind![name, description, is_in_maintenance],
+            )
+            .await?;
+        Ok(changed == 1)
     }
 
     /// Notes that a distribution point connected to the site process `owner`.

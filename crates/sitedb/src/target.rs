@@ -221,8 +221,10 @@ impl Tx {
         self.execute(
             "INSERT INTO targets (package_id, point, state, wanted_version, serving_version, job, job_kind,
                  is_redistributing, has_given_up, skip_until, attempts, next_attempt, cause, damage, why,
-                 asked_at, last_copied_at, bytes_received, settings)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+                 asked_at, last_copied_at, bytes_received, settings, number)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+                 COALESCE((SELECT number FROM targets WHERE package_id = $1 AND point = $2),
+                     (SELECT MAX(number) + 1 FROM targets), 1))
              ON CONFLICT (package_id, point) DO UPDATE SET state = EXCLUDED.state,
                  wanted_version = EXCLUDED.wanted_version, serving_version = EXCLUDED.serving_version,
                  job = EXCLUDED.job, job_kind = EXCLUDED.job_kind,

@@ -170,6 +170,7 @@ value_from! {
     LinkPolicy => |v| Self::Text(Some(v.as_str().to_owned()));
     &DistributionPointName => |v| Self::Text(Some(v.as_str().to_owned()));
     Vec<u8> => |v| Self::Bytes(Some(v));
+    Option<Vec<u8>> => |v| Self::Bytes(v);
     &[u8] => |v| Self::Bytes(Some(v.to_vec()));
     Digest => |v| Self::Bytes(Some(v.0.to_vec()));
     Option<Digest> => |v| Self::Bytes(v.map(|v| v.0.to_vec()));
@@ -192,7 +193,7 @@ impl Row {
             .map_err(|source| DatabaseError::Statement { operation: self.operation, source })
     }
 
-    fn refuse(&self, column: &'static str, found: impl std::fmt::Debug) -> DatabaseError {
+    pub(crate) fn refuse(&self, column: &'static str, found: impl std::fmt::Debug) -> DatabaseError {
         DatabaseError::Value { operation: self.operation, column, found: format!("{found:.80?}") }
     }
 
@@ -210,6 +211,11 @@ impl Row {
         u32::try_from(found).map_err(|_unfit| self.refuse(column, found))
     }
 
+    pub(crate) fn i32(&self, column: &'static str) -> Result<i32, DatabaseError> {
+        let found = self.i64(column)?;
+        i32::try_from(found).map_err(|_unfit| self.refuse(column, found))
+    }
+
     pub(crate) fn bool(&self, column: &'static str) -> Result<bool, DatabaseError> {
         Ok(self.i64(column)? != 0)
     }
@@ -218,16 +224,16 @@ impl Row {
         self.get(column)
     }
 
+    pub(crate) fn u32_or_none(&self, column: &'static str) -> Result<Option<u32>, DatabaseError> {
+        self.i64_or_none(column)?.map(|_| self.u32(column)).transpose()
+    }
+
     pub(crate) fn time(&self, column: &'static str) -> Result<Timestamp, DatabaseError> {
         self.i64(column).map(Timestamp)
     }
 
     pub(crate) fn time_or_none(&self, column: &'static str) -> Result<Option<Timestamp>, DatabaseError> {
         Ok(self.i64_or_none(column)?.map(Timestamp))
-    pub(crate) fn u32_or_none(&self, column: &'static str) -> Result<Option<u32>, DatabaseError> {
-        self.i64_or_none(column)?.map(|_| self.u32(column)).transpose()
-    }
-
     }
 
     pub(crate) fn text(&self, column: &'static str) -> Result<String, DatabaseError> {
@@ -239,6 +245,10 @@ impl Row {
     }
 
     pub(crate) fn bytes(&self, column: &'static str) -> Result<Vec<u8>, DatabaseError> {
+        self.get(column)
+    }
+
+    pub(crate) fn bytes_or_none(&self, column: &'static str) -> Result<Option<Vec<u8>>, DatabaseError> {
         self.get(column)
     }
 
