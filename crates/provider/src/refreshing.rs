@@ -32,18 +32,15 @@ pub(crate) async fn request(
     tx: &mut Tx,
     at: &Circumstances,
     package: &Package,
-    mut refresh: Refresh,
+    refresh: Refresh,
 ) -> Result<RefreshAccepted, OperationError> {
-    let joined = refresh.request(at.now);
-    tx.update_refresh(package.id, &refresh).await?;
-    let targeted = tell_targets(tx, at, package, &refresh, Event::RefreshAsked, None).await?;
-    tx.wake(Wake::Refresh);
+    let requested = tx.request_refresh(package, refresh, at.site, at.now, None).await?;
     Ok(RefreshAccepted {
         package: package.id,
-        request: refresh.requested,
+        request: requested.request,
         source_version: package.source_version,
-        targeted,
-        joined,
+        targeted: requested.targeted,
+        joined: requested.joined,
     })
 }
 
@@ -71,16 +68,5 @@ pub(crate) async fn tell_targets(
     event: Event,
     why: Option<Why>,
 ) -> Result<u32, DatabaseError> {
-    let context = Context::new(package, refresh, at.site, at.now);
-    let mut told = 0;
-    for mut target in tx.targets_of_package(package.id).await? {
-        if target.facts.state.is_removal() && event != Event::RemoveAsked {
-            continue;
-        }
-        // Only a person's wish can be refused, and none is sent here.
-        if tx.apply(&mut target, &context, event, why.clone()).await?.is_ok() {
-            told += 1;
-        }
-    }
-    Ok(told)
+    tx.tell_targets(&Context::new(package, refresh, at.site, at.now), event, why).await
 }

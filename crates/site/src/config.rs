@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use restock_names::Zone;
 use restock_sitedb::state::RetryPolicy;
 use restock_transfer::LinkLimits;
 
@@ -33,6 +34,8 @@ pub struct SiteConfig {
     pub threads: usize,
     /// A source with more entries is refused.
     pub entries_max: u64,
+    /// Whose clock schedules in local time mean; UTC when nobody says.
+    pub zone: Zone,
     /// A loop that nobody wakes looks by itself this often.
     pub wake_period: Duration,
     /// For how long a run is believed alive that does not renew its lease.
@@ -53,6 +56,7 @@ impl SiteConfig {
             packages_at_once: 3,
             threads: 0,
             entries_max: 20_000_000,
+            zone: Zone::utc(),
             wake_period: Duration::from_secs(30),
             lease: Duration::from_secs(120),
         }

@@ -2,9 +2,9 @@
 //! points.
 //!
 //! [`Site`] opens database, library and keys and runs the loops: `refresh` makes asked-for
-//! versions, `distribute` hands jobs to distribution points, `clean` forgets what is old. Each is
-//! a `run_once` without timer or task of its own; a driver wakes it. [`ProgressBoard`] holds what
-//! is live and never stored.
+//! versions, `schedule` asks for those whose time has come, `distribute` hands jobs to distribution
+//! points, `clean` forgets what is old. Each is a `run_once` without timer or task of its own; a
+//! driver wakes it. [`ProgressBoard`] holds what is live and never stored.
 //!
 //! It does not parse requests and does not decide what a person may do: that is
 //! `restock-provider`, which it meets in the database.
@@ -18,6 +18,7 @@ mod message;
 mod progress;
 mod publish;
 mod refresh;
+mod schedule;
 mod side;
 mod site;
 mod source;
@@ -31,6 +32,7 @@ pub use progress::{Progress, ProgressBoard, RefreshProgress, TransferProgress};
 pub use refresh::{Outcome, RefreshLoop};
 pub use restock_sitedb::state::RetryPolicy;
 pub use restock_transfer::TokenKind;
+pub use schedule::ScheduleLoop;
 pub use side::Side;
 pub use site::{Site, SiteInitialised};
 pub use token::TokenMade;

@@ -22,7 +22,9 @@ use crate::distribute::Told;
 use crate::driver::Driver;
 use crate::message::{chain, distmgr};
 use crate::refresh::manifest_root;
-use crate::{CleanLoop, DistributeLoop, Outcome, ProgressBoard, RefreshLoop, Side, SiteConfig, SiteError};
+use crate::{
+    CleanLoop, DistributeLoop, Outcome, ProgressBoard, RefreshLoop, ScheduleLoop, Side, SiteConfig, SiteError,
+};
 
 /// How often running snapshots are asked to end while the site shuts down.
 const STOP_PERIOD: Duration = Duration::from_millis(50);
@@ -182,6 +184,8 @@ impl Site {
             Run { clock: Arc::clone(&inner.clock), tracker: TaskTracker::new(), cancel: cancel.clone() };
         let refreshes = self.refresh_loop();
         refreshes.recover().await?;
+        let schedules = self.schedule_loop();
+        schedules.recover().await?;
         let config = SiteLinkConfig { listen: inner.config.link_listen, limits: inner.config.link_limits };
         let link = SiteLink::start(
             config,
@@ -195,7 +199,7 @@ impl Site {
         inner.listening.send_replace(Some(link.address()));
         distmgr!(info, site = %self.code(), address = %link.address(), "site {} runs", self.code());
 
-        self.start_loops(&run, &refreshes);
+        self.start_loops(&run, &refreshes, schedules);
         run.tracker.close();
         let stopped = tokio::select! {
             () = cancel.cancelled() => None,
@@ -216,7 +220,7 @@ impl Site {
         }
     }
 
-    fn start_loops(&self, run: &Run, refreshes: &RefreshLoop) {
+    fn start_loops(&self, run: &Run, refreshes: &RefreshLoop, schedules: ScheduleLoop) {
         let database = &self.inner.database;
         let driver = |name, writes_status| Driver {
             name,
@@ -251,6 +255,11 @@ impl Site {
         let wake = database.listen(Wake::Distribute);
         run.tracker.spawn(async move {
             driver_of_distributes.drive(Some(wake), |now| distributes.run_once(now)).await;
+        });
+        let driver_of_schedules = driver("schedule", true);
+        let wake = database.listen(Wake::Schedule);
+        run.tracker.spawn(async move {
+            driver_of_schedules.drive(Some(wake), |now| schedules.run_once(now)).await;
         });
         let (cleans, mut driver_of_cleans) =
             (CleanLoop { database: database.clone() }, driver("clean", true));
@@ -293,6 +302,16 @@ impl Site {
             links: inner.links.clone(),
             site: inner.trust.site(),
             told: Arc::clone(&inner.told),
+        }
+    }
+
+    /// The schedule loop, for a driver of the caller's own.
+    pub fn schedule_loop(&self) -> ScheduleLoop {
+        let inner = &*self.inner;
+        ScheduleLoop {
+            database: inner.database.clone(),
+            site: inner.trust.site(),
+            zone: inner.config.zone.clone(),
         }
     }
 

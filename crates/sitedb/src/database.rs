@@ -23,6 +23,8 @@ pub enum Wake {
     Refresh,
     /// A distribution point has something to receive, to remove or to stop.
     Distribute,
+    /// A package was given another schedule.
+    Schedule,
 }
 
 /// The site database: a cheap handle to be cloned.
@@ -205,6 +207,7 @@ impl WakeListener {
 pub(crate) struct Wakes {
     refresh: watch::Sender<u64>,
     distribute: watch::Sender<u64>,
+    schedule: watch::Sender<u64>,
 }
 
 impl Wakes {
@@ -212,6 +215,7 @@ impl Wakes {
         match wake {
             Wake::Refresh => &self.refresh,
             Wake::Distribute => &self.distribute,
+            Wake::Schedule => &self.schedule,
         }
     }
 

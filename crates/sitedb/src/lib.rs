@@ -27,6 +27,7 @@ pub mod program;
 pub mod query;
 pub mod refresh;
 pub mod request;
+pub mod schedule;
 pub mod site;
 pub mod source_root;
 pub mod state;

@@ -95,6 +95,26 @@ pub struct Kept {
     pub attributes: Vec<(u32, String)>,
 }
 
+/// Runs of a schedule that did not start in time. Shown as one phrase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MissedRuns {
+    /// When the first of them was due.
+    pub first: Timestamp,
+    /// How many there were.
+    pub count: u32,
+    /// Whether they were counted to the end.
+    pub is_all: bool,
+}
+
+impl std::fmt::Display for MissedRuns {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { first, count, is_all } = self;
+        let least = if *is_all { "" } else { "at least " };
+        let runs = if *count == 1 { "run" } else { "runs" };
+        write!(f, "{least}{count} {runs} missed since {first}")
+    }
+}
+
 fn manager(id: u32, package: PackageId, strings: Vec<String>) -> Message {
     Message {
         id,
@@ -226,6 +246,23 @@ pub fn reported(package: PackageId, version: SourceVersion, point: &str, nal: &N
     transfer(8210, package, version, point, nal)
 }
 
+/// 60010: the schedule asked for a refresh.
+pub fn schedule_ran(package: PackageId, name: &str, due: Timestamp) -> Message {
+    manager(60010, package, vec![package.to_string(), name.to_owned(), due.to_string()])
+}
+
+/// 60011: one refresh was asked for in place of the runs that were missed.
+pub fn schedule_missed(package: PackageId, name: &str, missed: &MissedRuns) -> Message {
+    let strings = vec![
+        package.to_string(),
+        name.to_owned(),
+        missed.count.to_string(),
+        missed.first.to_string(),
+        missed.to_string(),
+    ];
+    Message { severity: Severity::Warning, ..manager(60011, package, strings) }
+}
+
 /// The sentence people read for a kept message.
 pub fn text(id: u32, strings: &[String]) -> String {
     let s = |position: usize| strings.get(position - 1).map_or("", String::as_str);
@@ -248,6 +285,10 @@ pub fn text(id: u32, strings: &[String]) -> String {
         8200 => format!("All content of package {} version {} has arrived at {}.", s(1), s(2), s(3)),
         8203 => format!("Distribution of package {} version {} to {} ended: {}", s(1), s(2), s(3), s(5)),
         8204 => format!("Package {} version {} is being sent to {}.", s(1), s(2), s(3)),
+        60010 => format!("The schedule of package {} ({}) asked for the refresh of {}.", s(1), s(2), s(3)),
+        60011 => {
+            format!("One refresh of package {} ({}) catches up with its schedule: {}.", s(1), s(2), s(5))
+        }
         8210 => format!("{} reported package {} version {}.", s(3), s(1), s(2)),
         _ => format!("Message {id}: {}", strings.join(", ")),
     }

@@ -7,11 +7,13 @@
 
 use std::time::Duration;
 
-use restock_names::{PackageId, Timestamp};
+use restock_names::{PackageId, SiteCode, Timestamp};
 
-use crate::state::RetryPolicy;
+use crate::package::Package;
+use crate::state::{Event, RetryPolicy};
+use crate::target::Context;
 use crate::tx::{Row, bind};
-use crate::{DatabaseError, Tx, Why};
+use crate::{DatabaseError, Tx, Wake, Why};
 
 /// The refresh requests of one package.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +53,17 @@ pub struct Lease {
     pub owner: String,
     /// Another process may take over from then on.
     pub until: Timestamp,
+}
+
+/// A refresh that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Requested {
+    /// Its number.
+    pub request: u64,
+    /// How many distribution points will bring its version.
+    pub targeted: u32,
+    /// It joins one that still waits: one run covers both.
+    pub joined: bool,
 }
 
 /// Where the requests of a package stand.
@@ -244,6 +257,29 @@ fn refresh(row: &Row) -> Result<(PackageId, Refresh), DatabaseError> {
 }
 
 impl Tx {
+    /// Adds a refresh request: from the commit of this transaction on `ActionInProgress` is 1 and no
+    /// targeted distribution point counts as installed.
+    ///
+    /// `why`: what is shown while it waits for a run, where more is known than that.
+    pub async fn request_refresh(
+        &mut self,
+        package: &Package,
+        mut refresh: Refresh,
+        site: SiteCode,
+        now: Timestamp,
+        why: Option<Why>,
+    ) -> Result<Requested, DatabaseError> {
+        let joined = refresh.request(now);
+        if refresh.why.is_some() && why.is_some() {
+            refresh.why = why;
+        }
+        self.update_refresh(package.id, &refresh).await?;
+        let context = Context::new(package, &refresh, site, now);
+        let targeted = self.tell_targets(&context, Event::RefreshAsked, None).await?;
+        self.wake(Wake::Refresh);
+        Ok(Requested { request: refresh.requested, targeted, joined })
+    }
+
     /// Adds the row every package has.
     pub async fn insert_refresh(&mut self, id: PackageId, r: &Refresh) -> Result<(), DatabaseError> {
         self.execute(

@@ -163,6 +163,27 @@ impl Tx {
         rows.iter().map(target).collect()
     }
 
+    /// Lets `event` happen to every target of the package that is not being removed; returns to how
+    /// many it did.
+    pub async fn tell_targets(
+        &mut self,
+        context: &Context,
+        event: Event,
+        why: Option<Why>,
+    ) -> Result<u32, DatabaseError> {
+        let mut told = 0;
+        for mut target in self.targets_of_package(context.package).await? {
+            if target.facts.state.is_removal() && event != Event::RemoveAsked {
+                continue;
+            }
+            // Only a person's wish can be refused, and none is sent here.
+            if self.apply(&mut target, context, event, why.clone()).await?.is_ok() {
+                told += 1;
+            }
+        }
+        Ok(told)
+    }
+
     /// The targets of a distribution point by package.
     pub async fn targets_of_point(
         &mut self,
