@@ -309,6 +309,7 @@ fn shortened(text: &str) -> &str {
 impl Tx {
     /// Keeps a message, and writes it to the log of its component.
     pub async fn raise(&mut self, message: &Message, now: Timestamp) -> Result<i64, DatabaseError> {
+        let point = message.attributes.iter().find(|(attribute, _)| *attribute == ATTRIBUTE_POINT);
         let row = self
             .row(
                 "INSERT INTO status_messages (message_id, severity, message_type, component, time, package_id, point)
@@ -359,7 +360,6 @@ impl Tx {
                     bind![after, package, limit],
                 )
                 .await?
-        let point = message.attributes.iter().find(|(attribute, _)| *attribute == ATTRIBUTE_POINT);
             }
             None => {
                 self.rows(
