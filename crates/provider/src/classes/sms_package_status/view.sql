@@ -1,0 +1,34 @@
+-- Type 1: the site's own copy of a package that has content. Type 2: the copy of each distribution
+-- point.
+SELECT
+    p.source_path AS "Location",
+    p.package_id AS "PackageID",
+    0 AS "Personality",
+    COALESCE((SELECT f.value FROM facts AS f WHERE f.name = 'server_name'), '') AS "PkgServer",
+    p.share_name AS "ShareName",
+    s.site_code AS "SiteCode",
+    CASE
+        WHEN r.requested_seq > r.done_seq AND r.attempts > 0 THEN 4
+        WHEN r.requested_seq > r.done_seq THEN 0
+        WHEN r.failed_seq > 0 AND r.failed_seq = r.done_seq THEN 5
+        WHEN p.stored_version > 0 THEN 3
+        ELSE 0
+    END AS "Status",
+    1 AS "Type",
+    COALESCE(p.last_refresh_at, p.created_at) AS "UpdateTime"
+FROM packages AS p
+CROSS JOIN site AS s
+JOIN refreshes AS r ON r.package_id = p.package_id
+WHERE p.stored_version > 0 OR (p.source_flag >= 2 AND p.source_path <> '')
+UNION ALL
+SELECT
+    '\\' || t.point || '\SMSPKG$\' || t.package_id || '\' AS "Location",
+    t.package_id AS "PackageID",
+    0 AS "Personality",
+    t.nal_path AS "PkgServer",
+    t.share_name AS "ShareName",
+    t.site_code AS "SiteCode",
+    t.package_status AS "Status",
+    2 AS "Type",
+    t.asked_at AS "UpdateTime"
+FROM "target_status" AS t
