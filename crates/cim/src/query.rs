@@ -10,7 +10,7 @@ mod resolved;
 pub mod wql;
 
 pub use error::{QueryError, QueryErrorKind};
-pub use resolve::{ResolveAt, resolve};
+pub use resolve::{ResolveAt, parse_time, resolve};
 pub use resolved::{
     Bound, ClockOffset, Domain, Expression, Field, Filter, JoinTo, OrderBy, Resolved, Selection, Shape,
     Source,

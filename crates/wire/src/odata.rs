@@ -11,9 +11,11 @@ mod answer;
 mod body;
 mod entity;
 mod error;
+pub mod filter;
 mod json;
 mod keys;
 mod metadata;
+mod options;
 mod time;
 mod value;
 
@@ -25,6 +27,7 @@ pub use error::{ErrorBody, http_status};
 pub use json::{Json, JsonError, read_json};
 pub use keys::{KeyError, path_of};
 pub use metadata::{empty_metadata, entity_sets, metadata};
+pub use options::QueryOptions;
 
 /// The namespace of all types in documents.
 pub const NAMESPACE: &str = "AdminService";

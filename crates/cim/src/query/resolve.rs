@@ -19,6 +19,8 @@ mod operand;
 mod tests;
 mod time;
 
+pub use time::parse as parse_time;
+
 use std::cell::OnceCell;
 use std::sync::Arc;
 

@@ -290,7 +290,9 @@ impl Resolver<'_> {
 /// Reads a time: DMTF, `yyyy/mm/dd`, `yyyy.mm.dd`, `mm/dd/yyyy` and `yyyy-mm-dd`, each of the last
 /// four with ` hh:mm[:ss[.mmm]]` or not (a `T` may stand for the space), and with `Z` or `+hh:mm`
 /// behind it or not.
-pub(super) fn parse(text: &str) -> Option<DateTime> {
+///
+/// Shape: [`DateTime::Local`] when no zone is stated. `None` for any other text.
+pub fn parse(text: &str) -> Option<DateTime> {
     let text = text.trim();
     if let Ok(time) = text.parse::<DateTime>() {
         return Some(time);

@@ -201,7 +201,7 @@ fn what_is_not_offered_is_refused_by_name() {
         ("SELECT * FROM A WHERE x BETWEEN 1 AND 2", "BETWEEN is not supported at column 25"),
         (
             "SELECT * FROM A WHERE x IN (1, NULL)",
-            "NULL in a list is never equal to anything: use IS NULL at column 36",
+            "NULL in a list is never equal to anything: use IS NULL at column 32",
         ),
         (
             "ASSOCIATORS OF {SMS_Package.PackageID='XYZ00001'}",

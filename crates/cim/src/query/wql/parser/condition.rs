@@ -108,11 +108,11 @@ impl Parser {
         }
         let mut values = Vec::new();
         loop {
-            let Some(value) = self.literal()? else { return Err(self.expected("a value")) };
-            if value == Literal::Null {
+            if self.is_word("NULL") {
                 let what = "NULL in a list is never equal to anything: use IS NULL";
                 return Err(self.fault(QueryErrorKind::Unsupported, what));
             }
+            let Some(value) = self.literal()? else { return Err(self.expected("a value")) };
             values.push(value);
             if values.len() > limits::LIST_MAX {
                 return Err(self.over("values of IN", limits::LIST_MAX));
