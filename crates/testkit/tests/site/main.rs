@@ -15,6 +15,7 @@ mod other_actions;
 mod postgres;
 mod refreshing;
 mod restart;
+mod scheduled;
 #[path = "../../../sitedb/tests/main/server.rs"]
 #[allow(dead_code, reason = "shared with the tests of sitedb")]
 mod server;
