@@ -22,7 +22,7 @@ mod value;
 pub use address::{AddressError, Route, SegmentKey, fuzz_one as fuzz_path};
 pub use answer::{ServiceDocument, method_answer, service_document};
 pub use body::{Body, BodyError, BodyForm, fuzz_one as fuzz_body};
-pub use entity::{Selection, Shown, etag};
+pub use entity::{Selection, Shown, address_of, etag, path_etag};
 pub use error::{ErrorBody, http_status};
 pub use json::{Json, JsonError, read_json};
 pub use keys::{KeyError, path_of};

@@ -1,6 +1,7 @@
 //! Instances as JSON, member by member in the order that clients know.
 
-use restock_cim::{Class, Instance, Name, ObjectPath, Property, Value};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use restock_cim::{Class, Instance, KeyValue, Keys, Name, ObjectPath, Property, Value};
 use restock_names::Zone;
 
 use super::keys::key_of;
@@ -58,15 +59,51 @@ impl Selection {
 
 /// The values of the keys, joined by `;`. `None` when a key was not read or there is none.
 pub fn etag(instance: &Instance) -> Option<String> {
-    let path = path(instance)?;
-    let restock_cim::Keys::Named(keys) = &path.keys else { return None };
-    let shown = keys.iter().map(|(_, value)| match value {
-        restock_cim::KeyValue::String(text) => text.clone(),
-        restock_cim::KeyValue::Integer(number) => number.to_string(),
-        restock_cim::KeyValue::Boolean(is) => is.to_string(),
-        restock_cim::KeyValue::Reference(path) => path.to_string(),
-    });
-    Some(shown.collect::<Vec<_>>().join(";"))
+    path_etag(&path(instance)?)
+}
+
+/// The etag of the instance that a path names by all its keys.
+pub fn path_etag(path: &ObjectPath) -> Option<String> {
+    let Keys::Named(keys) = &path.keys else { return None };
+    Some(keys.iter().map(|(_, value)| plain(value)).collect::<Vec<_>>().join(";"))
+}
+
+/// The address of an instance beneath the service: `Class('a')`, percent-encoded. `None` when it
+/// has no keys, or one was not read.
+pub fn address_of(instance: &Instance) -> Option<String> {
+    let Keys::Named(keys) = path(instance)?.keys else { return None };
+    let literal = |value: &KeyValue| match value {
+        KeyValue::Integer(_) | KeyValue::Boolean(_) => plain(value),
+        KeyValue::String(_) | KeyValue::Reference(_) => format!("'{}'", plain(value).replace('\'', "''")),
+    };
+    let keys = match &keys[..] {
+        [(_, only)] => literal(only),
+        keys => keys
+            .iter()
+            .map(|(name, value)| format!("{name}={}", literal(value)))
+            .collect::<Vec<_>>()
+            .join(","),
+    };
+    Some(format!("{}({})", instance.class.name, utf8_percent_encode(&keys, ESCAPED)))
+}
+
+/// What may not stand as it is in a segment of a path.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'\'')
+    .remove(b'=')
+    .remove(b',');
+
+fn plain(value: &KeyValue) -> String {
+    match value {
+        KeyValue::String(text) => text.clone(),
+        KeyValue::Integer(number) => number.to_string(),
+        KeyValue::Boolean(is) => is.to_string(),
+        KeyValue::Reference(path) => path.to_string(),
+    }
 }
 
 /// The path within its namespace; `None` when a key was not read or there is none.

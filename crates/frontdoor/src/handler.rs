@@ -1,0 +1,266 @@
+//! One request from its head to its answer.
+//!
+//! The order is the rule: framing, method, host, origin, then who asks, and only then what the
+//! URL and the body say. Until somebody has signed in, they learn that a service is there and
+//! nothing more.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use restock_names::{Clock, Escaped, Timestamp};
+use restock_provider::account::Accounts;
+use restock_provider::{Caller, Provider};
+use restock_wire::odata::ErrorBody;
+
+use crate::config::DoorLimits;
+use crate::content::{BodyFault, Content, Sent, read_body};
+use crate::correlation;
+use crate::documents::Documents;
+use crate::host::Known;
+use crate::page::Seal;
+use crate::refused::{Mapping, Refused};
+use crate::socket::Shared;
+use crate::{authenticate, service};
+
+/// What this service understands.
+pub(crate) const METHODS: &str = "GET, HEAD, POST, PATCH, DELETE, OPTIONS";
+/// Characters of a URL that the log shows.
+const LOGGED_MAX: usize = 500;
+
+/// The two ends of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer {
+    pub(crate) remote: SocketAddr,
+    pub(crate) local: SocketAddr,
+    pub(crate) is_tls: bool,
+}
+
+/// What all connections share.
+#[derive(Debug)]
+pub(crate) struct Handler {
+    pub(crate) provider: Provider,
+    pub(crate) accounts: Accounts,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) limits: DoorLimits,
+    pub(crate) known: Known,
+    pub(crate) documents: Documents,
+    pub(crate) mapping: Mapping,
+    pub(crate) seal: Arc<Seal>,
+    /// `root\sms\site_XYZ`
+    pub(crate) namespace: String,
+}
+
+/// A request that was signed in, with what answering it needs.
+pub(crate) struct Asked {
+    pub(crate) parts: Parts,
+    pub(crate) caller: Caller,
+    /// `https://host:port`.
+    pub(crate) origin: String,
+    pub(crate) body: Vec<u8>,
+}
+
+/// An answer without what all answers have.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) content_type: &'static str,
+    pub(crate) content: Content,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Answer {
+    pub(crate) fn new(status: StatusCode, content_type: &'static str, content: Content) -> Self {
+        Self { status, content_type, content, headers: Vec::new() }
+    }
+
+    pub(crate) fn json(status: StatusCode, text: String) -> Self {
+        Self::new(status, service::JSON, Content::Text(text.into()))
+    }
+
+    pub(crate) fn empty(status: StatusCode) -> Self {
+        Self::new(status, "", Content::Empty)
+    }
+
+    pub(crate) fn with(mut self, name: HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.push((name, value));
+        }
+        self
+    }
+}
+
+impl Handler {
+    pub(crate) fn limits(&self) -> &DoorLimits {
+        &self.limits
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Answers one request; refusals are answers too.
+    pub(crate) async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        peer: Peer,
+        shared: Arc<Shared>,
+    ) -> Response<Sent> {
+        let busy = shared.begin();
+        let correlation = correlation::id();
+        let (parts, body) = request.into_parts();
+        let (method, url) = (parts.method.clone(), shown_url(&parts));
+        let mut account = String::new();
+        let answered = match shared.next_request() {
+            Some(violation) => Err(Refused::framing(&violation)),
+            None => self.dispatch(parts, body, peer, &correlation, &mut account).await,
+        };
+        let mut response = match answered {
+            Ok(answer) => {
+                let mut response = Response::new(Sent::new(answer.content, shared, busy));
+                *response.status_mut() = answer.status;
+                if !answer.content_type.is_empty() {
+                    let value = HeaderValue::from_static(answer.content_type);
+                    response.headers_mut().insert(CONTENT_TYPE, value);
+                }
+                response.headers_mut().extend(answer.headers);
+                response
+            }
+            Err(refused) => refusal(&refused, &correlation, shared, busy),
+        };
+        let status = response.status();
+        tracing::info!(
+            target: "adminservice",
+            status = status.as_u16(),
+            method = %Escaped(method.as_str().as_bytes()),
+            url = %Escaped(url.as_bytes()),
+            user = %Escaped(account.as_bytes()),
+            client = %peer.remote.ip(),
+            correlation = %correlation,
+            "Completing request with response code [{}] reason [{}]",
+            status.as_u16(),
+            status.canonical_reason().unwrap_or("Unknown")
+        );
+        add_common(&mut response, &correlation);
+        response
+    }
+
+    async fn dispatch(
+        &self,
+        parts: Parts,
+        body: Incoming,
+        peer: Peer,
+        correlation: &str,
+        account: &mut String,
+    ) -> Result<Answer, Refused> {
+        let is_known = METHODS.split(", ").any(|known| parts.method.as_str() == known);
+        if !is_known {
+            return Err(Refused::method(&parts.method, METHODS).closing());
+        }
+        let authority = self.known.authority(&parts, peer.local)?;
+        let origin = format!("{}://{authority}", if peer.is_tls { "https" } else { "http" });
+        self.known.check_origin(&parts.method, &parts.headers, &origin)?;
+        if parts.method == Method::OPTIONS {
+            return Ok(Answer::empty(StatusCode::NO_CONTENT).with(http::header::ALLOW, METHODS));
+        }
+        let caller = authenticate::sign_in(
+            &self.accounts,
+            &parts.headers,
+            peer.remote.ip().to_canonical(),
+            correlation,
+        )
+        .await?;
+        caller.account.clone_into(account);
+        let body = read_body(body, &self.limits).await.map_err(|fault| self.body_refused(fault))?;
+        if !body.is_empty() && !service::is_json(&parts.headers) {
+            return Err(Refused::transport(
+                415,
+                "CONTENT_TYPE",
+                "a body is JSON; say so with Content-Type: application/json",
+            ));
+        }
+        self.serve(Asked { parts, caller, origin, body }).await
+    }
+
+    fn body_refused(&self, fault: BodyFault) -> Refused {
+        match fault {
+            BodyFault::TooLarge => Refused::transport(
+                413,
+                "BODY_TOO_LARGE",
+                format!("the body has more than {} bytes; send less at once", self.limits.body_bytes_max),
+            ),
+            BodyFault::TooSlow => Refused::transport(
+                408,
+                "BODY_RATE",
+                format!("the body comes with fewer than {} bytes a second", self.limits.body_rate_min),
+            ),
+            BodyFault::Broken => {
+                Refused::transport(400, "BAD_FRAMING", "the body does not end as it was announced")
+            }
+        }
+        .closing()
+    }
+}
+
+/// Path and query as they were sent, shortened.
+fn shown_url(parts: &Parts) -> String {
+    let url = parts.uri.path_and_query().map_or("", |url| url.as_str());
+    let mut shown: String = url.chars().take(LOGGED_MAX).collect();
+    if shown.len() < url.len() {
+        shown.push('…');
+    }
+    // Where a page ended is nobody's business but the client's.
+    match shown.find("$skiptoken=") {
+        Some(at) => format!("{}…", &shown[..at + "$skiptoken=".len()]),
+        None => shown,
+    }
+}
+
+fn refusal(
+    refused: &Refused,
+    correlation: &str,
+    shared: Arc<Shared>,
+    busy: crate::socket::Busy,
+) -> Response<Sent> {
+    let body = ErrorBody {
+        http: refused.http,
+        code: refused.code,
+        description: &refused.description,
+        status: refused.status.as_deref(),
+        return_value: refused.return_value,
+        correlation,
+    };
+    let content = Content::Text(Bytes::from(body.to_json()));
+    let mut response = Response::new(Sent::new(content, shared, busy));
+    *response.status_mut() = StatusCode::from_u16(refused.http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(service::JSON));
+    for (name, value) in &refused.headers {
+        headers.append(name, value.clone());
+    }
+    if refused.closes {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// What every answer says.
+fn add_common(response: &mut Response<Sent>, correlation: &str) {
+    let headers = response.headers_mut();
+    let mut add = |name, value| headers.insert(name, HeaderValue::from_static(value));
+    add(X_CONTENT_TYPE_OPTIONS, "nosniff");
+    add(CACHE_CONTROL, "no-store");
+    add(REFERRER_POLICY, "no-referrer");
+    add(http::header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
+    add(http::header::VARY, "Authorization, Prefer, OData-Version, OData-MaxVersion");
+    add(HeaderName::from_static("odata-version"), "4.0");
+    add(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
+    if let Ok(value) = HeaderValue::from_str(correlation) {
+        headers.insert(HeaderName::from_static("x-correlation-id"), value);
+    }
+}

@@ -1,0 +1,206 @@
+//! Accepts connections and speaks HTTP/1.1 on them, within limits.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Protection;
+use crate::handler::{Handler, Peer};
+use crate::socket::{Shared, Socket, Stream};
+
+/// Wait after a failed accept (too many open files), so that the loop does not spin.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// Bytes one connection buffers of what is to be sent, and of a head.
+const BUFFER_BYTES: usize = 64 * 1024;
+/// How long, and how much, a refused client may go on sending before its connection is closed.
+const LINGER_MAX: Duration = Duration::from_secs(1);
+const LINGER_BYTES_MAX: usize = 4 << 20;
+
+/// One listener with what its connections need.
+pub(crate) struct Accepting {
+    pub(crate) listener: TcpListener,
+    pub(crate) protection: Protection,
+    pub(crate) handler: Arc<Handler>,
+    pub(crate) connections: Arc<Semaphore>,
+    pub(crate) addresses: Arc<PerAddress>,
+    pub(crate) tracker: TaskTracker,
+    pub(crate) cancel: CancellationToken,
+}
+
+/// Open connections by address.
+#[derive(Debug)]
+pub(crate) struct PerAddress {
+    max: usize,
+    open: Mutex<HashMap<IpAddr, usize>>,
+}
+
+impl PerAddress {
+    pub(crate) fn new(max: usize) -> Self {
+        Self { max, open: Mutex::new(HashMap::new()) }
+    }
+
+    /// `None` when the address has as many as it may.
+    fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Entered> {
+        let network = match address {
+            // A machine has a whole /64 to itself.
+            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)).to_canonical(),
+            v4 => v4,
+        };
+        let network = match address.to_canonical() {
+            mapped @ IpAddr::V4(_) => mapped,
+            IpAddr::V6(_) => network,
+        };
+        let mut open = self.open.lock().expect("no code panics while holding this lock");
+        let count = open.entry(network).or_default();
+        if *count >= self.max {
+            return None;
+        }
+        *count += 1;
+        Some(Entered { all: Arc::clone(self), network })
+    }
+}
+
+/// A connection that is counted until this is dropped.
+struct Entered {
+    all: Arc<PerAddress>,
+    network: IpAddr,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let mut open = self.all.open.lock().expect("no code panics while holding this lock");
+        if let Some(count) = open.get_mut(&self.network) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.network);
+            }
+        }
+    }
+}
+
+impl Accepting {
+    /// Accepts until cancelled. Above the limit of connections, new ones wait in the kernel's queue.
+    pub(crate) async fn run(self) {
+        loop {
+            let accepted = tokio::select! {
+                () = self.cancel.cancelled() => return,
+                accepted = self.accept() => accepted,
+            };
+            let (stream, remote, permit) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(target: "adminservice", %error, "a connection cannot be accepted");
+                    tokio::time::sleep(ACCEPT_RETRY).await;
+                    continue;
+                }
+            };
+            let Some(entered) = self.addresses.enter(remote.ip()) else {
+                tracing::debug!(target: "adminservice", client = %remote.ip(), "too many connections from one address");
+                continue;
+            };
+            let (handler, protection, cancel) =
+                (Arc::clone(&self.handler), self.protection.clone(), self.cancel.clone());
+            self.tracker.spawn(async move {
+                if let Some((stream, peer)) = protect(stream, remote, &protection, &handler).await {
+                    serve(stream, peer, handler, cancel).await;
+                }
+                drop((entered, permit));
+            });
+        }
+    }
+
+    async fn accept(&self) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+        let permit = Arc::clone(&self.connections).acquire_owned().await.map_err(std::io::Error::other)?;
+        let (stream, remote) = self.listener.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok((stream, remote, permit))
+    }
+}
+
+/// Does the handshake, where there is one. `None`: the connection came to nothing.
+async fn protect(
+    stream: TcpStream,
+    remote: SocketAddr,
+    protection: &Protection,
+    handler: &Handler,
+) -> Option<(Stream, Peer)> {
+    let local = stream.local_addr().ok()?;
+    let certificates = match protection {
+        Protection::None => return Some((Stream::Plain(stream), Peer { remote, local, is_tls: false })),
+        Protection::Tls(certificates) => certificates,
+    };
+    let config = match certificates.server_config(handler.now()) {
+        Ok(config) => config,
+        Err(error) => {
+            tracing::error!(target: "adminservice", error = &error as &dyn std::error::Error, "no connection can be protected");
+            return None;
+        }
+    };
+    match timeout(handler.limits().handshake_timeout, TlsAcceptor::from(config).accept(stream)).await {
+        Ok(Ok(stream)) => Some((Stream::Tls(Box::new(stream)), Peer { remote, local, is_tls: true })),
+        Ok(Err(error)) => {
+            tracing::debug!(target: "adminservice", %error, client = %remote.ip(), "a TLS handshake failed");
+            None
+        }
+        Err(_elapsed) => None,
+    }
+}
+
+async fn serve(stream: Stream, peer: Peer, handler: Arc<Handler>, cancel: CancellationToken) {
+    let limits = handler.limits().clone();
+    let shared = Arc::new(Shared::default());
+    let socket = Socket::new(stream, Arc::clone(&shared), &limits);
+    let service = service_fn(move |request| {
+        let (handler, shared) = (Arc::clone(&handler), Arc::clone(&shared));
+        // Boxed: closing by hand needs a connection that can be moved.
+        Box::pin(async move { Ok::<_, Infallible>(handler.answer(request, peer, shared).await) })
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        // The socket below keeps its own deadlines, and counts the headers.
+        .header_read_timeout(None)
+        .max_headers(limits.headers_max)
+        .max_buf_size(BUFFER_BYTES.max(limits.header_bytes_max))
+        .half_close(false)
+        .serve_connection(TokioIo::new(socket), service);
+    let mut connection = connection;
+    let mut is_stopping = false;
+    let ended = loop {
+        let ended = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx));
+        if is_stopping {
+            match timeout(limits.drain_max, ended).await {
+                Ok(ended) => break ended,
+                Err(_elapsed) => return,
+            }
+        }
+        tokio::select! {
+            ended = ended => break ended,
+            () = cancel.cancelled() => {
+                is_stopping = true;
+                std::pin::Pin::new(&mut connection).graceful_shutdown();
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(target: "adminservice", %error, client = %peer.remote.ip(), "connection ended early");
+        return;
+    }
+    let mut socket = connection.into_parts().io.into_inner();
+    if tokio::io::AsyncWriteExt::shutdown(&mut socket).await.is_ok() {
+        // A client that sees the end may still be writing; it is given a moment.
+        let drained = timeout(LINGER_MAX, socket.drain(LINGER_BYTES_MAX)).await;
+        drop(drained);
+    }
+}
