@@ -16,6 +16,7 @@ pub mod audit;
 mod database;
 mod engine;
 mod error;
+mod fact;
 pub mod group;
 pub mod loops;
 pub mod message;

@@ -1,5 +1,7 @@
 //! Targets: the rows behind [`state`], and how an event is carried out on them.
 
+mod notes;
+
 use restock_names::{ContentVersion, DistributionPointName, Epoch, PackageId, SiteCode, Timestamp};
 
 use crate::message::{self, nal};
