@@ -28,19 +28,19 @@ impl Zone {
     /// The database of the machine is asked first, then the one compiled in.
     /// Errors: [`ZoneError`] when neither has it.
     pub fn named(name: &str) -> Result<Self, ZoneError> {
-        if name.eq_ignore_ascii_case("UTC") {
-            return Ok(Self::utc());
-        }
         let rules = jiff::tz::TimeZone::get(name).map_err(|_unknown| ZoneError(name.to_owned()))?;
-        Ok(Self { name: rules.iana_name().unwrap_or(name).to_owned(), rules })
+        Ok(Self::of(rules, name))
     }
 
     /// The zone of this machine (`TZ`, then `/etc/localtime`); UTC when it states none.
     pub fn system() -> Self {
-        let rules = jiff::tz::TimeZone::system();
+        Self::of(jiff::tz::TimeZone::system(), "system")
+    }
+
+    fn of(rules: jiff::tz::TimeZone, unnamed: &str) -> Self {
         match rules.iana_name() {
-            None => Self { name: "system".to_owned(), rules },
-            Some("UTC" | "Etc/Unknown") => Self::utc(),
+            None => Self { name: unnamed.to_owned(), rules },
+            Some("UTC" | "Etc/UTC" | "Etc/Unknown") => Self::utc(),
             Some(name) => Self { name: name.to_owned(), rules },
         }
     }
