@@ -101,6 +101,35 @@ impl Authority {
         Ok(certificate.der().clone())
     }
 
+    /// Signs a leaf for a listener under `names`, DNS names and addresses; it carries no identity.
+    ///
+    /// Errors: a name that no certificate can carry.
+    pub(crate) fn issue_for_names(
+        &self,
+        names: &[String],
+        key: &impl PublicKeyData,
+        now: Timestamp,
+    ) -> Result<CertificateDer<'static>, TrustError> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = name(names.first().map_or("Restock", String::as_str));
+        for host in names {
+            let is_name = host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b));
+            params.subject_alt_names.push(match host.parse() {
+                Ok(address) => SanType::IpAddress(address),
+                Err(_) if is_name => {
+                    SanType::DnsName(host.clone().try_into().map_err(failed("name a certificate"))?)
+                }
+                Err(_) => return Err(failed("name a certificate")(rcgen::Error::InvalidNameType)),
+            });
+        }
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.use_authority_key_identifier_extension = true;
+        set_life(&mut params, now, LEAF_LIFE);
+        let certificate = params.signed_by(key, &self.issuer).map_err(failed("sign a certificate"))?;
+        Ok(certificate.der().clone())
+    }
+
     /// Signs a leaf for `identity` over the key of a request.
     ///
     /// Nothing else of the request is used. Errors: a request that is not signed by its own key.

@@ -13,6 +13,7 @@
 
 mod authority;
 mod backoff;
+mod door_certificate;
 mod dp_identity;
 mod dp_link;
 mod enrol;
@@ -31,6 +32,7 @@ mod tls;
 mod token;
 
 pub use backoff::Backoff;
+pub use door_certificate::DoorCertificate;
 pub use dp_identity::DpIdentity;
 pub use dp_link::{DpLink, DpLinkConfig, DpSide, HelloFacts};
 pub use enrol::{EnrolError, enrol};

@@ -149,6 +149,35 @@ impl SiteTrust {
         self.authority.issue_for_request(&identity, request, now)
     }
 
+    /// Signs a certificate for a listener of this machine under `names`, over `key`.
+    pub(crate) fn issue_for_names(
+        &self,
+        names: &[String],
+        key: &rcgen::KeyPair,
+        now: Timestamp,
+    ) -> Result<CertificateDer<'static>, TrustError> {
+        self.authority.issue_for_names(names, key, now)
+    }
+
+    /// True when a certificate names this authority as its issuer and carries its signature.
+    pub(crate) fn has_issued(&self, certificate: &CertificateDer<'_>) -> bool {
+        let parse = |der| x509_parser::parse_x509_certificate(der).ok().map(|(_, parsed)| parsed);
+        match (parse(certificate), parse(self.authority.certificate())) {
+            (Some(leaf), Some(authority)) => leaf.verify_signature(Some(authority.public_key())).is_ok(),
+            _ => false,
+        }
+    }
+
+    /// Where keys and certificates are kept.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The authority's certificate in PEM, which clients of the management listeners trust.
+    pub fn authority_pem(&self) -> String {
+        to_pem(self.authority.certificate())
+    }
+
     pub(crate) fn authority_certificate(&self) -> &CertificateDer<'static> {
         self.authority.certificate()
     }
