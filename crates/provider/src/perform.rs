@@ -1,14 +1,15 @@
 //! The one entry: an operation in, an answer out.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use restock_names::{Clock, SiteCode, Timestamp};
+use restock_names::{Clock, SiteCode, Timestamp, Zone};
 use restock_sitedb::request::Answered;
 use restock_sitedb::{Database, Tx};
 
 use crate::{
-    Answer, Call, ErrorKind, Operation, OperationError, distribution, packages, refreshing, sources, views,
+    Answer, Call, ErrorKind, Operation, OperationError, ProviderConfig, distribution, packages, refreshing,
+    sources, views,
 };
 
 /// The longest request id.
@@ -17,9 +18,13 @@ const REQUEST_ID_BYTES_MAX: usize = 64;
 /// Performs operations on one site's database. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Provider {
-    database: Database,
-    clock: Arc<dyn Clock>,
-    own_folders: Arc<[PathBuf]>,
+    pub(crate) database: Database,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) own_folders: Arc<[PathBuf]>,
+    pub(crate) config: Arc<ProviderConfig>,
+    pub(crate) zone: Arc<Zone>,
+    /// Read once: a site's code never changes.
+    pub(crate) site: Arc<OnceLock<SiteCode>>,
 }
 
 /// What an operation may know beside the database.
@@ -28,13 +33,25 @@ pub(crate) struct Circumstances {
     pub(crate) now: Timestamp,
     pub(crate) site: SiteCode,
     pub(crate) own_folders: Arc<[PathBuf]>,
+    pub(crate) zone: Arc<Zone>,
 }
 
 impl Provider {
     /// The provider over `database`. `own_folders` are the site's data, key and log folders, which
     /// no source root may touch.
     pub fn new(database: Database, clock: Arc<dyn Clock>, own_folders: Vec<PathBuf>) -> Self {
-        Self { database, clock, own_folders: own_folders.into() }
+        Self::with_config(database, clock, own_folders, ProviderConfig::default())
+    }
+
+    pub(crate) fn with_config(
+        database: Database,
+        clock: Arc<dyn Clock>,
+        own_folders: Vec<PathBuf>,
+        config: ProviderConfig,
+    ) -> Self {
+        let zone = Arc::new(config.zone.clone());
+        let (own_folders, config) = (own_folders.into(), Arc::new(config));
+        Self { database, clock, own_folders, config, zone, site: Arc::default() }
     }
 
     /// Performs `operation`.
@@ -45,12 +62,13 @@ impl Provider {
     pub async fn perform(&self, call: &Call, operation: Operation) -> Result<Answer, OperationError> {
         let name = operation.name();
         let (now, own_folders) = (self.clock.now(), Arc::clone(&self.own_folders));
+        let zone = Arc::clone(&self.zone);
         if !operation.is_change() {
             return self
                 .database
                 .read(name, move |tx| {
                     Box::pin(async move {
-                        let circumstances = circumstances(tx, now, own_folders).await?;
+                        let circumstances = circumstances(tx, now, own_folders, zone).await?;
                         look(tx, &circumstances, operation).await
                     })
                 })
@@ -64,7 +82,7 @@ impl Provider {
             .database
             .transact(name, move |tx| {
                 Box::pin(async move {
-                    let circumstances = circumstances(tx, now, own_folders).await?;
+                    let circumstances = circumstances(tx, now, own_folders, zone).await?;
                     match id {
                         Some(id) => change_once(tx, &circumstances, &id, operation).await,
                         None => change(tx, &circumstances, operation).await,
@@ -85,15 +103,16 @@ async fn circumstances(
     tx: &mut Tx,
     now: Timestamp,
     own_folders: Arc<[PathBuf]>,
+    zone: Arc<Zone>,
 ) -> Result<Circumstances, OperationError> {
     let site = tx.site().await?.ok_or_else(|| {
         OperationError::new(ErrorKind::Failed, "SITE_INCOMPLETE", "the site was not initialised to its end")
             .hint("restock site init")
     })?;
-    Ok(Circumstances { now, site: site.code, own_folders })
+    Ok(Circumstances { now, site: site.code, own_folders, zone })
 }
 
-fn check_request_id(id: &str) -> Result<(), OperationError> {
+pub(crate) fn check_request_id(id: &str) -> Result<(), OperationError> {
     let is_fit = (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
     if is_fit {
         return Ok(());

@@ -1,9 +1,12 @@
 //! The operations over a SQLite database: what a call makes visible, refuses and answers twice.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
+mod declarations;
+mod objects;
 mod packages;
 mod refreshing;
 mod site;
 mod sources;
 mod targets;
+mod views;
