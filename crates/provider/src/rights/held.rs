@@ -131,6 +131,24 @@ impl Rights {
         self.held.iter().any(|held| held.holds_everything() || held.scope.eq_ignore_ascii_case(scope))
     }
 
+    /// True when the account has the role within any scope.
+    pub fn has_role(&self, role: &str) -> bool {
+        self.held.iter().any(|held| held.role.eq_ignore_ascii_case(role))
+    }
+
+    /// True when the account has any role within the scope itself.
+    pub fn has_scope(&self, scope: &str) -> bool {
+        self.held.iter().any(|held| held.scope.eq_ignore_ascii_case(scope))
+    }
+
+    /// True when the account has one of `roles` within the scope, or within all.
+    pub fn has_role_in(&self, roles: &[&str], scope: &str) -> bool {
+        self.held.iter().any(|held| {
+            (held.holds_everything() || held.scope.eq_ignore_ascii_case(scope))
+                && roles.iter().any(|role| held.role.eq_ignore_ascii_case(role))
+        })
+    }
+
     /// The bits held on `object_type` in every object of `scope`.
     pub(super) fn within(&self, object_type: u32, scope: &str) -> u32 {
         let reaching =

@@ -41,9 +41,7 @@ impl Tx {
     /// The account's tokens by name; those of all accounts without one.
     pub async fn api_tokens(&mut self, account: Option<u32>) -> Result<Vec<ApiToken>, DatabaseError> {
         let rows = match account {
-            Some(account) => {
-                self.rows(select!("WHERE admin_id = $1 ORDER BY name"), bind![account]).await?
-            }
+            Some(account) => self.rows(select!("WHERE admin_id = $1 ORDER BY name"), bind![account]).await?,
             None => self.rows(select!("ORDER BY admin_id, name"), bind![]).await?,
         };
         rows.iter().map(token).collect()
