@@ -55,15 +55,12 @@ fn month_number(date: Date) -> i64 {
     i64::from(date.year()).saturating_mul(MONTHS_OF_YEAR).saturating_add(before)
 }
 
-/// The first day of a month; beyond the calendar, its first or last month.
+/// The first day of a month; beyond the calendar, of its first or last month.
 fn first_of_month(number: i64) -> Date {
-    let year = i16::try_from(number.div_euclid(MONTHS_OF_YEAR)).unwrap_or(if number < 0 {
-        i16::MIN
-    } else {
-        i16::MAX
-    });
-    let month = i8::try_from(number.rem_euclid(MONTHS_OF_YEAR).saturating_add(1)).unwrap_or(1);
-    Date::new(year.clamp(-9_999, 9_999), month, 1).unwrap_or(Date::MAX)
+    let number = number.clamp(-9_999 * MONTHS_OF_YEAR, 9_999 * MONTHS_OF_YEAR + 11);
+    let year = i16::try_from(number.div_euclid(MONTHS_OF_YEAR)).unwrap_or(0);
+    let month = i8::try_from(number.rem_euclid(MONTHS_OF_YEAR)).unwrap_or(0).saturating_add(1);
+    Date::new(year, month, 1).unwrap_or(Date::MAX)
 }
 
 /// How many borders of the unit lie before these digits, from a fixed beginning.
@@ -142,22 +139,42 @@ pub(super) fn of_border(unit: DateUnit, number: i64) -> Range {
     Range { from: beginning(unit, number), to: beginning(unit, number.saturating_add(1)) }
 }
 
-/// The digits that become `wanted` when `number` units are added.
-pub(super) fn of_sum(unit: DateUnit, number: i64, wanted: i64) -> Range {
-    Range {
-        from: first_reaching(unit, number, wanted),
-        to: first_reaching(unit, number, wanted.saturating_add(1)),
-    }
+/// The digits that become `wanted` when `number` units of one length are added.
+pub(super) fn before_sum(length_us: i64, number: i64, wanted: i64) -> Range {
+    let from = wanted.saturating_sub(number.saturating_mul(length_us));
+    Range { from, to: from.saturating_add(1) }
 }
 
-/// The first digits that become `wanted` or more: adding keeps the order of times.
-fn first_reaching(unit: DateUnit, number: i64, wanted: i64) -> i64 {
-    let (mut low, mut high) = (digits(Date::MIN), digits(Date::MAX).saturating_add(DAY));
+/// The digits that become `wanted` or more when `number` months, quarters or years are added:
+/// ranges in ascending order, the last one without an end.
+///
+/// Days that become the last one of a shorter month keep their time of day, so that 28 January
+/// 10:00 ends up after 29 January 9:00: such a month makes up to four ranges.
+pub(super) fn reaching(unit: DateUnit, number: i64, wanted: i64) -> Vec<Range> {
+    let (day, of_day) = (wanted.div_euclid(DAY), wanted.rem_euclid(DAY));
+    let first = first_day_reaching(unit, number, day);
+    let after = first_day_reaching(unit, number, day.saturating_add(1));
+    let mut ranges: Vec<Range> = Vec::new();
+    let on_the_day = (first..after).map(|day| Range {
+        from: day.saturating_mul(DAY).saturating_add(of_day),
+        to: day.saturating_add(1).saturating_mul(DAY),
+    });
+    let later = Range { from: after.saturating_mul(DAY), to: i64::MAX };
+    for range in on_the_day.chain(std::iter::once(later)) {
+        match ranges.last_mut() {
+            Some(last) if last.to == range.from => last.to = range.to,
+            _ => ranges.push(range),
+        }
+    }
+    ranges
+}
+
+/// The first day that becomes `wanted` or a later one: adding keeps the order of days.
+fn first_day_reaching(unit: DateUnit, number: i64, wanted: i64) -> i64 {
+    let (mut low, mut high) = (digits(Date::MIN).div_euclid(DAY), digits(Date::MAX).div_euclid(DAY));
     while low < high {
-        let middle = low.midpoint(high);
-        // midpoint rounds towards zero, which must not be above the lower end for the search to end.
-        let middle = if middle >= high { high.saturating_sub(1) } else { middle };
-        if add(unit, number, middle) >= wanted {
+        let middle = low.saturating_add(high).div_euclid(2);
+        if add(unit, number, middle.saturating_mul(DAY)).div_euclid(DAY) >= wanted {
             high = middle;
         } else {
             low = middle.saturating_add(1);
@@ -175,5 +192,86 @@ pub(super) fn holds<T: PartialOrd>(left: &T, comparison: Comparison, right: &T) 
         Comparison::LessOrEqual => left <= right,
         Comparison::Greater => left > right,
         Comparison::GreaterOrEqual => left >= right,
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "sums of small numbers in a test")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{DAY, Range, add, beginning, border, of_border, part, reaching};
+    use crate::query::DateUnit;
+
+    const UNITS: [DateUnit; 11] = [
+        DateUnit::Year,
+        DateUnit::Quarter,
+        DateUnit::Month,
+        DateUnit::DayOfYear,
+        DateUnit::Day,
+        DateUnit::Week,
+        DateUnit::WeekDay,
+        DateUnit::Hour,
+        DateUnit::Minute,
+        DateUnit::Second,
+        DateUnit::Millisecond,
+    ];
+
+    fn at(text: &str) -> i64 {
+        let time: jiff::civil::DateTime = text.parse().expect("a clock time");
+        time.to_zoned(jiff::tz::TimeZone::UTC).expect("in range").timestamp().as_microsecond()
+    }
+
+    #[test]
+    fn parts_are_those_of_the_calendar() {
+        let parts = |text| UNITS.map(|unit| part(unit, at(text)));
+        assert_eq!(parts("2026-11-22 10:20:30.456"), [2026, 4, 11, 326, 22, 48, 1, 10, 20, 30, 456]);
+        assert_eq!(parts("2024-12-31 23:59:59.999"), [2024, 4, 12, 366, 31, 53, 3, 23, 59, 59, 999]);
+        assert_eq!(parts("1969-12-31 00:00:00.001"), [1969, 4, 12, 365, 31, 53, 4, 0, 0, 0, 1]);
+        assert_eq!(part(DateUnit::Week, at("2026-01-01 00:00")), 1);
+        assert_eq!(part(DateUnit::Week, at("2026-01-04 00:00")), 2);
+    }
+
+    #[test]
+    fn a_day_that_the_month_lacks_becomes_its_last() {
+        assert_eq!(add(DateUnit::Month, 1, at("2026-01-31 10:00")), at("2026-02-28 10:00"));
+        assert_eq!(add(DateUnit::Year, -2, at("2024-02-29 10:00")), at("2022-02-28 10:00"));
+        assert_eq!(add(DateUnit::Quarter, -1, at("2026-01-15 00:00")), at("2025-10-15 00:00"));
+        assert_eq!(add(DateUnit::Month, i64::MAX, at("2026-01-15 00:00")), at("9999-12-15 00:00"));
+        assert_eq!(add(DateUnit::Week, -1, at("2026-01-15 00:00")), at("2026-01-08 00:00"));
+    }
+
+    fn is_in(ranges: &[Range], at: i64) -> bool {
+        ranges.iter().any(|range| range.from <= at && at < range.to)
+    }
+
+    proptest! {
+        #[test]
+        fn what_lies_between_two_borders_has_one_number(
+            unit in prop::sample::select(UNITS.to_vec()),
+            at in -62_000_000_000_000_000..250_000_000_000_000_000_i64,
+        ) {
+            let number = border(unit, at);
+            let range = of_border(unit, number);
+            prop_assert!(is_in(&[range], at));
+            prop_assert_eq!(border(unit, range.from), number);
+            prop_assert_eq!(border(unit, range.to - 1), number);
+            prop_assert_eq!(beginning(unit, number + 1), range.to);
+        }
+
+        #[test]
+        fn ranges_of_sums_are_what_adding_says(
+            unit in prop::sample::select(vec![DateUnit::Month, DateUnit::Quarter, DateUnit::Year]),
+            number in -30..30_i64,
+            wanted_day in 20_400..20_700_i64,
+            days in -3..4_i64,
+            of_day in prop::sample::select(vec![0, 1, DAY / 2, DAY - 1]),
+            wanted_of_day in prop::sample::select(vec![0, DAY / 2, DAY / 2 + 1]),
+        ) {
+            let wanted = wanted_day * DAY + wanted_of_day;
+            let at = (add(unit, -number, wanted).div_euclid(DAY) + days) * DAY + of_day;
+            let is_reached = add(unit, number, at) >= wanted;
+            prop_assert_eq!(is_in(&reaching(unit, number, wanted), at), is_reached);
+        }
     }
 }

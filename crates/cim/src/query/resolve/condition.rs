@@ -314,7 +314,8 @@ fn contained(array: Field, domain: Domain, mut values: Vec<Bound>) -> Filter {
     Filter::Contains { domain, array, values }
 }
 
-fn any(mut tests: Vec<Filter>) -> Filter {
+/// One of these holds.
+pub(super) fn any(mut tests: Vec<Filter>) -> Filter {
     if tests.len() == 1 { tests.remove(0) } else { Filter::Or(tests) }
 }
 

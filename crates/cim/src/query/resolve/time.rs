@@ -5,6 +5,7 @@ use std::sync::Arc;
 use restock_names::Timestamp;
 
 use super::clock::{self, Range};
+use super::condition::any;
 use super::operand::describe;
 use super::{Found, Resolver, Sources, find, mistyped, unsupported};
 use crate::query::resolved::{Bound, ClockOffset, Domain, Expression, Filter};
@@ -221,12 +222,10 @@ impl Resolver<'_> {
             (Time::Utc(time), Time::Constant(utc)) => compare(time, comparison, constant(utc)),
             (Time::Utc(a), Time::Utc(b)) => compare(a, comparison, b),
             (Time::Constant(utc), Time::Sum { unit, number, of }) => {
-                let range = clock::of_sum(unit, number, self.digits(utc, clock));
-                self.in_range(of, comparison.turned(), range, clock)
+                self.compare_sum(unit, number, of, comparison.turned(), utc, clock)
             }
             (Time::Sum { unit, number, of }, Time::Constant(utc)) => {
-                let range = clock::of_sum(unit, number, self.digits(utc, clock));
-                self.in_range(of, comparison, range, clock)
+                self.compare_sum(unit, number, of, comparison, utc, clock)
             }
             (Time::Constant(utc), other) => {
                 let digits = constant(self.digits(utc, clock));
@@ -234,6 +233,49 @@ impl Resolver<'_> {
             }
             (a, b) => compare(self.clock_digits(a, clock)?, comparison, self.clock_digits(b, clock)?),
         })
+    }
+
+    /// `DateAdd(unit, number, of)` compared with a constant: ranges of `of`.
+    fn compare_sum(
+        &self,
+        unit: DateUnit,
+        number: i64,
+        of: Expression,
+        comparison: Comparison,
+        utc: i64,
+        clock: Clock,
+    ) -> Filter {
+        let wanted = self.digits(utc, clock);
+        if let Some(length_us) = clock::length_us(unit) {
+            return self.in_range(of, comparison, clock::before_sum(length_us, number, wanted), clock);
+        }
+        let side = |comparison, digits| Filter::Compare {
+            domain: Domain::Time,
+            left: of.clone(),
+            comparison,
+            right: Expression::Value(Bound::Time(self.utc(digits, clock))),
+        };
+        let reaches = |wanted| {
+            let ranges = clock::reaching(unit, number, wanted);
+            let tests = ranges.iter().map(|range| match range.to {
+                i64::MAX => side(Comparison::GreaterOrEqual, range.from),
+                to => Filter::And(vec![
+                    side(Comparison::GreaterOrEqual, range.from),
+                    side(Comparison::Less, to),
+                ]),
+            });
+            any(tests.collect())
+        };
+        let not = |filter| Filter::Not(Box::new(filter));
+        let after = wanted.saturating_add(1);
+        match comparison {
+            Comparison::GreaterOrEqual => reaches(wanted),
+            Comparison::Greater => reaches(after),
+            Comparison::Less => not(reaches(wanted)),
+            Comparison::LessOrEqual => not(reaches(after)),
+            Comparison::Equal => Filter::And(vec![reaches(wanted), not(reaches(after))]),
+            Comparison::NotEqual => Filter::Or(vec![not(reaches(wanted)), reaches(after)]),
+        }
     }
 
     /// `DateDiff` of a property and a constant, compared with a constant: a range of the property.

@@ -3,7 +3,7 @@
 use super::{Parser, Token};
 use crate::Name;
 use crate::query::wql::pattern;
-use crate::query::{Comparison, Condition, Literal, Operand, QueryError, QueryErrorKind, limits};
+use crate::query::{Comparison, Condition, Operand, QueryError, QueryErrorKind, limits};
 
 impl Parser {
     pub(super) fn condition(&mut self) -> Result<Condition, QueryError> {
