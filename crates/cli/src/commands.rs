@@ -10,6 +10,7 @@ mod progress;
 mod redistribute;
 mod refresh;
 mod remove;
+mod schedule;
 mod site;
 mod source;
 mod status;
@@ -79,6 +80,8 @@ enum Command {
     Source(source::Source),
     #[command(subcommand)]
     Package(package::Package),
+    #[command(subcommand)]
+    Schedule(schedule::Schedule),
     Distribute(distribute::Distribute),
     Remove(remove::Remove),
     Redistribute(redistribute::Redistribute),
@@ -128,6 +131,7 @@ impl Arguments {
             Command::Dp(c) => c.run(&session),
             Command::Source(c) => c.run(&session),
             Command::Package(c) => c.run(&session),
+            Command::Schedule(c) => c.run(&session),
             Command::Distribute(c) => c.run(&session),
             Command::Remove(c) => c.run(&session),
             Command::Redistribute(c) => c.run(&session),

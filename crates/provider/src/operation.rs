@@ -227,6 +227,9 @@ pub struct PackageChange {
     /// See [`NewPackage`]. Takes effect at the next refresh.
     #[serde(default)]
     pub link_policy: Option<LinkPolicy>,
+    /// When it is refreshed by itself: tokens of 16 hexadecimal digits; an empty text for never.
+    #[serde(default)]
+    pub schedule: Option<String>,
 }
 
 impl PackageChange {
@@ -245,6 +248,7 @@ impl PackageChange {
             is_public: None,
             allow_empty: None,
             link_policy: None,
+            schedule: None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Creating, changing and deleting packages.
 
+use restock_cim::schedule::{self, ScheduleError};
 use restock_names::{Epoch, Escaped, PackageId, SourceVersion};
 use restock_sitedb::package::Package;
 use restock_sitedb::refresh::Refresh;
@@ -102,12 +103,40 @@ pub(crate) async fn set(
         tx.wake(Wake::Distribute);
     }
     tx.update_package(&package).await?;
+    set_schedule(tx, at, &package, change.schedule.as_deref()).await?;
     let refresh = if package.source_path != before.source_path && package.has_source() {
         Some(refreshing::request(tx, at, &package, refresh).await?)
     } else {
         None
     };
     Ok(PackageChanged { package: views::package(tx, at, id).await?, refresh })
+}
+
+/// Gives the package the schedule of this text, if there is one. A package that has a schedule
+/// is one whose source is read where it lies.
+async fn set_schedule(
+    tx: &mut Tx,
+    at: &Circumstances,
+    package: &Package,
+    text: Option<&str>,
+) -> Result<(), OperationError> {
+    let tokens = match text {
+        Some(text) => schedule::decode(text)
+            .map_err(|error| OperationError::invalid(ScheduleError::CODE, error.to_string()))?,
+        None => tx.schedule(package.id).await?.map_or(Vec::new(), |schedule| schedule.tokens),
+    };
+    if !tokens.is_empty() && package.source_flag != SourceFlag::Direct.number() {
+        let message =
+            format!("package {} has a schedule, and no source that is read where it lies", package.id);
+        return Err(OperationError::refused("INVALID_OPERATION", message).hint(format!(
+            "restock package set {0} --source PATH, or restock package set {0} --no-schedule",
+            package.id
+        )));
+    }
+    if text.is_some() {
+        tx.set_schedule(package.id, &tokens, at.now, &at.zone).await?;
+    }
+    Ok(())
 }
 
 pub(crate) async fn delete(

@@ -96,6 +96,22 @@ pub struct PackageRow {
     pub requests_failed: u64,
     /// A request that has not ended, or the failure of the last one.
     pub refresh: Option<RefreshState>,
+    /// When it is refreshed by itself. Only where one package is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleRow>,
+}
+
+/// The schedule of a package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduleRow {
+    /// Its tokens, 16 hexadecimal digits each.
+    pub text: String,
+    /// What each token means, with the clock it means.
+    pub meanings: Vec<String>,
+    /// The zone of tokens that are not in UTC.
+    pub zone: String,
+    /// The next run; none when there is none any more.
+    pub next_at: Option<Timestamp>,
 }
 
 /// Where a refresh request stands.

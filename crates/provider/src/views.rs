@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use restock_names::{NalPath, PackageId, SiteCode};
+use restock_cim::schedule::{self, ScheduleToken};
+use restock_names::{NalPath, PackageId, SiteCode, Zone};
 use restock_sitedb::package::Package;
 use restock_sitedb::point::Point;
 use restock_sitedb::refresh::{Phase, Refresh};
@@ -13,8 +14,8 @@ use restock_sitedb::{Tx, message};
 use crate::packages::known;
 use crate::perform::Circumstances;
 use crate::rows::{
-    LoopRow, MessageRow, PackageRow, PackageStatus, PointRow, RefreshPhase, RefreshState, SiteRow,
-    SourceFlag, TargetRow, VersionRow,
+    LoopRow, MessageRow, PackageRow, PackageStatus, PointRow, RefreshPhase, RefreshState, ScheduleRow,
+    SiteRow, SourceFlag, TargetRow, VersionRow,
 };
 use crate::{ErrorKind, OperationError, Why};
 
@@ -62,6 +63,7 @@ fn package_row(package: Package, refresh: &Refresh, (entries, bytes): (u64, u64)
             next_attempt: (state == RefreshPhase::Retrying).then_some(refresh.next_attempt),
             why: refresh.why.clone(),
         }),
+        schedule: None,
     }
 }
 
@@ -72,12 +74,25 @@ async fn totals(tx: &mut Tx, package: &Package) -> Result<(u64, u64), OperationE
 
 pub(crate) async fn package(
     tx: &mut Tx,
-    _at: &Circumstances,
+    at: &Circumstances,
     id: PackageId,
 ) -> Result<PackageRow, OperationError> {
     let (package, refresh) = known(tx, id).await?;
     let totals = totals(tx, &package).await?;
-    Ok(package_row(package, &refresh, totals))
+    let schedule = tx.schedule(id).await?.filter(|schedule| !schedule.tokens.is_empty());
+    let schedule = schedule.map(|schedule| ScheduleRow {
+        text: schedule::encode(&schedule.tokens),
+        meanings: schedule.tokens.iter().map(|token| meaning(token, &at.zone)).collect(),
+        zone: at.zone.name().to_owned(),
+        next_at: schedule.next_at,
+    });
+    Ok(PackageRow { schedule, ..package_row(package, &refresh, totals) })
+}
+
+/// What a token means, with its clock.
+fn meaning(token: &ScheduleToken, zone: &Zone) -> String {
+    let clock = if token.is_gmt() { "UTC" } else { zone.name() };
+    format!("{token} ({clock})")
 }
 
 pub(crate) async fn packages(tx: &mut Tx, _at: &Circumstances) -> Result<Vec<PackageRow>, OperationError> {

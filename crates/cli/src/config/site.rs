@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
 
+use restock_names::Zone;
 use restock_site::SiteConfig;
 use restock_sitedb::state::RetryPolicy;
 use restock_transfer::SiteUrl;
@@ -23,6 +24,7 @@ pub(crate) struct SiteSettings {
     pub(crate) database: DatabaseSection,
     pub(crate) refresh: RefreshSection,
     pub(crate) transfer: TransferSection,
+    pub(crate) schedule: ScheduleSection,
     pub(crate) metrics: SiteMetrics,
     pub(crate) logs: LogSettings,
 }
@@ -90,6 +92,24 @@ pub(crate) struct TransferSection {
     pub(crate) retry_count: u32,
 }
 
+/// `[schedule]`: when packages are refreshed by themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ScheduleSection {
+    /// Zone of the site's local times; empty means that of the machine.
+    #[serde(deserialize_with = "time_zone")]
+    pub(crate) time_zone: String,
+}
+
+/// Nothing, or the name of a time zone.
+fn time_zone<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
+    let text = String::deserialize(d)?;
+    match Zone::named(&text) {
+        Err(e) if !text.is_empty() => Err(serde::de::Error::custom(e)),
+        _ => Ok(text),
+    }
+}
+
 /// `[metrics]` with the default of a site.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
@@ -103,6 +123,7 @@ impl Default for SiteSettings {
             database: DatabaseSection::default(),
             refresh: RefreshSection::default(),
             transfer: TransferSection::default(),
+            schedule: ScheduleSection::default(),
             metrics: SiteMetrics::default(),
             logs: LogSettings::default(),
         }
@@ -153,10 +174,17 @@ impl SiteSettings {
         config.entries_max = self.refresh.entries_max;
         let TransferSection { retry_delay, retry_count } = self.transfer;
         config.transfer_retry = RetryPolicy { delay: retry_delay, count: retry_count };
+        config.zone = self.zone();
         if !self.logs.folder.is_empty() {
             config.own_folders.push(data.join(&self.logs.folder));
         }
         config
+    }
+
+    /// The zone of the site's local times.
+    pub(crate) fn zone(&self) -> Zone {
+        // A name is checked when it is read; an empty one is the machine's zone.
+        Zone::named(&self.schedule.time_zone).unwrap_or_else(|_empty| Zone::system())
     }
 
     /// What DPs are told to connect to: `link.url`, or the listener's address, or this machine's
@@ -203,6 +231,10 @@ entries_max = {}
 retry_delay = \"{}\"
 retry_count = {}
 
+[schedule]
+# Zone of the site's local times, such as Europe/Berlin. Empty: that of the machine.
+time_zone = {}
+
 {}
 {}",
             self.link.listen,
@@ -215,6 +247,7 @@ retry_count = {}
             self.refresh.entries_max,
             duration_text(self.transfer.retry_delay),
             self.transfer.retry_count,
+            quoted(&self.schedule.time_zone),
             self.metrics.0.template(),
             self.logs.template(),
         )

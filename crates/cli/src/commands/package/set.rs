@@ -14,7 +14,8 @@ use crate::output::{Done, shown};
 const EXAMPLE: &str = "\
 Example:
   restock package set XYZ00001 --name 'Editor 2.2'
-  restock package set XYZ00001 --source /srv/apps/editor-2.2";
+  restock package set XYZ00001 --source /srv/apps/editor-2.2
+  restock package set XYZ00001 --schedule 00411E0000100008";
 
 /// Change a package; a changed source is one refresh from the new path
 #[derive(Debug, Args)]
@@ -51,6 +52,14 @@ struct Changes {
     #[arg(long, value_name = "POLICY", value_parser = link_policies())]
     symlinks: Option<LinkPolicy>,
 
+    /// When it is refreshed by itself: 16 hexadecimal digits a token (see 'restock schedule explain')
+    #[arg(long, value_name = "TOKENS")]
+    schedule: Option<String>,
+
+    /// No refresh by schedule any more
+    #[arg(long, conflicts_with = "schedule")]
+    no_schedule: bool,
+
     /// Version text shown to administrators
     #[arg(long, value_name = "TEXT")]
     app_version: Option<String>,
@@ -86,6 +95,7 @@ impl Set {
             is_public: changes.public,
             allow_empty: changes.allow_empty,
             link_policy: changes.symlinks,
+            schedule: changes.schedule.or(changes.no_schedule.then(String::new)),
         };
         match door.perform(Operation::SetPackage(change))? {
             Answer::Changed(changed) => {
@@ -95,6 +105,9 @@ impl Set {
                     text.push_str("Its source is another one: a refresh from there is asked.\n");
                 } else if changes.symlinks.is_some() {
                     text.push_str("The next refresh treats symbolic links so.\n");
+                }
+                if let Some(next) = changed.package.schedule.as_ref().and_then(|schedule| schedule.next_at) {
+                    text.push_str(&format!("By its schedule the next refresh is at {next}.\n"));
                 }
                 Ok(Done::with(&changed, text))
             }

@@ -65,6 +65,12 @@ fn text(row: &PackageRow, style: Style) -> String {
     line("Owner site", row.source_site.to_string());
     line("Created", row.created_at.to_string());
     line("Last refresh", row.last_refresh_at.map(|t| t.to_string()).unwrap_or_default());
+    if let Some(schedule) = &row.schedule {
+        for meaning in &schedule.meanings {
+            line("Schedule", meaning.clone());
+        }
+        line("Next by schedule", schedule.next_at.map_or("never".to_owned(), |next| next.to_string()));
+    }
     line("Action", action.to_owned());
     line("Refresh", row.refresh.as_ref().map(refresh_text).unwrap_or_default());
     text
