@@ -64,6 +64,14 @@ impl QueryError {
         Self { kind, message: message.into(), column: None }
     }
 
+    /// The status of the object core.
+    pub fn status(&self) -> crate::Status {
+        match self.kind {
+            QueryErrorKind::UnknownClass => crate::Status::InvalidClass,
+            _ => crate::Status::InvalidQuery,
+        }
+    }
+
     /// The code shown to callers, such as `WQL_SYNTAX`.
     pub fn code(&self) -> &'static str {
         self.kind.code()

@@ -16,7 +16,7 @@ mod clock;
 mod condition;
 mod operand;
 #[cfg(test)]
-#[expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "a test may fail")]
+#[expect(clippy::indexing_slicing, reason = "a test may fail")]
 mod tests;
 mod time;
 

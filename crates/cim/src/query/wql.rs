@@ -13,6 +13,8 @@ mod parser;
 mod pattern;
 mod printer;
 #[cfg(test)]
+mod round_trip;
+#[cfg(test)]
 mod tests;
 
 pub use printer::print;
