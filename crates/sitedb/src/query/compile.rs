@@ -136,7 +136,7 @@ impl Allowed {
             for (name, text) in wanted {
                 sql.name(name).push(" AS NOT MATERIALIZED (").push(text).push("),\n");
             }
-            sql.push("nothing_hidden AS (SELECT 1)\n");
+            sql.push("one AS (SELECT 1)\n");
         }
         compiler
     }
@@ -183,7 +183,7 @@ impl Compiler<'_> {
             (Selection::Fields(fields), shape) => self.columns(scope, fields, shape),
         };
         let is_count = matches!(layout, Layout::Count(_));
-        self.from_and_where(scope);
+        self.tables_and_filter(scope);
         if !is_count {
             self.order_and_limit(scope, &layout);
         }
@@ -240,9 +240,10 @@ impl Compiler<'_> {
             }
             if part.has_presence {
                 comma(self);
-                self.sql.push("CASE WHEN ");
+                let (before, after) = self.engine().cast(Storage::Integer);
+                self.sql.push(before).push("CASE WHEN ");
                 self.is_present(scope, *index);
-                self.sql.push(" THEN 1 END");
+                self.sql.push(" THEN 1 END").push(after);
             }
             for property in &part.properties {
                 comma(self);
@@ -268,7 +269,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn from_and_where(&mut self, scope: &Scope<'_>) {
+    fn tables_and_filter(&mut self, scope: &Scope<'_>) {
         self.sql.push("\nFROM ");
         for (index, source) in scope.query.sources.iter().enumerate() {
             self.join(scope, index, source, index == 0);

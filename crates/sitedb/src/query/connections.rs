@@ -324,9 +324,8 @@ fn sqlite_arguments(values: Vec<Bound>) -> SqliteArguments {
             Bound::Int(value) => arguments.add(value),
             Bound::Real(value) => arguments.add(value),
             Bound::Text(value) => arguments.add(value),
-            Bound::Bytes(value) => arguments.add(value),
         }
-        .expect("numbers, text and bytes can always be bound");
+        .expect("numbers and text can always be bound");
     }
     arguments
 }
@@ -338,9 +337,8 @@ fn postgres_arguments(values: Vec<Bound>) -> PgArguments {
             Bound::Int(value) => arguments.add(value),
             Bound::Real(value) => arguments.add(value),
             Bound::Text(value) => arguments.add(value),
-            Bound::Bytes(value) => arguments.add(value),
         }
-        .expect("numbers, text and bytes can always be bound");
+        .expect("numbers and text can always be bound");
     }
     arguments
 }

@@ -93,14 +93,6 @@ impl Engine {
         }
     }
 
-    /// Around the bytes and the byte looked for in them.
-    pub(crate) fn has_byte(self) -> (&'static str, &'static str, &'static str) {
-        match self {
-            Self::Sqlite => ("(instr(", ", ", ") > 0)"),
-            Self::Postgres => ("(position(", " IN ", ") > 0)"),
-        }
-    }
-
     /// `strftime` or `extract` of UTC seconds: a part of the calendar as a whole number.
     pub(crate) fn calendar(self, part: Calendar) -> (&'static str, &'static str) {
         match (self, part) {

@@ -8,7 +8,6 @@ pub(crate) enum Bound {
     Int(i64),
     Real(f64),
     Text(String),
-    Bytes(Vec<u8>),
 }
 
 /// The text written so far and the values bound to its `$1`, `$2`, ….

@@ -3,9 +3,7 @@
 use restock_cim::query::{self, Comparison, Domain, Expression, Field, Filter, Pattern, Resolved};
 
 use super::expression::bound;
-use super::{Compiler, Scope, storage};
-use crate::Engine;
-use crate::query::dialect::Storage;
+use super::{Compiler, Scope};
 use crate::query::sql::Bound;
 
 impl Compiler<'_> {
@@ -37,7 +35,11 @@ impl Compiler<'_> {
                 self.in_query(*domain, query);
                 self.sql.push(")");
             }
-            Filter::Contains { domain, array, values } => self.contains(scope, *domain, *array, values),
+            Filter::Contains { domain, array, values } => {
+                self.any_element(scope, *array, |compiler| {
+                    compiler.one_of(*domain, values, |compiler| compiler.element(*domain));
+                });
+            }
             Filter::ContainsQuery { domain, array, query } => {
                 self.any_element(scope, *array, |compiler| {
                     compiler.element(*domain);
@@ -191,41 +193,6 @@ impl Compiler<'_> {
         self.select(query, prefix);
         self.is_value = is_value;
         self.sql.push(")");
-    }
-
-    fn contains(&mut self, scope: &Scope<'_>, domain: Domain, array: Field, values: &[query::Bound]) {
-        if storage(scope.query, array) == Storage::Bytes {
-            let (before, between, after) = self.engine().has_byte();
-            self.sql.push("(");
-            for (index, value) in values.iter().enumerate() {
-                self.sql.push(if index == 0 { "" } else { " OR " });
-                let byte = match value {
-                    query::Bound::Integer(number) => u8::try_from(*number).ok(),
-                    _ => None,
-                };
-                let Some(byte) = byte else {
-                    self.sql.push("(1 = 0)");
-                    continue;
-                };
-                self.sql.push(before);
-                match self.engine() {
-                    Engine::Sqlite => {
-                        self.field(scope, array);
-                        self.sql.push(between).bind(Bound::Bytes(vec![byte]));
-                    }
-                    Engine::Postgres => {
-                        self.sql.bind(Bound::Bytes(vec![byte])).push(between);
-                        self.field(scope, array);
-                    }
-                }
-                self.sql.push(after);
-            }
-            self.sql.push(")");
-            return;
-        }
-        self.any_element(scope, array, |compiler| {
-            compiler.one_of(domain, values, |compiler| compiler.element(domain));
-        });
     }
 
     /// Whether a condition holds for an element; unknown when there is no array.

@@ -112,8 +112,7 @@ pub(super) fn within<'q>(filter: &'q Filter, group: &[usize]) -> Vec<&'q Filter>
 /// The lists of classes that the rows of a source must be of, each by a part of the filter.
 pub(super) fn classes_asked(query: &Resolved, source: usize) -> Vec<Vec<Name>> {
     let mut asked = Vec::new();
-    let parts = query.filter.as_ref().map(std::slice::from_ref).unwrap_or_default();
-    let mut waiting: Vec<&Filter> = parts.iter().collect();
+    let mut waiting: Vec<&Filter> = query.filter.iter().collect();
     while let Some(part) = waiting.pop() {
         match part {
             Filter::And(parts) => waiting.extend(parts),
