@@ -3,6 +3,7 @@
 //! A [`Query`] is what was written; nothing in it was looked up yet. Names keep the spelling of
 //! the text and are compared without case.
 
+mod associations;
 mod error;
 pub mod limits;
 mod resolve;
