@@ -15,7 +15,6 @@ mod verify;
 
 use restock_cim::{Name, Value};
 use restock_names::{Digest, PackageId, SiteCode, Timestamp};
-use restock_sitedb::audit::Record;
 use restock_sitedb::{DatabaseError, Tx};
 
 use crate::errors::Action;
@@ -23,7 +22,8 @@ use crate::object::Caller;
 
 pub use encode::{canonical, hash};
 pub use message::text as message_text;
-pub use verify::{Bad, Head, Verified, VerifyError, export, head, verify};
+pub use restock_sitedb::audit::Record;
+pub use verify::{Bad, Head, Verified, VerifyError, head, holds, records, verify};
 
 /// The longest path, address or account that is kept, in bytes.
 const TEXT_BYTES_MAX: usize = 4_096;
@@ -113,6 +113,17 @@ pub(crate) async fn keep(
     record.hash = hash(previous, &record);
     tx.append_audit_record(&record).await?;
     tx.raise_audit_message(&message::of(&record, site, kept.package), now).await
+}
+
+/// A random UUID that joins a request with its lines in logs and audit records.
+pub fn correlation_id() -> String {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    // Version 4, variant 1.
+    bytes[6] = (bytes[6] & 0x0f) | 0x40;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
 fn short(text: &str) -> String {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use restock_names::Digest;
 use restock_sitedb::audit::Record;
 use restock_sitedb::{Database, DatabaseError};
+use serde::{Deserialize, Serialize};
 
 use super::hash;
 
@@ -13,7 +14,7 @@ use super::hash;
 const PAGE: u32 = 1_000;
 
 /// The end of the chain at some moment: what must still be there later. Shown as `SEQUENCE:HASH`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// The last record's number.
     pub sequence: u64,
@@ -40,7 +41,7 @@ impl FromStr for Head {
 }
 
 /// A chain that is as it was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verified {
     /// Records in it.
     pub records: u64,
@@ -74,6 +75,12 @@ pub async fn head(database: &Database) -> Result<Option<Head>, DatabaseError> {
     Ok(head.map(|(sequence, hash)| Head { sequence, hash }))
 }
 
+/// True when the record that `head` names is there with its hash.
+pub async fn holds(database: &Database, head: Head) -> Result<bool, DatabaseError> {
+    let found = page(database, head.sequence.saturating_sub(1), 1).await?;
+    Ok(found.first().is_some_and(|record| (record.sequence, record.hash) == (head.sequence, head.hash)))
+}
+
 /// Walks the whole chain. Each of `known`, heads that were kept elsewhere, must be part of it.
 ///
 /// Limits: holds 1,000 records at a time. Errors: [`VerifyError::Broken`] names the first record
@@ -100,26 +107,9 @@ pub async fn verify(database: &Database, known: &[Head]) -> Result<Verified, Ver
     }
 }
 
-/// Hands every record to `take`, oldest first, with the hash of the record before.
-pub async fn export<E>(
-    database: &Database,
-    mut take: impl FnMut(Digest, Record) -> Result<(), E>,
-) -> Result<(), E>
-where
-    E: From<DatabaseError>,
-{
-    let (mut after, mut previous) = (0, Digest::ZERO);
-    loop {
-        let page = page(database, after, PAGE).await?;
-        if page.is_empty() {
-            return Ok(());
-        }
-        for record in page {
-            let (sequence, hash) = (record.sequence, record.hash);
-            take(previous, record)?;
-            (after, previous) = (sequence, hash);
-        }
-    }
+/// The records after number `after`, oldest first, at most 1,000; none when there are no more.
+pub async fn records(database: &Database, after: u64) -> Result<Vec<Record>, DatabaseError> {
+    page(database, after, PAGE).await
 }
 
 async fn page(database: &Database, after: u64, limit: u32) -> Result<Vec<Record>, DatabaseError> {
