@@ -6,8 +6,8 @@ use std::sync::Arc;
 use restock_names::{
     Clock, ContentVersion, DistributionPointName, NalPath, PackageId, SiteCode, SourceVersion, Timestamp,
 };
-use restock_sitedb::state::{Event, RetryPolicy, TargetState};
-use restock_sitedb::target::Context;
+use restock_sitedb::state::{Damage, Event, RetryPolicy, TargetState};
+use restock_sitedb::target::{Context, Target};
 use restock_sitedb::{Database, DatabaseError, Tx, Wake, Why, message, state};
 use restock_transfer::{
     EnrolRequest, Fingerprint, Hello, Job, JobId, JobKind, Links, Progress, Refusal, Report, ReportState,
@@ -273,6 +273,10 @@ async fn take_report(
         target.settings = target.settings.max(settings);
         tx.put_target(&target).await?;
     }
+    if report.job_id == JobId::OWN {
+        found_by_itself(tx, &mut target, report, &context).await?;
+        return Ok(Taken::Kept);
+    }
     let event = match report.state {
         ReportState::Receiving => state::Report::Receiving,
         ReportState::Stored => state::Report::Stored,
@@ -311,11 +315,40 @@ async fn take_report(
     Ok(Taken::Kept)
 }
 
+/// A distribution point tells of damage that it met, and of its end: no job of the site.
+async fn found_by_itself(
+    tx: &mut Tx,
+    target: &mut Target,
+    report: &Report,
+    context: &Context,
+) -> Result<(), DatabaseError> {
+    let (version, before) = (report.content.version, target.facts.state);
+    let kept = target.why.clone();
+    let (event, why) = match report.state {
+        ReportState::Installed => (Event::Healed(version), kept),
+        ReportState::Failed => {
+            let damage = match report.code.as_str() {
+                "CONTENT_DAMAGED" => Damage::Wrong,
+                "CONTENT_MISSING" => Damage::Missing,
+                _ => return Ok(()),
+            };
+            let shows = version == target.facts.serving
+                && matches!(before, TargetState::Installed | TargetState::Damaged);
+            let why = if shows { Some(failure(report, &target.point)) } else { kept };
+            (Event::DamageFound(version, damage), why)
+        }
+        _ => return Ok(()),
+    };
+    // Nobody wishes anything here, so nothing is refused.
+    let _refused = tx.apply(target, context, event, why).await?;
+    Ok(())
+}
+
 /// What is kept and said when a job brought its version, whatever state follows.
 async fn installed(
     tx: &mut Tx,
     side: &Side,
-    target: &mut restock_sitedb::target::Target,
+    target: &mut Target,
     report: &Report,
     context: &Context,
 ) -> Result<(), DatabaseError> {

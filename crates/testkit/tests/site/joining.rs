@@ -86,7 +86,7 @@ fn join(world: &World, identity: DpIdentity, held: Vec<ContentVersion>) -> Joine
     Joined { point, link, jobs, run }
 }
 
-async fn until(world: &World, id: PackageId, name: &str, wanted: TargetState) {
+pub(crate) async fn until(world: &World, id: PackageId, name: &str, wanted: TargetState) {
     let reached = tokio::time::timeout(Duration::from_secs(20), async {
         while world.target_row(id, name).await.state != wanted {
             tokio::task::yield_now().await;
@@ -95,14 +95,15 @@ async fn until(world: &World, id: PackageId, name: &str, wanted: TargetState) {
     reached.await.unwrap_or_else(|_| panic!("{name} did not become {wanted:?}"));
 }
 
-struct Running {
-    world: World,
+/// A site whose loops and listener run.
+pub(crate) struct Running {
+    pub(crate) world: World,
     url: SiteUrl,
     shutdown: CancellationToken,
     task: tokio::task::JoinHandle<Result<(), restock_site::SiteError>>,
 }
 
-async fn running() -> Running {
+pub(crate) async fn running() -> Running {
     let world = World::in_real_time().await;
     let shutdown = CancellationToken::new();
     let task = tokio::spawn({
@@ -114,7 +115,8 @@ async fn running() -> Running {
 }
 
 impl Running {
-    async fn enrol(&self, name: &str) -> DpIdentity {
+    /// Enrols `name`; its keys are in the folder `identity-NAME`.
+    pub(crate) async fn enrol(&self, name: &str) -> DpIdentity {
         let valid = Duration::from_secs(3600);
         let made =
             self.world.site.create_token(TokenKind::DistributionPoint, &dp(name), valid).await.unwrap();
@@ -122,7 +124,7 @@ impl Running {
         enrol(&self.url, &made.token.parse().unwrap(), &folder).await.unwrap()
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.shutdown.cancel();
         self.task.await.unwrap().unwrap();
     }

@@ -7,6 +7,7 @@
     reason = "tests join the tasks they spawn"
 )]
 
+mod damage;
 mod distribution;
 mod failing;
 mod joining;
