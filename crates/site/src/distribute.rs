@@ -13,7 +13,7 @@ use restock_sitedb::package::Package;
 use restock_sitedb::state::{self, Event};
 use restock_sitedb::target::{Context, Stop, Target};
 use restock_sitedb::{Database, DatabaseError, Tx};
-use restock_transfer::{Job, JobId, JobKind, Links};
+use restock_transfer::{Connection, Job, JobId, JobKind, Links};
 
 use crate::message::{chain, transfers};
 use crate::{Outcome, SiteError};
@@ -32,13 +32,20 @@ pub struct DistributeLoop {
 }
 
 /// What each connected distribution point was told since it connected.
+///
+/// It is told nothing before what it says about itself was taken in: what it holds may change what
+/// it is to do.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
     points: Mutex<HashMap<DistributionPointName, Conversation>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Conversation {
+    /// The connection it goes over.
+    connection: Connection,
+    /// False until the distribution point was heard.
+    is_open: bool,
     jobs: HashSet<(u64, bool)>,
     /// Settings that came with a job: confirmed when the job is.
     settings: HashMap<u64, (PackageId, u64)>,
@@ -46,10 +53,44 @@ struct Conversation {
     settings_told: HashMap<PackageId, u64>,
 }
 
+impl Conversation {
+    fn over(connection: Connection) -> Self {
+        Self {
+            connection,
+            is_open: false,
+            jobs: HashSet::new(),
+            settings: HashMap::new(),
+            settings_told: HashMap::new(),
+        }
+    }
+}
+
 impl Told {
-    /// A distribution point connected or went away: it is told everything again.
-    pub(crate) fn forget(&self, point: &DistributionPointName) {
-        self.lock().remove(point);
+    /// A distribution point connects: it is told everything again, from [`Self::open`] on.
+    pub(crate) fn greet(&self, point: &DistributionPointName, connection: Connection) {
+        self.lock().insert(point.clone(), Conversation::over(connection));
+    }
+
+    /// What the distribution point said is taken in. Nothing happens when a newer connection has
+    /// taken the place of this one.
+    pub(crate) fn open(&self, point: &DistributionPointName, connection: Connection) {
+        if let Some(conversation) = self.lock().get_mut(point) {
+            conversation.is_open |= conversation.connection == connection;
+        }
+    }
+
+    /// True when the distribution point can be told what to do.
+    fn is_open(&self, point: &DistributionPointName) -> bool {
+        self.lock().get(point).is_some_and(|conversation| conversation.is_open)
+    }
+
+    /// A distribution point went away, unless `is_connected` says that it is back already.
+    pub(crate) fn forget(&self, point: &DistributionPointName, is_connected: impl FnOnce() -> bool) {
+        // Asked under the lock: a conversation of a newer connection must not end with the older.
+        let mut points = self.lock();
+        if !is_connected() {
+            points.remove(point);
+        }
     }
 
     /// The settings that `job` brought, once.
@@ -119,9 +160,7 @@ impl DistributeLoop {
         }
         for target in &work.targets {
             let Some(package) = work.packages.get(&target.package) else { continue };
-            if self.links.is_connected(&target.point)
-                && self.tell_target(target, package, &mut statements).await?
-            {
+            if self.told.is_open(&target.point) && self.tell_target(target, package, &mut statements).await? {
                 sent += 1;
             }
         }
@@ -253,12 +292,14 @@ impl DistributeLoop {
         settings: Option<(PackageId, u64)>,
     ) -> bool {
         let mut told = self.told.lock();
-        let conversation = told.entry(point.clone()).or_default();
+        let Some(conversation) = told.get_mut(point).filter(|conversation| conversation.is_open) else {
+            return false;
+        };
         if conversation.jobs.contains(&key) {
             return false;
         }
         let (kind, content) = (job.kind, job.content);
-        if !self.links.send(point, job) {
+        if !self.links.send_on(point, conversation.connection, job) {
             return false;
         }
         conversation.jobs.insert(key);

@@ -10,8 +10,8 @@ use restock_sitedb::state::{Damage, Event, RetryPolicy, TargetState};
 use restock_sitedb::target::{Context, Target};
 use restock_sitedb::{Database, DatabaseError, Tx, Wake, Why, message, state};
 use restock_transfer::{
-    EnrolRequest, Fingerprint, Hello, Job, JobId, JobKind, Links, Progress, Refusal, Report, ReportState,
-    SiteSide,
+    Connection, EnrolRequest, Fingerprint, Hello, Job, JobId, JobKind, Links, Progress, Refusal, Report,
+    ReportState, SiteSide,
 };
 
 use crate::distribute::{Told, context};
@@ -63,7 +63,7 @@ impl SiteSide for Side {
         if redeemed.is_ok() {
             // Whoever was connected under this name with another key is so no more.
             self.links.disconnect(&name);
-            self.told.forget(&name);
+            self.told.forget(&name, || self.links.is_connected(&name));
         }
         redeemed
     }
@@ -71,11 +71,12 @@ impl SiteSide for Side {
     async fn connected(
         &self,
         name: &DistributionPointName,
+        connection: Connection,
         hello: Hello,
         remote: SocketAddr,
     ) -> Result<(), Refusal> {
         transfers!(info, point = %name, %remote, software = hello.software, "{name} connected from {remote}");
-        self.told.forget(name);
+        self.told.greet(name, connection);
         let (this, point) = (self.clone(), name.clone());
         let strangers = self
             .database
@@ -94,23 +95,30 @@ impl SiteSide for Side {
                 is_public: false,
                 name: String::new(),
             };
-            if !self.links.send(name, remove) {
+            if !self.links.send_on(name, connection, remove) {
                 break;
             }
         }
+        self.told.open(name, connection);
         self.database.wake(Wake::Distribute);
         Ok(())
     }
 
     async fn disconnected(&self, name: &DistributionPointName) {
         transfers!(info, point = %name, "{name} disconnected");
-        self.told.forget(name);
+        self.told.forget(name, || self.links.is_connected(name));
         self.board.close_transfers_of(name);
-        let (point, owner, now) = (name.clone(), Arc::clone(&self.owner), self.clock.now());
+        let (this, point, now) = (self.clone(), name.clone(), self.clock.now());
         let noted: Result<(), DatabaseError> = self
             .database
             .transact("disconnected", move |tx| {
-                Box::pin(async move { tx.point_disconnected(&point, &owner, now).await })
+                Box::pin(async move {
+                    // Asked within the transaction: one that is back notes that in a later one.
+                    if this.links.is_connected(&point) {
+                        return Ok(());
+                    }
+                    tx.point_disconnected(&point, &this.owner, now).await
+                })
             })
             .await;
         if let Err(error) = noted {

@@ -40,7 +40,7 @@ pub use error::LinkError;
 #[doc(hidden)]
 pub use frame::fuzz_one as fuzz_frames;
 pub use identity::{Fingerprint, Identity, IdentityError, SiteUrl, SiteUrlError};
-pub use links::Links;
+pub use links::{Connection, Links};
 #[doc(hidden)]
 pub use message::fuzz_one as fuzz_messages;
 pub use message::{

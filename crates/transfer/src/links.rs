@@ -16,20 +16,30 @@ const JOBS_MAX: usize = 1024;
 /// to whoever sends jobs.
 #[derive(Debug, Clone, Default)]
 pub struct Links {
-    points: Arc<Mutex<BTreeMap<DistributionPointName, Point>>>,
+    registry: Arc<Mutex<Registry>>,
 }
+
+#[derive(Debug, Default)]
+struct Registry {
+    points: BTreeMap<DistributionPointName, Point>,
+    /// Control connections there ever were.
+    connections: u64,
+}
+
+/// One control connection; no other of its registry is equal to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Connection(u64);
 
 #[derive(Debug, Default)]
 struct Point {
     control: Option<Control>,
     /// Every connection of the point, ended together when it is disconnected.
     all: CancellationToken,
-    next_generation: u64,
 }
 
 #[derive(Debug)]
 struct Control {
-    generation: u64,
+    connection: Connection,
     jobs: mpsc::Sender<Job>,
     cancel: CancellationToken,
 }
@@ -39,7 +49,7 @@ struct Control {
 pub(crate) struct Registration {
     pub(crate) jobs: mpsc::Receiver<Job>,
     pub(crate) cancel: CancellationToken,
-    generation: u64,
+    pub(crate) connection: Connection,
 }
 
 impl Links {
@@ -53,28 +63,36 @@ impl Links {
     /// Returns false when the point is not connected or has too many jobs waiting; the caller sends
     /// again when it connects.
     pub fn send(&self, name: &DistributionPointName, job: Job) -> bool {
-        let points = self.lock();
-        points
-            .get(name)
-            .and_then(|point| point.control.as_ref())
-            .is_some_and(|control| control.jobs.try_send(job).is_ok())
+        self.send_if(name, job, |_| true)
+    }
+
+    /// As [`Self::send`] to this connection only: false also when another has taken its place.
+    pub fn send_on(&self, name: &DistributionPointName, connection: Connection, job: Job) -> bool {
+        self.send_if(name, job, |control| control.connection == connection)
+    }
+
+    fn send_if(&self, name: &DistributionPointName, job: Job, is_it: impl Fn(&Control) -> bool) -> bool {
+        let registry = self.lock();
+        let control = registry.points.get(name).and_then(|point| point.control.as_ref());
+        control.is_some_and(|control| is_it(control) && control.jobs.try_send(job).is_ok())
     }
 
     /// Is the point's control connection up?
     pub fn is_connected(&self, name: &DistributionPointName) -> bool {
-        self.lock().get(name).is_some_and(|point| point.control.is_some())
+        self.lock().points.get(name).is_some_and(|point| point.control.is_some())
     }
 
     /// The points whose control connections are up.
     pub fn connected(&self) -> Vec<DistributionPointName> {
-        let points = self.lock();
-        points.iter().filter(|(_, point)| point.control.is_some()).map(|(name, _)| name.clone()).collect()
+        let registry = self.lock();
+        let points = registry.points.iter();
+        points.filter(|(_, point)| point.control.is_some()).map(|(name, _)| name.clone()).collect()
     }
 
     /// Ends every connection of a point, for example because it was removed. It may come back only
     /// if it is still enrolled.
     pub fn disconnect(&self, name: &DistributionPointName) {
-        if let Some(point) = self.lock().remove(name) {
+        if let Some(point) = self.lock().points.remove(name) {
             point.all.cancel();
         }
     }
@@ -82,25 +100,25 @@ impl Links {
     /// Takes up a control connection. An older one of the same point is ended: its peer is gone or
     /// about to be.
     pub(crate) fn register(&self, name: &DistributionPointName) -> Registration {
-        let mut points = self.lock();
-        let point = points.entry(name.clone()).or_default();
+        let mut registry = self.lock();
+        registry.connections += 1;
+        let connection = Connection(registry.connections);
+        let point = registry.points.entry(name.clone()).or_default();
         let (sender, jobs) = mpsc::channel(JOBS_MAX);
         let cancel = point.all.child_token();
-        point.next_generation += 1;
-        let generation = point.next_generation;
-        let control = Control { generation, jobs: sender, cancel: cancel.clone() };
+        let control = Control { connection, jobs: sender, cancel: cancel.clone() };
         if let Some(older) = point.control.replace(control) {
             older.cancel.cancel();
         }
-        Registration { jobs, cancel, generation }
+        Registration { jobs, cancel, connection }
     }
 
     /// Forgets a control connection. Returns false when a newer one has taken its place.
     pub(crate) fn unregister(&self, name: &DistributionPointName, registration: &Registration) -> bool {
-        let mut points = self.lock();
-        let Some(point) = points.get_mut(name) else { return true };
+        let mut registry = self.lock();
+        let Some(point) = registry.points.get_mut(name) else { return true };
         let is_current =
-            point.control.as_ref().is_none_or(|control| control.generation == registration.generation);
+            point.control.as_ref().is_none_or(|control| control.connection == registration.connection);
         if is_current {
             point.control = None;
         }
@@ -109,11 +127,11 @@ impl Links {
 
     /// The token that ends a point's other connections.
     pub(crate) fn token(&self, name: &DistributionPointName) -> CancellationToken {
-        self.lock().entry(name.clone()).or_default().all.child_token()
+        self.lock().points.entry(name.clone()).or_default().all.child_token()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<DistributionPointName, Point>> {
-        self.points.lock().expect("no code panics while holding this lock")
+    fn lock(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().expect("no code panics while holding this lock")
     }
 }
 
@@ -149,10 +167,16 @@ mod tests {
         assert!(links.is_connected(&name));
         assert!(links.send(&name, job.clone()));
         assert_eq!(newer.jobs.try_recv().unwrap(), job);
+        assert!(!links.send_on(&name, older.connection, job.clone()), "its place is taken");
+        assert!(links.send_on(&name, newer.connection, job.clone()));
         let pull = links.token(&name);
         links.disconnect(&name);
         assert!(pull.is_cancelled() && newer.cancel.is_cancelled());
         assert_eq!(links.connected(), []);
         assert!(links.unregister(&name, &newer));
+        // One that joins again after it was disconnected is not taken for the one before.
+        let again = links.register(&name);
+        assert!(!links.unregister(&name, &newer) && links.is_connected(&name));
+        assert!(links.unregister(&name, &again));
     }
 }

@@ -24,8 +24,8 @@ use crate::message::Message;
 use crate::stream::Writer;
 use crate::token::TokenKind;
 use crate::{
-    Fingerprint, Hello, Identity, LinkError, Links, PROTOCOL, Progress, Refusal, Report, Run, SiteTrust,
-    serve, stream,
+    Connection, Fingerprint, Hello, Identity, LinkError, Links, PROTOCOL, Progress, Refusal, Report, Run,
+    SiteTrust, serve, stream,
 };
 
 /// What a site decides and remembers about its points. The link calls it from many tasks.
@@ -45,15 +45,17 @@ pub trait SiteSide: Send + Sync + 'static {
     fn enrol(&self, request: EnrolRequest) -> impl Future<Output = Result<(), Refusal>> + Send;
 
     /// A control connection is up, and jobs can be sent to it: notes what the point says about itself
-    /// and sends its open jobs again.
+    /// and sends its open jobs again. The point's reports are taken after this returned; an older
+    /// connection of it may still be ending.
     fn connected(
         &self,
         name: &DistributionPointName,
+        connection: Connection,
         hello: Hello,
         remote: SocketAddr,
     ) -> impl Future<Output = Result<(), Refusal>> + Send;
 
-    /// The control connection is gone, and no newer one has taken its place.
+    /// The control connection is gone. No newer one had taken its place then; one may have since.
     fn disconnected(&self, name: &DistributionPointName) -> impl Future<Output = ()> + Send;
 
     /// Takes a report. `Ok` means that it is durable: only then it is acknowledged. The same report

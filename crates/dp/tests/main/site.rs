@@ -13,8 +13,8 @@ use restock_content::statement::{SigningKey, Statement};
 use restock_dp::{DistributionPoint, DistributionPointConfig, ListenerConfig};
 use restock_names::{ContentVersion, DistributionPointName, PackageId, SystemClock};
 use restock_transfer::{
-    Backoff, DpIdentity, EnrolRequest, Fingerprint, Hello, Job, JobId, JobKind, Links, Progress, Refusal,
-    Report, ReportState, Run, SiteLink, SiteLinkConfig, SiteSide, SiteTrust, TokenKind, enrol,
+    Backoff, Connection, DpIdentity, EnrolRequest, Fingerprint, Hello, Job, JobId, JobKind, Links, Progress,
+    Refusal, Report, ReportState, Run, SiteLink, SiteLinkConfig, SiteSide, SiteTrust, TokenKind, enrol,
 };
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -66,7 +66,13 @@ impl SiteSide for Ear {
     async fn enrol(&self, _: EnrolRequest) -> Result<(), Refusal> {
         Ok(())
     }
-    async fn connected(&self, _: &DistributionPointName, hello: Hello, _: SocketAddr) -> Result<(), Refusal> {
+    async fn connected(
+        &self,
+        _: &DistributionPointName,
+        _: Connection,
+        hello: Hello,
+        _: SocketAddr,
+    ) -> Result<(), Refusal> {
         self.note(|heard| heard.hellos.push(hello));
         Ok(())
     }

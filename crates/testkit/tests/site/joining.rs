@@ -6,11 +6,12 @@ use std::time::Duration;
 use restock_names::{ContentVersion, Epoch, PackageId, SourceVersion, SystemClock};
 use restock_provider::{Answer, Operation, PackageChange, TargetState};
 use restock_site::TokenKind;
+use restock_sitedb::DatabaseError;
 use restock_transfer::{
     DpIdentity, DpLink, DpLinkConfig, DpSide, HelloFacts, Job, JobKind, Report, ReportState, Run, SiteUrl,
     Totals, Welcome, enrol,
 };
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -19,6 +20,7 @@ use crate::world::{START, World, dp};
 /// A distribution point that hands its jobs to the test.
 struct Point {
     held: Mutex<Vec<ContentVersion>>,
+    welcomed: Notify,
     jobs: mpsc::UnboundedSender<Job>,
 }
 
@@ -31,7 +33,9 @@ impl DpSide for Point {
         }
     }
 
-    async fn welcome(&self, _welcome: Welcome) {}
+    async fn welcome(&self, _welcome: Welcome) {
+        self.welcomed.notify_one();
+    }
 
     async fn job(&self, job: Job) {
         self.jobs.send(job).unwrap();
@@ -79,7 +83,7 @@ fn run() -> Run {
 
 fn join(world: &World, identity: DpIdentity, held: Vec<ContentVersion>) -> Joined {
     let (sender, jobs) = mpsc::unbounded_channel();
-    let point = Arc::new(Point { held: Mutex::new(held), jobs: sender });
+    let point = Arc::new(Point { held: Mutex::new(held), welcomed: Notify::new(), jobs: sender });
     let run = run();
     let link = DpLink::start(DpLinkConfig::default(), Arc::new(identity), Arc::clone(&point), &run);
     assert_eq!(world.site.code().as_str(), "XYZ");
@@ -230,6 +234,56 @@ async fn a_distribution_point_that_comes_back_is_told_what_it_missed() {
     point.point.held.lock().await.push(held(id, 2));
     point.report(&job, ReportState::Installed);
     until(world, id, "DP07", TargetState::Installed).await;
+    point.leave().await;
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_distribution_point_is_told_nothing_before_what_it_holds_is_taken_in() {
+    let site = running().await;
+    let world = &site.world;
+    world.write("a.txt", "one");
+    let id = world.create().await;
+    let identity = site.enrol("DP07").await;
+    let points = vec![dp("DP07")];
+    world.perform(Operation::AddDistributionPoints { package: id, points }).await.unwrap();
+    let has_job = async || world.targets(id).await[0].facts.job.is_some();
+    while !has_job().await {
+        tokio::task::yield_now().await;
+    }
+    // The site cannot write: it is connected, and cannot take in what the point says it holds.
+    let (held, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let holding = tokio::spawn({
+        let (database, held, release) =
+            (world.site.database().clone(), Arc::clone(&held), Arc::clone(&release));
+        async move {
+            let hold: Result<(), DatabaseError> = database
+                .transact("hold", move |_tx| {
+                    let (held, release) = (Arc::clone(&held), Arc::clone(&release));
+                    Box::pin(async move {
+                        held.notify_one();
+                        release.notified().await;
+                        Ok(())
+                    })
+                })
+                .await;
+            hold.unwrap();
+        }
+    });
+    held.notified().await;
+    let stranger: PackageId = "XYZ000AA".parse().unwrap();
+    let content = ContentVersion { package: stranger, epoch: Epoch::FIRST, version: SourceVersion(4) };
+    let mut point = join(world, identity, vec![content]);
+    point.point.welcomed.notified().await;
+    let distribute = world.site.distribute_loop();
+    for _ in 0..200 {
+        distribute.run_once(world.site.clock().now()).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    release.notify_one();
+    holding.await.unwrap();
+    point.next_job(JobKind::Remove, 4).await;
+    point.next_job(JobKind::Install, 1).await;
     point.leave().await;
     site.stop().await;
 }

@@ -24,7 +24,7 @@ pub(super) async fn serve<S: SiteSide>(
     writer.message(&Message::Welcome(welcome)).await?;
     let mut registration = shared.links.register(&name);
     tracing::debug!(point = %name, %remote, software = hello.software, "distribution point connected");
-    let ended = match shared.side.connected(&name, hello, remote).await {
+    let ended = match shared.side.connected(&name, registration.connection, hello, remote).await {
         Ok(()) => {
             let cancel = registration.cancel.clone();
             let serving = converse(shared, &name, &mut registration, reader, writer);

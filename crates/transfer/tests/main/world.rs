@@ -19,9 +19,9 @@ use restock_names::{
     SystemClock, Timestamp,
 };
 use restock_transfer::{
-    Backoff, DpIdentity, EnrolRequest, EnrolmentToken, Fingerprint, Hello, Links, Progress, PullError,
-    PullOptions, PullProgress, Refusal, Report, Run, SiteLink, SiteLinkConfig, SiteSide, SiteTrust, SiteUrl,
-    TokenKind, enrol,
+    Backoff, Connection, DpIdentity, EnrolRequest, EnrolmentToken, Fingerprint, Hello, Links, Progress,
+    PullError, PullOptions, PullProgress, Refusal, Report, Run, SiteLink, SiteLinkConfig, SiteSide,
+    SiteTrust, SiteUrl, TokenKind, enrol,
 };
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -89,6 +89,7 @@ impl SiteSide for TestSide {
     async fn connected(
         &self,
         _name: &DistributionPointName,
+        _connection: Connection,
         hello: Hello,
         _remote: SocketAddr,
     ) -> Result<(), Refusal> {
