@@ -170,7 +170,7 @@ fn keys(class: &Class, path: &ObjectPath) -> Result<Condition, QueryError> {
 /// The path as a reference shows it: keys by name, in the spelling of the class.
 fn relative(class: &Class, path: &ObjectPath) -> Result<String, QueryError> {
     let mut keys = named(class, path)?;
-    keys.sort_by(|(a, _), (b, _)| a.cmp(b));
+    keys.sort_by_key(|(name, _)| *name);
     let keys = keys.into_iter().map(|(name, value)| (name.clone(), value.clone())).collect();
     Ok(ObjectPath::of_instance(class.name.clone(), keys).to_string())
 }

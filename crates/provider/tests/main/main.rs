@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
+mod counters;
 mod declarations;
+mod live;
 mod objects;
 mod packages;
+mod queries;
 mod refreshing;
 mod site;
 mod sources;
