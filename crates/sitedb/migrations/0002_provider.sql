@@ -240,6 +240,7 @@ UPDATE distribution_points SET
 INSERT INTO counters (name, value) SELECT 'point', COUNT(*) FROM distribution_points;
 CREATE UNIQUE INDEX distribution_points_by_number ON distribution_points (number);
 CREATE INDEX distribution_points_by_nal_path ON distribution_points (nal_path {nocase});
+CREATE INDEX distribution_points_by_name_nocase ON distribution_points (name {nocase});
 
 -- The key of rows about this target, as long as there is one.
 ALTER TABLE targets ADD COLUMN number {int} NOT NULL DEFAULT 0;

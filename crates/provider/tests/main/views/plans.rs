@@ -1,0 +1,89 @@
+//! Lookups by key go through indexes, however large the site is.
+
+use restock_cim::query::{ResolveAt, resolve, wql};
+use restock_names::Zone;
+use restock_provider::classes::declarations::schema;
+use restock_provider::classes::views::VIEWS;
+use restock_sitedb::query::{Allowed, Seen, Sight};
+use restock_sitedb::{Engine, Views};
+use sqlx::{AnyConnection, Connection, Row as _};
+
+use super::world::{NOW, World};
+
+const NAL: &str = r#"[\"Display=\\\\DP01\\\"]MSWNET:[\"SMS_SITE=XYZ\"]\\\\DP01\\"#;
+
+/// What SQLite does for a query, one step a line.
+async fn plan(world: &World, wql: &str, sight: Sight) -> Vec<String> {
+    let at = ResolveAt { now: NOW, zone: &Zone::utc() };
+    let resolved = resolve(schema(), wql::parse(wql).unwrap(), &at).unwrap();
+    let views = Views::new(Engine::Sqlite, schema(), VIEWS).unwrap();
+    let text = Allowed::new(resolved, sight).sql(&views, false).text;
+    let mut connection = AnyConnection::connect(&world.fresh.url).await.unwrap();
+    let text = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"));
+    let rows = sqlx::query(text).fetch_all(&mut connection).await.unwrap();
+    let steps = rows.iter().map(|row| row.get("detail")).collect();
+    connection.close().await.unwrap();
+    steps
+}
+
+/// No step reads a whole table that grows with packages, distribution points or messages.
+fn check(wql: &str, steps: &[String]) {
+    for step in steps {
+        // One row, a constant list, the rows of the view itself, or a list of distinct values.
+        let is_small = ["SCAN s", "SCAN c", "SCAN o", "SCAN t USING INDEX sqlite_autoindex_settings"];
+        let reads_all = step.starts_with("SCAN ")
+            && !step.contains("CONSTANT ROW")
+            && !step.contains("(subquery")
+            && !is_small.contains(&step.as_str());
+        assert!(!reads_all, "{wql}: {step}\n{steps:#?}");
+    }
+}
+
+#[tokio::test]
+async fn lookups_by_key_use_indexes() {
+    let world = World::new().await;
+    let queries = [
+        "SELECT * FROM SMS_Package WHERE PackageID = 'xyz00001'".to_owned(),
+        "SELECT * FROM SMS_Program WHERE PackageID = 'xyz00001' AND ProgramName = 'p'".to_owned(),
+        format!(
+            "SELECT * FROM SMS_DistributionPoint WHERE PackageID = 'xyz00001' AND ServerNALPath = \"{NAL}\" AND SiteCode = 'XYZ'"
+        ),
+        "SELECT * FROM SMS_DistributionPoint WHERE PackageID = 'xyz00001'".to_owned(),
+        format!("SELECT * FROM SMS_DistributionPoint WHERE ServerNALPath = \"{NAL}\""),
+        format!("SELECT * FROM SMS_DistributionPointInfo WHERE NALPath = \"{NAL}\""),
+        "SELECT * FROM SMS_PackageStatusRootSummarizer WHERE PackageID = 'xyz00001'".to_owned(),
+        "SELECT * FROM SMS_PackageStatusDetailSummarizer WHERE PackageID = 'xyz00001' AND SiteCode = 'XYZ'"
+            .to_owned(),
+        "SELECT * FROM SMS_PackageStatusDistPointsSummarizer WHERE PackageID = 'xyz00001'".to_owned(),
+        format!(
+            "SELECT * FROM SMS_PackageStatusDistPointsSummarizer WHERE PackageID = 'xyz00001' AND ServerNALPath = \"{NAL}\""
+        ),
+        "SELECT * FROM SMS_PackageStatusDistPointsSummarizer WHERE State = 2 OR State = 3".to_owned(),
+        "SELECT * FROM SMS_DistributionDPStatus WHERE ID = 7".to_owned(),
+        "SELECT * FROM SMS_DistributionDPStatus WHERE PackageID = 'xyz00001'".to_owned(),
+        "SELECT * FROM SMS_DPStatusDetails WHERE ID = 7".to_owned(),
+        format!("SELECT * FROM SMS_DPStatusInfo WHERE NALPath = \"{NAL}\""),
+        "SELECT * FROM SMS_ObjectContentExtraInfo WHERE ObjectID = 'xyz00001'".to_owned(),
+        "SELECT * FROM SMS_DistributionStatus WHERE ObjectID = 'xyz00001'".to_owned(),
+        "SELECT * FROM SMS_StatusMessage WHERE RecordID = 7".to_owned(),
+        "SELECT * FROM SMS_StatMsgInsStrings WHERE RecordID = 7 AND InsStrIndex = 1".to_owned(),
+    ];
+    for wql in queries {
+        check(&wql, &plan(&world, &wql, Sight::all()).await);
+    }
+}
+
+#[tokio::test]
+async fn lookups_of_a_caller_who_sees_less_use_indexes_too() {
+    let world = World::new().await;
+    let some = || Seen::Scopes(vec!["SMS00UNA".to_owned()]);
+    let sight = Sight { packages: some(), points: some(), ..Sight::all() };
+    for wql in [
+        "SELECT * FROM SMS_Package WHERE PackageID = 'xyz00001'",
+        "SELECT * FROM SMS_DistributionPoint WHERE PackageID = 'xyz00001'",
+        "SELECT * FROM SMS_PackageStatusRootSummarizer WHERE PackageID = 'xyz00001'",
+        "SELECT * FROM SMS_PackageStatusDistPointsSummarizer WHERE PackageID = 'xyz00001'",
+    ] {
+        check(wql, &plan(&world, wql, sight.clone()).await);
+    }
+}
