@@ -128,9 +128,10 @@ impl Library {
                 step(u64::from(record.stored_length));
             }
         }
+        let damaged: HashSet<Digest> = report.damaged.iter().filter_map(|frame| frame.digest).collect();
         for package in self.inner.packages_with_statements()? {
             for statement in self.statements(&package)? {
-                if !self.has_all(&statement.root, &report)? {
+                if !self.has_all(&statement.root, &damaged)? {
                     report.incomplete.push(statement.version);
                 }
             }
@@ -138,9 +139,8 @@ impl Library {
         Ok(report)
     }
 
-    /// True when every object of the version is in a pack whose copy is not among the damaged ones.
-    fn has_all(&self, root: &ManifestRoot, report: &CheckReport) -> Result<bool, LibraryError> {
-        let damaged: HashSet<Digest> = report.damaged.iter().filter_map(|frame| frame.digest).collect();
+    /// True when every object of the version is in a pack whose copy is not among the `damaged` ones.
+    fn has_all(&self, root: &ManifestRoot, damaged: &HashSet<Digest>) -> Result<bool, LibraryError> {
         let mut is_whole = true;
         let mut failure = None;
         Manifest::new(self, *root).visit(&mut |item| {
