@@ -4,6 +4,7 @@
 //! template shows. An unknown key, a wrong type or a wrong unit refuses to start and names file
 //! and line. Nothing here is read from the environment.
 
+mod admin_service;
 mod dp;
 mod site;
 mod values;

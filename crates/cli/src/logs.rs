@@ -34,9 +34,11 @@ struct Named {
     component: &'static str,
 }
 
-const SITE_LOGS: [Named; 2] = [
+const SITE_LOGS: [Named; 4] = [
     Named { target: "distmgr", file: "distmgr.log", component: "SMS_DISTRIBUTION_MANAGER" },
     Named { target: "PkgXferMgr", file: "PkgXferMgr.log", component: "SMS_PACKAGE_TRANSFER_MANAGER" },
+    Named { target: "smsprov", file: "SMSProv.log", component: "SMS Provider" },
+    Named { target: "adminservice", file: "adminservice.log", component: "SMS_REST_PROVIDER" },
 ];
 const DP_LOGS: [Named; 1] =
     [Named { target: "smsdpprov", file: "smsdpprov.log", component: "SMS DP Provider" }];

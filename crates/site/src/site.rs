@@ -360,6 +360,11 @@ impl Site {
         &self.inner.board
     }
 
+    /// What the site trusts and is trusted by, for the listeners beside the link.
+    pub fn shared_trust(&self) -> Arc<SiteTrust> {
+        Arc::clone(&self.inner.trust)
+    }
+
     pub(crate) fn trust(&self) -> &SiteTrust {
         &self.inner.trust
     }

@@ -12,6 +12,7 @@ use restock_transfer::SiteUrl;
 use serde::{Deserialize, Deserializer};
 
 use super::Role;
+use super::admin_service::{AdminServiceSection, CompatibilitySection, ProviderSection};
 use super::values::{LogSettings, MetricsSettings, address, duration, duration_text, quoted, reachable};
 
 /// `restock.toml` in the data folder of a site.
@@ -25,6 +26,9 @@ pub(crate) struct SiteSettings {
     pub(crate) refresh: RefreshSection,
     pub(crate) transfer: TransferSection,
     pub(crate) schedule: ScheduleSection,
+    pub(crate) admin_service: AdminServiceSection,
+    pub(crate) provider: ProviderSection,
+    pub(crate) compatibility: CompatibilitySection,
     pub(crate) metrics: SiteMetrics,
     pub(crate) logs: LogSettings,
 }
@@ -124,6 +128,9 @@ impl Default for SiteSettings {
             refresh: RefreshSection::default(),
             transfer: TransferSection::default(),
             schedule: ScheduleSection::default(),
+            admin_service: AdminServiceSection::default(),
+            provider: ProviderSection::default(),
+            compatibility: CompatibilitySection::default(),
             metrics: SiteMetrics::default(),
             logs: LogSettings::default(),
         }
@@ -187,6 +194,11 @@ impl SiteSettings {
         Zone::named(&self.schedule.time_zone).unwrap_or_else(|_empty| Zone::system())
     }
 
+    /// What the provider is started with.
+    pub(crate) fn provider_config(&self, data: &Path) -> restock_provider::ProviderConfig {
+        self.provider.config(self.compatibility, self.zone(), &data.to_string_lossy())
+    }
+
     /// What DPs are told to connect to: `link.url`, or the listener's address, or this machine's
     /// name when the listener takes every address.
     pub(crate) fn url(&self) -> String {
@@ -236,6 +248,9 @@ retry_count = {}
 time_zone = {}
 
 {}
+{}
+{}
+{}
 {}",
             self.link.listen,
             quoted(&self.link.url),
@@ -248,6 +263,9 @@ time_zone = {}
             duration_text(self.transfer.retry_delay),
             self.transfer.retry_count,
             quoted(&self.schedule.time_zone),
+            self.admin_service.template(),
+            self.provider.template(),
+            self.compatibility.template(),
             self.metrics.0.template(),
             self.logs.template(),
         )

@@ -127,11 +127,25 @@ pub(super) fn address_or_none<'de, D: Deserializer<'de>>(d: D) -> Result<Option<
 /// The address others can use: this machine's name in place of "every address".
 pub(super) fn reachable(bound: SocketAddr) -> String {
     if bound.ip().is_unspecified() {
-        let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        format!("{name}:{}", bound.port())
+        format!("{}:{}", machine_name(), bound.port())
     } else {
         bound.to_string()
     }
+}
+
+/// The name that this machine gives itself.
+pub(super) fn machine_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Sizes as the template writes them: the largest unit that divides them.
+pub(super) fn size_text(bytes: u64) -> String {
+    for (unit, size) in [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
+        if bytes >= size && bytes.is_multiple_of(size) {
+            return format!("{} {unit}", bytes / size);
+        }
+    }
+    bytes.to_string()
 }
 
 /// Durations as the template writes them: the largest unit that divides them.

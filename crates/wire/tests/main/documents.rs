@@ -23,7 +23,6 @@ fn metadata_declares_every_class_once() {
         r#"<Property Name="Number" Type="Edm.Int64" Nullable="false"/>"#,
         r#"<Property Name="Icon" Type="Edm.Binary"/>"#,
         r#"<Property Name="RefreshSchedule" Type="Collection(AdminService.SMS_ScheduleToken)"/>"#,
-        r#"<Property Name="__PATH" Type="Edm.String"/>"#,
         r#"<EntityType Name="SMS_ScheduleMethods" Abstract="true">"#,
         r#"<Action Name="AddDistributionPoints" IsBound="true"><Parameter Name="bindingParameter" Type="AdminService.SMS_Package"/><Parameter Name="SiteCode" Type="Collection(Edm.String)"/><Parameter Name="NALPath" Type="Collection(Edm.String)"/><ReturnType Type="Edm.Int32"/></Action>"#,
         r#"<Action Name="SMS_Package.CheckDuplicateShareName"><Parameter Name="ShareName" Type="Edm.String"/><ReturnType Type="Edm.Int32"/></Action>"#,

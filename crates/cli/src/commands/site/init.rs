@@ -60,6 +60,9 @@ impl Init {
         let mut settings = SiteSettings::default();
         if let Some(listen) = self.listen {
             settings.link.listen = chosen_port(listen)?;
+            if listen.port() == 0 {
+                settings.admin_service.listen = Some(chosen_port(listen)?);
+            }
         }
         settings.link.url = self.url.map(|u| u.to_string()).unwrap_or_default();
         settings.database.url = self.database.unwrap_or_default();
