@@ -7,6 +7,7 @@ use restock_cim::ObjectPath;
 use super::context::ObjectContext;
 use super::invoke::caused;
 use super::keys::ResolvedKeys;
+use super::path::{declared, shown};
 use super::{Caller, log};
 use crate::errors::Action;
 use crate::{Provider, Refusal, audit, classes};
@@ -16,14 +17,14 @@ impl Provider {
     ///
     /// What a package leaves on distribution points is removed afterwards by the site's loops.
     pub async fn delete(&self, caller: &Caller, path: &ObjectPath) -> Result<(), Refusal> {
-        let shown = path.relative().to_string();
+        let shown = shown(path);
         match self.delete_checked(caller, path).await {
             Ok(()) => {
                 log::done(caller, &caused(Action::Delete, &shown, ""));
                 Ok(())
             }
             Err(refusal) => {
-                let refusal = refusal.at(Action::Delete, path.class.as_str(), &shown);
+                let refusal = refusal.at(Action::Delete, declared(&path.class).as_str(), &shown);
                 self.refused(caller, Action::Delete, &shown, "", &refusal).await;
                 Err(refusal)
             }

@@ -8,6 +8,7 @@ use restock_cim::query::{
 use restock_cim::{Class, DateTime, Instance, Keys, Name, ObjectPath, Value, schedule};
 
 use super::keys::ResolvedKeys;
+use super::path::{declared, shown};
 use super::{Caller, log};
 use crate::errors::Action;
 use crate::{Provider, Refusal};
@@ -19,8 +20,8 @@ impl Provider {
     /// Errors: `NOT_FOUND` also for an object that the caller may not read.
     pub async fn get(&self, caller: &Caller, path: &ObjectPath) -> Result<Instance, Refusal> {
         self.get_checked(caller, path).await.map_err(|refusal| {
-            let shown = path.relative().to_string();
-            let refusal = refusal.at(Action::Get, path.class.as_str(), &shown);
+            let shown = shown(path);
+            let refusal = refusal.at(Action::Get, declared(&path.class).as_str(), &shown);
             log::refused(caller, &format!("GetObject {shown}"), &refusal);
             refusal
         })

@@ -7,6 +7,7 @@ use restock_names::SiteCode;
 
 use super::context::{MethodContext, ObjectContext};
 use super::keys::ResolvedKeys;
+use super::path::{declared, shown};
 use super::{Caller, MethodAnswer, MethodCall, MethodFailure, log, values};
 use crate::errors::Action;
 use crate::perform::{Circumstances, check_request_id};
@@ -23,8 +24,11 @@ impl Provider {
     /// changed nothing; with [`MethodFailure::ReturnValue`] the call succeeds instead and answers
     /// the refusal's number. What the object core refuses is a refusal always.
     pub async fn invoke(&self, caller: &Caller, call: MethodCall) -> Result<MethodAnswer, Refusal> {
-        let class = call.path.class.clone();
-        let (path, method) = (call.path.relative().to_string(), call.method.to_string());
+        let class = declared(&call.path.class);
+        let path = shown(&call.path);
+        let of_class =
+            self.schema().class(class.as_str()).and_then(|class| class.method(call.method.as_str()));
+        let method = of_class.map_or_else(|| call.method.to_string(), |method| method.name.to_string());
         match self.invoke_checked(caller, call).await {
             Ok(answer) => {
                 log::done(caller, &caused(Action::Method, &path, &method));

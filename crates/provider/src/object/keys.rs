@@ -3,6 +3,7 @@
 use std::fmt;
 
 use restock_cim::{CimType, Class, KeyValue, Keys, Name, ObjectPath, Property, Value};
+use restock_names::PackageId;
 
 use crate::Refusal;
 
@@ -61,7 +62,12 @@ impl ResolvedKeys {
     pub(crate) fn of_values(class: &Class, values: &[(Name, Value)]) -> Option<Self> {
         let keys = class.keys().map(|key| {
             let value = values.iter().find(|(name, _)| *name == key.name).map(|(_, value)| value)?;
-            (*value != Value::Null).then(|| (key.name.clone(), value.clone()))
+            if *value == Value::Null {
+                return None;
+            }
+            // A value that no instance can have stays as it is, and names none.
+            let value = key_value(key, &key_of_value(value)).unwrap_or_else(|| value.clone());
+            Some((key.name.clone(), value))
         });
         let keys: Option<Vec<_>> = keys.collect();
         keys.filter(|keys| !keys.is_empty()).map(|values| Self { class: class.name.clone(), values })
@@ -143,6 +149,12 @@ fn key_value(property: &Property, value: &KeyValue) -> Option<Value> {
     };
     if property.data_type.cim == CimType::Reference {
         return Some(value);
+    }
+    // IDs have one spelling, which logs and audit records then show.
+    if property.name.is("PackageID")
+        && let Some(id) = value.as_str().and_then(|text| text.parse::<PackageId>().ok())
+    {
+        return Some(Value::String(id.to_string()));
     }
     property.data_type.check(value).ok()
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use restock_cim::{Class, Instance, Keys, ObjectPath};
+use restock_cim::{Class, Instance, Keys, Name, ObjectPath};
 use restock_names::SiteCode;
 
-use super::keys::key_of_value;
+use super::keys::{ResolvedKeys, key_of_value};
 use crate::classes::declarations::schema;
 use crate::{Provider, Refusal};
 
@@ -82,6 +82,21 @@ pub fn relative_path_of(instance: &Instance) -> Option<ObjectPath> {
         class: instance.class.name.clone(),
         keys: Keys::Named(named),
     })
+}
+
+/// A path as logs, audit records and refusals show it: without server and namespace, names in the
+/// spelling of their declaration, however it was sent.
+pub(super) fn shown(path: &ObjectPath) -> String {
+    let Some(class) = schema().class(path.class.as_str()) else { return path.relative().to_string() };
+    match ResolvedKeys::of_path(class, path) {
+        Ok(keys) => keys.to_string(),
+        Err(_) => ObjectPath { class: class.name.clone(), ..path.relative() }.to_string(),
+    }
+}
+
+/// The name of a class in the spelling of its declaration.
+pub(super) fn declared(class: &Name) -> Name {
+    schema().class(class.as_str()).map_or_else(|| class.clone(), |class| class.name.clone())
 }
 
 /// The path of an instance for a log line; `otherwise` when a key was not read.

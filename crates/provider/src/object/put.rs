@@ -11,6 +11,7 @@ use restock_names::SiteCode;
 use super::context::{ObjectContext, PutContext};
 use super::invoke::caused;
 use super::keys::ResolvedKeys;
+use super::path::{declared, shown};
 use super::{Caller, Put, PutForm, log, values};
 use crate::errors::Action;
 use crate::{Provider, Refusal, audit, classes};
@@ -21,9 +22,8 @@ impl Provider {
     /// The change is durable when this returns `Ok`; after a refusal nothing was changed.
     /// An object that the caller may write and not read is answered with its keys alone.
     pub async fn put(&self, caller: &Caller, put: Put) -> Result<Instance, Refusal> {
-        let class_name = put.class.clone();
-        let shown =
-            put.path.as_ref().map_or_else(|| class_name.to_string(), |path| path.relative().to_string());
+        let class_name = declared(&put.class);
+        let shown = put.path.as_ref().map_or_else(|| class_name.to_string(), shown);
         match self.put_checked(caller, put, &shown).await {
             Ok(instance) => {
                 log::done(caller, &format!("PutInstance {}", super::path::shown_path(&instance, &shown)));

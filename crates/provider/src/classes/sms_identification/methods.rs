@@ -7,13 +7,11 @@ use crate::Refusal;
 use crate::object::{MethodAnswer, MethodContext};
 
 /// The caller's account.
-#[expect(clippy::unused_async, reason = "a method's form")]
 pub(crate) async fn get_current_user(call: &MethodContext, _tx: &mut Tx) -> Result<MethodAnswer, Refusal> {
     Ok(MethodAnswer::with(vec![("UserName", Value::String(call.object.caller.account.clone()))]))
 }
 
 /// The version of the provider, as `SMS_Site.Version` shows it.
-#[expect(clippy::unused_async, reason = "a method's form")]
 pub(crate) async fn get_provider_version(
     call: &MethodContext,
     _tx: &mut Tx,
@@ -22,7 +20,6 @@ pub(crate) async fn get_provider_version(
 }
 
 /// The site code.
-#[expect(clippy::unused_async, reason = "a method's form")]
 pub(crate) async fn get_site_id(call: &MethodContext, _tx: &mut Tx) -> Result<MethodAnswer, Refusal> {
     Ok(MethodAnswer::with(vec![("SiteID", Value::String(call.object.site().to_string()))]))
 }

@@ -23,7 +23,6 @@ struct Parts {
 }
 
 /// Puts a NAL path together.
-#[expect(clippy::unused_async, reason = "a method's form")]
 pub(crate) async fn pack_nal_path(call: &MethodContext, _tx: &mut Tx) -> Result<MethodAnswer, Refusal> {
     let texts = |name: &str| match call.argument(name) {
         Value::Null => Ok(Vec::new()),
@@ -40,7 +39,6 @@ pub(crate) async fn pack_nal_path(call: &MethodContext, _tx: &mut Tx) -> Result<
 }
 
 /// Takes a NAL path apart.
-#[expect(clippy::unused_async, reason = "a method's form")]
 pub(crate) async fn un_pack_nal_path(call: &MethodContext, _tx: &mut Tx) -> Result<MethodAnswer, Refusal> {
     let parts = unpack(call.text("NALPath")?)?;
     let list = |texts: Vec<String>| Value::Array(texts.into_iter().map(Value::String).collect());
