@@ -1,10 +1,13 @@
 //! The commands: one file each, whose doc comments are the help people read.
 
+mod admin;
+mod audit;
 mod cancel;
 mod demo;
 mod distribute;
 mod dp;
 mod library;
+mod objects;
 mod package;
 mod progress;
 mod redistribute;
@@ -88,6 +91,15 @@ enum Command {
     Refresh(refresh::Refresh),
     Cancel(cancel::Cancel),
     Status(status::Status),
+    Query(objects::query::Query),
+    Get(objects::get::Get),
+    Put(objects::put::Put),
+    Delete(objects::delete::Delete),
+    Invoke(objects::invoke::Invoke),
+    #[command(subcommand)]
+    Admin(admin::Admin),
+    #[command(subcommand)]
+    Audit(audit::Audit),
     #[command(subcommand)]
     Library(library::Library),
 }
@@ -138,6 +150,13 @@ impl Arguments {
             Command::Refresh(c) => c.run(&session),
             Command::Cancel(c) => c.run(&session),
             Command::Status(c) => c.run(&session),
+            Command::Query(c) => c.run(&session),
+            Command::Get(c) => c.run(&session),
+            Command::Put(c) => c.run(&session),
+            Command::Delete(c) => c.run(&session),
+            Command::Invoke(c) => c.run(&session),
+            Command::Admin(c) => c.run(&session),
+            Command::Audit(c) => c.run(&session),
             Command::Library(c) => c.run(&session),
         }
     }

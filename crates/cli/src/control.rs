@@ -6,20 +6,24 @@
 //! the same desk in its own process ([`door`]). Only the account of the process, and root, may
 //! connect.
 
+mod admin_desk;
 mod client;
 mod door;
 mod dp_desk;
 mod listener;
+mod object_desk;
 mod protocol;
 mod site_desk;
 mod socket;
 
+pub(crate) use admin_desk::RecordLine;
 pub(crate) use client::Client;
 pub(crate) use door::{Door, unexpected};
 pub(crate) use dp_desk::DpDesk;
 pub(crate) use listener::Listener;
 pub(crate) use protocol::{
-    Ask, FileKind, FileLine, FilesEnd, Hello, LibraryChecked, LibraryMeasured, PackageHeld, TokenFor,
+    AdminServiceAt, Ask, FileKind, FileLine, FilesEnd, Hello, LibraryChecked, LibraryMeasured, PackageHeld, TokenFor,
     TokenGiven, Watched,
 };
+pub(crate) use protocol::{ObjectAsk, ObjectVerb};
 pub(crate) use site_desk::{SiteDesk, site_failure};

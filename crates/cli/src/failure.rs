@@ -51,6 +51,12 @@ pub(crate) struct Failure {
     pub(crate) code: Option<String>,
     /// What failed, with its causes, already escaped.
     pub(crate) message: String,
+    /// `ErrorCode` of a refusal by a class or method.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) error_code: Option<u32>,
+    /// The request in logs and audit records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) correlation: Option<String>,
     /// What to do next, one command or sentence each.
     #[serde(default, rename = "try", skip_serializing_if = "Vec::is_empty")]
     pub(crate) hints: Vec<String>,
@@ -60,7 +66,8 @@ impl Failure {
     /// A failure of `kind` with this message.
     pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { kind, code: leading_code(&message), message, hints: Vec::new() }
+        let code = leading_code(&message);
+        Self { kind, code, message, error_code: None, correlation: None, hints: Vec::new() }
     }
 
     /// The work was tried and failed.

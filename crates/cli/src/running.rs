@@ -1,5 +1,7 @@
 //! What a running site and a running DP share: runtime, signals, start line, library answers.
 
+pub(crate) mod admin_service;
+pub(crate) mod audit_head;
 pub(crate) mod dp;
 pub(crate) mod entries;
 pub(crate) mod library;
@@ -97,8 +99,13 @@ pub(crate) fn announce(output: Output, hello: &Hello) {
             hello.url
         ),
     };
+    let admin = hello.admin_service.as_ref().map(|at| {
+        let urls = [&at.url, &at.http_url].into_iter().flatten();
+        urls.map(|url| format!("AdminService: {url}\n")).collect::<String>()
+    });
+    let admin = admin.unwrap_or_default();
     let metrics = hello.metrics.as_deref().map(|m| format!("Metrics: {m}\n")).unwrap_or_default();
-    output.talk(&format!("{who}\n{metrics}Stop with Ctrl-C or SIGTERM.\n"));
+    output.talk(&format!("{who}\n{admin}{metrics}Stop with Ctrl-C or SIGTERM.\n"));
 }
 
 /// Ends this process when the one that started it ends.

@@ -16,7 +16,7 @@ use crate::config::Role;
 use crate::data_folder::{DataFolder, DataLock, Locked};
 use crate::failure::Failure;
 use crate::output::shown_path;
-use crate::running;
+use crate::running::{self, audit_head};
 
 /// A site that can be asked.
 #[derive(Debug)]
@@ -38,7 +38,12 @@ pub(crate) struct Opened {
 
 impl Drop for Opened {
     fn drop(&mut self) {
-        self.runtime.block_on(self.desk.site().close());
+        self.runtime.block_on(async {
+            if let Err(failure) = audit_head::update(self.desk.site().database(), self.desk.data()).await {
+                tracing::error!(error = %failure.message, "the head of the audit trail was not kept");
+            }
+            self.desk.site().close().await;
+        });
     }
 }
 

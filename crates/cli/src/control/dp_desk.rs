@@ -37,6 +37,7 @@ impl DpDesk {
             name: Some(self.name.clone()),
             url: self.url.clone(),
             metrics: self.metrics.clone(),
+            admin_service: None,
             is_connected: Some(self.point.is_connected()),
         }
     }
@@ -55,6 +56,10 @@ impl Desk for DpDesk {
             Ask::CheckLibrary => library::check(Arc::clone(&self.library)).await.map(|c| value(&c)),
             Ask::StatLibrary => library::stat(Arc::clone(&self.library)).await.map(|s| value(&s)),
             Ask::Perform(_)
+            | Ask::Administer(_)
+            | Ask::VerifyAudit { .. }
+            | Ask::ExportAudit
+            | Ask::Objects(_)
             | Ask::CreateToken { .. }
             | Ask::Files { .. }
             | Ask::Progress

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use restock_names::{ContentVersion, Digest, PackageId, SiteCode, SourceVersion, Timestamp};
 use restock_provider::Operation;
+use restock_provider::admin::AdminOperation;
+use restock_provider::audit::Head;
 use restock_provider::rows::PackageStatus;
 use restock_site::Progress;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::config::Role;
 use crate::failure::Failure;
@@ -43,6 +45,16 @@ pub(crate) enum Ask {
     Hello,
     /// One operation of the provider: its answer. Site only.
     Perform(Operation),
+    /// One operation on accounts, roles, scopes or tokens: its answer. Site only.
+    Administer(AdminOperation),
+    /// Walks the audit trail, which must hold the heads `known`: `restock_provider::audit::Verified`.
+    /// Site only.
+    VerifyAudit { known: Vec<Head> },
+    /// The audit trail: events are arrays of [`super::admin_desk::RecordLine`], the answer is their
+    /// number. Site only.
+    ExportAudit,
+    /// Objects of the classes, with the rights of an account of the site or with all. Site only.
+    Objects(ObjectAsk),
     /// A new enrolment token: [`TokenGiven`]. Site only.
     CreateToken { kind: TokenFor, name: String, valid_ms: u64 },
     /// The entries of a version: events are arrays of [`FileLine`], the answer is [`FilesEnd`]. Site only.
@@ -56,6 +68,40 @@ pub(crate) enum Ask {
     CheckLibrary,
     /// Counts and sizes: [`LibraryMeasured`].
     StatLibrary,
+}
+
+/// What is asked about objects, and with whose rights.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ObjectAsk {
+    /// An account of the site; none: all rights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) r#as: Option<String>,
+    pub(crate) verb: ObjectVerb,
+}
+
+/// What is asked about objects. Values are JSON and get their types from the declarations.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ObjectVerb {
+    /// Rows: events are arrays of objects, the answer is [`QueryEnd`].
+    Query { wql: String },
+    /// One object, whole.
+    Get { path: String },
+    /// Properties of an object, or of a new one when the path is a class: the object afterwards.
+    Put { path: String, values: Map<String, Value> },
+    /// Removes an object: its path.
+    Delete { path: String },
+    /// Calls a method: `ReturnValue` and the out-parameters.
+    Invoke { path: String, method: String, arguments: Map<String, Value> },
+}
+
+/// The end of [`ObjectVerb::Query`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct QueryEnd {
+    /// The class of the rows.
+    pub(crate) class: String,
+    pub(crate) rows: u64,
 }
 
 /// Whom a token lets in.
@@ -100,9 +146,25 @@ pub(crate) struct Hello {
     pub(crate) url: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) metrics: Option<String>,
+    /// Of a site: where management requests go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) admin_service: Option<AdminServiceAt>,
     /// Of a DP: its control connection to the site is up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) is_connected: Option<bool>,
+}
+
+/// Where a site's AdminService is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct AdminServiceAt {
+    /// Its base, with HTTPS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) url: Option<String>,
+    /// The same without TLS, on loopback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) http_url: Option<String>,
+    /// The certificate of the site's CA, in PEM: what clients must trust.
+    pub(crate) ca_file: PathBuf,
 }
 
 /// An enrolment token; shown once.
@@ -207,7 +269,7 @@ mod tests {
     use super::{Ask, Body, Reply, Request};
 
     /// Lines as version 1 has them for ever.
-    const REQUESTS: [&str; 11] = [
+    const REQUESTS: [&str; 14] = [
         r#"{"restock":1,"id":1,"ask":"hello"}"#,
         r#"{"restock":1,"id":2,"request_id":"a-1","ask":{"perform":{"operation":"refresh_pkg_source","package":"xyz00001"}}}"#,
         r#"{"restock":1,"id":3,"ask":{"perform":{"operation":"add_distribution_points","package":"XYZ00001","points":["DP01"]}}}"#,
@@ -219,6 +281,9 @@ mod tests {
         r#"{"restock":1,"id":9,"ask":{"watch":{"package":null}}}"#,
         r#"{"restock":1,"id":10,"ask":"check_library"}"#,
         r#"{"restock":1,"id":11,"ask":"stat_library"}"#,
+        r#"{"restock":1,"id":12,"ask":{"objects":{"as":"auditor","verb":{"query":{"wql":"SELECT * FROM SMS_Site"}}}}}"#,
+        r#"{"restock":1,"id":13,"ask":{"objects":{"verb":{"put":{"path":"SMS_Package","values":{"Name":"n"}}}}}}"#,
+        r#"{"restock":1,"id":14,"ask":{"objects":{"verb":{"invoke":{"path":"SMS_Site","method":"M","arguments":{}}}}}}"#,
     ];
 
     #[test]
@@ -261,6 +326,6 @@ mod tests {
             assert!(serde_json::from_str::<Ask>(&ask).is_ok(), "{ask} {rest}");
             seen += 1;
         }
-        assert_eq!(seen, 10, "all examples were found");
+        assert_eq!(seen, 11, "all examples were found");
     }
 }

@@ -1,6 +1,6 @@
 //! What a site answers: operations of the provider, tokens, file lists, live bytes, library.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +11,10 @@ use restock_site::{Site, SiteError, TokenKind};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::admin_desk;
 use super::listener::{Desk, Events};
-use super::protocol::{Ask, FILES_PER_EVENT, FilesEnd, Hello, TokenFor, TokenGiven, Watched};
+use super::object_desk;
+use super::protocol::{AdminServiceAt, Ask, FILES_PER_EVENT, FilesEnd, Hello, TokenFor, TokenGiven, Watched};
 use crate::config::{self, Role, SiteSettings};
 use crate::data_folder::DataFolder;
 use crate::failure::{Failure, Kind};
@@ -35,6 +37,7 @@ pub(crate) struct SiteDesk {
     data: PathBuf,
     url: String,
     metrics: Option<String>,
+    admin_service: Option<AdminServiceAt>,
 }
 
 impl SiteDesk {
@@ -45,15 +48,29 @@ impl SiteDesk {
         let config = settings.config(folder.path());
         let own_folders = config.folders();
         let site = Site::open(config, Arc::clone(&clock)).await.map_err(site_failure)?;
-        let provider = Provider::new(site.database().clone(), clock, own_folders);
+        let provider =
+            Provider::start(site.database().clone(), clock, own_folders, settings.provider_config(folder.path()))
+                .await
+                .map_err(|e| Failure::caused(Kind::Failed, "cannot start the provider", &e))?;
         let url = settings.url();
-        Ok(Self { site, provider, data: folder.path().to_owned(), url, metrics: None })
+        Ok(Self { site, provider, data: folder.path().to_owned(), url, metrics: None, admin_service: None })
     }
 
     /// The same desk, which also tells where metrics are.
     pub(crate) fn with_metrics(mut self, metrics: Option<String>) -> Self {
         self.metrics = metrics;
         self
+    }
+
+    /// The same desk, which also tells where the AdminService is.
+    pub(crate) fn with_admin_service(mut self, at: Option<AdminServiceAt>) -> Self {
+        self.admin_service = at;
+        self
+    }
+
+    /// The data folder.
+    pub(super) fn data(&self) -> &Path {
+        &self.data
     }
 
     pub(crate) fn site(&self) -> &Site {
@@ -74,6 +91,7 @@ impl SiteDesk {
             name: None,
             url: self.url.clone(),
             metrics: self.metrics.clone(),
+            admin_service: self.admin_service.clone(),
             is_connected: None,
         }
     }
@@ -176,6 +194,21 @@ impl Desk for SiteDesk {
             Ask::Perform(operation) => {
                 let call = Call { request_id, user };
                 self.provider.perform(&call, operation).await.map(|a| value(&a)).map_err(operation_failure)
+            }
+            Ask::Administer(operation) => {
+                let caller = admin_desk::caller(&user, request_id);
+                let answer = self.provider.administer(&caller, operation).await;
+                answer.map(|a| value(&a)).map_err(operation_failure)
+            }
+            Ask::VerifyAudit { known } => {
+                admin_desk::verify(self.site.database(), &self.data, known).await.map(|v| value(&v))
+            }
+            Ask::ExportAudit => {
+                admin_desk::export(self.site.database(), events).await.map(|count| value(&count))
+            }
+            Ask::Objects(ask) => {
+                let database = self.site.database();
+                object_desk::answer(&self.provider, database, &user, request_id, ask, events).await
             }
             Ask::CreateToken { kind, name, valid_ms } => {
                 self.token(kind, &name, Duration::from_millis(valid_ms)).await.map(|t| value(&t))

@@ -7,7 +7,7 @@ use restock_provider::{Answer, Call, Operation};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{announce, runtime, start_metrics, threads, watch_signals};
+use super::{admin_service, announce, audit_head, runtime, start_metrics, threads, watch_signals};
 use crate::commands::state_word;
 use crate::config::{self, Role, SiteSettings};
 use crate::control::{Listener, SiteDesk, site_failure};
@@ -49,8 +49,15 @@ async fn serve(
         let desk = desk.with_metrics(metrics);
         let site = desk.site().clone();
         let run = site.run(shutdown.clone());
+        tracker.spawn(audit_head::keep(
+            site.database().clone(),
+            folder.path().to_owned(),
+            shutdown.clone(),
+        ));
         let ready = async {
             site.listening().await;
+            let door = admin_service::start(folder, settings, &desk, &tracker, &shutdown).await?;
+            let desk = desk.clone().with_admin_service(door);
             let socket = folder.socket();
             let listener = Listener::bind(&socket).map_err(|e| {
                 Failure::caused(Kind::Failed, format!("cannot listen on {}", shown_path(&socket)), &e)
