@@ -80,3 +80,67 @@ fn fail(number: i64, source: sqlx::Error) -> DatabaseError {
 async fn run(connection: &mut AnyConnection, text: String) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(own_text(text)).execute(&mut *connection).await.map(|_| ())
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AnyConnection, Connection as _, Row as _};
+
+    use super::{MIGRATIONS, apply, migrate, run};
+    use crate::Engine;
+
+    /// A site as the first release left it.
+    const FIRST: &str = r#"
+        INSERT INTO site VALUES (1, 'XYZ', 1, 'ca', 'root', 5);
+        INSERT INTO packages VALUES
+            ('XYZ00001', 'a', '', '', '', '', '/srv/a', 2, 2, 0, 0, 'XYZ', 1, 1, 1, 0, 1, 5, 5);
+        INSERT INTO distribution_points (name, fingerprint, certificate_expires, enrolled_at, serve_urls)
+            VALUES ('DP02', 'f', 5, 5, '[]'), ('DP01', 'f', 5, 5, '[]');
+        INSERT INTO targets (package_id, point, state, wanted_version, serving_version, job, is_redistributing,
+                has_given_up, skip_until, attempts, asked_at, bytes_received, settings)
+            VALUES ('XYZ00001', 'DP02', 'installed', 1, 1, 0, 0, 0, 0, 0, 5, 0, 1),
+                ('XYZ00001', 'DP01', 'waiting', 1, 0, 0, 0, 0, 0, 0, 5, 0, 0);
+        INSERT INTO status_messages (record, message_id, severity, message_type, component, time, package_id)
+            VALUES (1, 2330, 1073741824, 256, 'SMS_DISTRIBUTION_MANAGER', 5, 'XYZ00001'),
+                (2, 2301, 1073741824, 256, 'SMS_DISTRIBUTION_MANAGER', 5, 'XYZ00001');
+        INSERT INTO status_message_attributes VALUES
+            (1, 404, '["Display=\\DP02\"]MSWNET:["SMS_SITE=XYZ"]\\DP02\');
+    "#;
+
+    async fn texts(connection: &mut AnyConnection, text: &'static str) -> Vec<String> {
+        let rows = sqlx::query(text).fetch_all(connection).await.expect(text);
+        rows.iter().map(|row| row.get::<Option<String>, _>(0).unwrap_or_default()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_site_of_the_first_release_gets_names_and_numbers_for_what_it_has() {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let engine = Engine::Sqlite;
+        sqlx::any::install_default_drivers();
+        let url = Engine::sqlite_url(&folder.path().join("site.db"));
+        let mut connection = engine.connect(&url, true).await.expect("a database");
+        apply(&mut connection, engine, 1, MIGRATIONS[0], 1).await.expect("the first release");
+        run(&mut connection, FIRST.to_owned()).await.expect("its rows");
+        migrate(&mut connection, engine).await.expect("all migrations");
+
+        let points = "SELECT name || ' ' || number || ' ' || site_code || ' ' || nal_path
+            FROM distribution_points ORDER BY name";
+        assert_eq!(
+            texts(&mut connection, points).await,
+            [
+                r#"DP01 1 XYZ ["Display=\\DP01\"]MSWNET:["SMS_SITE=XYZ"]\\DP01\"#,
+                r#"DP02 2 XYZ ["Display=\\DP02\"]MSWNET:["SMS_SITE=XYZ"]\\DP02\"#
+            ]
+        );
+        let targets = "SELECT point || ' ' || number FROM targets ORDER BY number";
+        assert_eq!(texts(&mut connection, targets).await, ["DP01 1", "DP02 2"]);
+        let next = "SELECT name || ' ' || value FROM counters";
+        assert_eq!(texts(&mut connection, next).await, ["point 2"]);
+        assert_eq!(
+            texts(&mut connection, "SELECT point FROM status_messages ORDER BY record").await,
+            ["DP02", ""]
+        );
+        let scoped = "SELECT object_key FROM scope_members WHERE scope_id = 'SMS00UNA' ORDER BY object_key";
+        assert_eq!(texts(&mut connection, scoped).await, ["DP01", "DP02", "XYZ", "XYZ00001"]);
+        connection.close().await.expect("a clean end");
+    }
+}
