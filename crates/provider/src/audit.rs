@@ -10,6 +10,7 @@
 
 mod encode;
 mod message;
+mod operation;
 mod parameters;
 mod verify;
 
@@ -22,6 +23,7 @@ use crate::object::Caller;
 
 pub use encode::{canonical, hash};
 pub use message::text as message_text;
+pub(crate) use operation::{Subject, caller_of, result_of};
 pub use restock_sitedb::audit::Record;
 pub use verify::{Bad, Head, Verified, VerifyError, head, holds, records, verify};
 

@@ -8,8 +8,8 @@ use restock_sitedb::request::Answered;
 use restock_sitedb::{Database, Tx};
 
 use crate::{
-    Answer, Call, ErrorKind, Operation, OperationError, ProviderConfig, distribution, packages, refreshing,
-    sources, views,
+    Answer, Call, Caller, ErrorKind, Operation, OperationError, ProviderConfig, audit, distribution,
+    packages, refreshing, sources, views,
 };
 
 /// The longest request id.
@@ -78,24 +78,57 @@ impl Provider {
         if let Some(id) = &id {
             check_request_id(id)?;
         }
-        let result = self
+        let (subject, caller) = (audit::Subject::of(&operation), audit::caller_of(call));
+        let (subject_within, caller_within) = (subject.clone(), caller.clone());
+        let result: Result<Answer, OperationError> = self
             .database
             .transact(name, move |tx| {
                 Box::pin(async move {
                     let circumstances = circumstances(tx, now, own_folders, zone).await?;
-                    match id {
-                        Some(id) => change_once(tx, &circumstances, &id, operation).await,
-                        None => change(tx, &circumstances, operation).await,
+                    let (answer, is_repeated) = match id {
+                        Some(id) => change_once(tx, &circumstances, &id, operation).await?,
+                        None => (change(tx, &circumstances, operation).await?, false),
+                    };
+                    if !is_repeated {
+                        let made = match &answer {
+                            Answer::Package(row) => Some(row.package),
+                            _ => None,
+                        };
+                        let kept = subject_within.kept(0, made);
+                        audit::keep(tx, circumstances.site, now, &caller_within, &kept).await?;
                     }
+                    Ok(answer)
                 })
             })
             .await;
+        if let Err(error) = &result {
+            self.keep_refusal(caller, subject, audit::result_of(error)).await;
+        }
         let user = call.user.as_str();
         match &result {
             Ok(_) => tracing::info!(target: "smsprov", operation = name, user, "performed"),
             Err(error) => tracing::info!(target: "smsprov", operation = name, user, %error, "refused"),
         }
         result
+    }
+}
+
+impl Provider {
+    /// Keeps a refused operation in the audit trail.
+    async fn keep_refusal(&self, caller: Caller, subject: audit::Subject, code: u32) {
+        let now = self.clock.now();
+        let kept: Result<(), OperationError> = self
+            .database
+            .transact("audit_refusal", move |tx| {
+                Box::pin(async move {
+                    let Some(site) = tx.site().await? else { return Ok(()) };
+                    Ok(audit::keep(tx, site.code, now, &caller, &subject.kept(code, None)).await?)
+                })
+            })
+            .await;
+        if let Err(error) = kept {
+            tracing::error!(target: "smsprov", %error, "a refusal could not be kept in the audit trail");
+        }
     }
 }
 
@@ -123,26 +156,27 @@ pub(crate) fn check_request_id(id: &str) -> Result<(), OperationError> {
     ))
 }
 
-/// Performs a change unless a request of this id was carried out before.
+/// Performs a change unless a request of this id was carried out before; says whether it was.
 async fn change_once(
     tx: &mut Tx,
     circumstances: &Circumstances,
     id: &str,
     operation: Operation,
-) -> Result<Answer, OperationError> {
+) -> Result<(Answer, bool), OperationError> {
     let text = serde_json::to_string(&operation).map_err(|error| broken(&error))?;
     if let Some(answered) = tx.answered(id).await? {
         if answered.operation != text {
             let message = format!("request id {id:?} was used for another operation");
             return Err(OperationError::refused("REQUEST_ID_REUSED", message).hint("a fresh request id"));
         }
-        return serde_json::from_str(&answered.answer).map_err(|error| broken(&error));
+        let answer = serde_json::from_str(&answered.answer).map_err(|error| broken(&error))?;
+        return Ok((answer, true));
     }
     let answer = change(tx, circumstances, operation).await?;
     let kept =
         Answered { operation: text, answer: serde_json::to_string(&answer).map_err(|error| broken(&error))? };
     tx.insert_answered(id, &kept, circumstances.now).await?;
-    Ok(answer)
+    Ok((answer, false))
 }
 
 fn broken(error: &serde_json::Error) -> OperationError {

@@ -345,7 +345,8 @@ impl Tx {
         Ok(record)
     }
 
-    /// Messages after record `after`, oldest first; without `after` the newest ones. At most `limit`.
+    /// What the site's components said after record `after`, oldest first; without `after` the newest
+    /// ones. At most `limit`. Audit messages (type 768) are read as SMS_StatusMessage.
     pub async fn messages(
         &mut self,
         package: Option<PackageId>,
@@ -356,7 +357,7 @@ impl Tx {
             Some(after) => {
                 self.rows(
                     "SELECT record, message_id, severity, component, time, package_id FROM status_messages
-                     WHERE record > $1 AND ($2 IS NULL OR package_id = $2) ORDER BY record LIMIT $3",
+                     WHERE record > $1 AND message_type = 256 AND ($2 IS NULL OR package_id = $2) ORDER BY record LIMIT $3",
                     bind![after, package, limit],
                 )
                 .await?
@@ -364,7 +365,7 @@ impl Tx {
             None => {
                 self.rows(
                     "SELECT record, message_id, severity, component, time, package_id FROM status_messages
-                     WHERE ($1 IS NULL OR package_id = $1) ORDER BY record DESC LIMIT $2",
+                     WHERE message_type = 256 AND ($1 IS NULL OR package_id = $1) ORDER BY record DESC LIMIT $2",
                     bind![package, limit],
                 )
                 .await?

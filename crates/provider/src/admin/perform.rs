@@ -53,7 +53,7 @@ impl Provider {
             }
         }
         if let (Err(error), true) = (&result, is_change) {
-            let code = crate::Refusal::from(error.clone()).error_code();
+            let code = audit::result_of(error);
             let (now, caller) = (self.clock.now(), caller.clone());
             let kept: Result<(), OperationError> = self
                 .database

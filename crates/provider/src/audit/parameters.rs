@@ -17,6 +17,11 @@ const SECRET_NAMES: [&str; 4] = ["password", "secret", "token", "credential"];
 pub(super) fn json(values: &[(Name, Value)]) -> String {
     let members = values.iter().map(|(name, value)| (name.to_string(), member(name.as_str(), value)));
     let text = Json::Object(members.collect::<Map<String, Json>>()).to_string();
+    limited(text)
+}
+
+/// The text, or its length and digest when it is too long to be kept.
+pub(super) fn limited(text: String) -> String {
     if text.len() <= JSON_BYTES_MAX { text } else { digested(text.len(), text.as_bytes()).to_string() }
 }
 
