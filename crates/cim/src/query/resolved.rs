@@ -288,9 +288,11 @@ pub enum Expression {
         /// Microseconds of a clock.
         clock: Box<Expression>,
     },
-    /// How many borders of the unit lie before the digits of a clock, from any fixed beginning:
-    /// years, years × 4 + quarter, years × 12 + month, days (also DayOfYear and WeekDay), weeks
-    /// beginning on Sunday, and so on. `DateDiff` is the difference of two of them.
+    /// The number of the unit that the digits of a clock lie in, all being numbered in one row:
+    /// the year; years × 4 + quarter; years × 12 + month; days since 1970-01-01 (also for DayOfYear
+    /// and WeekDay); days since 1969-12-28, a Sunday, divided by 7 and rounded down; hours,
+    /// minutes, seconds and milliseconds since 1970-01-01 00:00, rounded down. `DateDiff` is the
+    /// difference of two of them, of which one may be known already.
     Border {
         /// Which unit.
         unit: DateUnit,

@@ -1,6 +1,7 @@
 //! Queries over small classes of the tests' own: texts in, SQL and rows out, on both engines.
 
 mod answers;
+mod clock;
 mod plans;
 mod security;
 mod stopping;

@@ -63,12 +63,14 @@ fn first_of_month(number: i64) -> Date {
     Date::new(year, month, 1).unwrap_or(Date::MAX)
 }
 
-/// How many borders of the unit lie before these digits, from a fixed beginning.
+/// The number of the unit that these digits lie in, as [`crate::query::Expression::Border`] says.
 pub(super) fn border(unit: DateUnit, at: i64) -> i64 {
     match (unit, length_us(unit)) {
         (DateUnit::Week, _) => at.div_euclid(DAY).saturating_add(FIRST_WEEKDAY).div_euclid(DAYS_OF_WEEK),
         (_, Some(length)) => at.div_euclid(length),
-        (_, None) => month_number(date(at)).div_euclid(months(unit)),
+        (DateUnit::Year, None) => date(at).year().into(),
+        // The first month and quarter of a year are 1, as the engines number them.
+        (_, None) => month_number(date(at)).div_euclid(months(unit)).saturating_add(1),
     }
 }
 
@@ -80,7 +82,8 @@ pub(super) fn beginning(unit: DateUnit, border: i64) -> i64 {
         }
         (_, Some(length)) => border.saturating_mul(length),
         (_, None) => {
-            let month = border.saturating_mul(months(unit));
+            let first = i64::from(unit != DateUnit::Year);
+            let month = border.saturating_sub(first).saturating_mul(months(unit));
             match month.div_euclid(MONTHS_OF_YEAR) {
                 ..-9_999 => i64::MIN,
                 -9_999..=9_999 => digits(first_of_month(month)),
@@ -109,7 +112,7 @@ pub(super) fn part(unit: DateUnit, at: i64) -> i64 {
     let january = Date::new(day.year(), 1, 1).unwrap_or(day);
     match unit {
         DateUnit::Year => day.year().into(),
-        DateUnit::Quarter => border(unit, at).rem_euclid(4).saturating_add(1),
+        DateUnit::Quarter => i64::from(day.month()).saturating_add(2).div_euclid(MONTHS_OF_QUARTER),
         DateUnit::Month => day.month().into(),
         DateUnit::DayOfYear => day.day_of_year().into(),
         DateUnit::Day => day.day().into(),
