@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 mod doors;
+mod groups;
 mod query;
 mod server;
 mod statements;
