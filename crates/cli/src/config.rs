@@ -122,6 +122,11 @@ mod tests {
                 "[metrics]\nlisten = \"0.0.0.0:80000\"\n",
                 "/d/restock.toml:2: \"0.0.0.0:80000\" is not an address",
             ),
+            (
+                "[admin_service]\nhttp_listen = \"0.0.0.0:80\"\n",
+                "/d/restock.toml:2: 0.0.0.0:80 is not a loopback address",
+            ),
+            ("[compatibility]\nmethod_failure = \"shrug\"\n", "/d/restock.toml:2: unknown variant `shrug`"),
             ("[refresh]\npackages_at_once = 0\n", "/d/restock.toml:2: invalid value: integer `0`"),
             ("[logs]\nlevel = \"info,x=loud\"\n", "/d/restock.toml:2: \"info,x=loud\" is not a log level"),
             ("\n[link]\nurl = \"ftp://x\"\n", "/d/restock.toml:3: "),

@@ -8,6 +8,7 @@
 mod change;
 mod compare;
 mod folder;
+mod management;
 mod processes;
 mod stop;
 mod summary;
@@ -22,17 +23,24 @@ use restock_provider::{Answer, NewPackage, NewSourceRoot, Operation};
 use serde::{Deserialize, Serialize};
 
 use self::compare::{Compared, Tree};
+use self::management::Management;
 use self::processes::Process;
 use self::stop::Stop;
 use self::summary::{Step, Summary};
 use self::talk::Talk;
 use crate::commands::Goal;
-use crate::control::{Ask, Client, TokenFor, TokenGiven, unexpected};
+use crate::control::{AdminServiceAt, Ask, Client, TokenFor, TokenGiven, unexpected};
 use crate::failure::{Failure, Kind};
 use crate::output::{Done, Output, count, grouped, shown_path};
 
 /// How long the site may take for one step before the demo gives up.
 const STEP_MAX: Duration = Duration::from_secs(3 * 3600);
+
+/// A free port of this machine alone.
+const FREE: &str = "127.0.0.1:0";
+
+/// The demo's site.
+const SITE: &str = "XYZ";
 
 /// A file whose ctime is younger than this when it is scanned is read again by the next refresh.
 const SETTLED_AFTER: Duration = Duration::from_millis(2_100);
@@ -44,6 +52,15 @@ struct Kept<'a> {
     package_id: PackageId,
     data_dir: String,
     dps: Vec<KeptPoint<'a>>,
+    /// Base of the AdminService, and the same without TLS on loopback.
+    adminservice: Option<String>,
+    adminservice_http: Option<String>,
+    /// An account that may do everything.
+    user: &'a str,
+    password: &'a str,
+    /// What clients must trust: the CA's certificate in PEM.
+    ca_file: String,
+    dp_group_id: &'a str,
 }
 
 #[derive(Debug, Serialize)]
@@ -58,6 +75,7 @@ struct Cast {
     points: Vec<Point>,
     site: Process,
     client: Client,
+    admin_service: Option<AdminServiceAt>,
 }
 
 #[derive(Debug)]
@@ -201,8 +219,18 @@ fn play(
         drop(cast);
         return Ok(Done::with(&summary, summary.text()));
     }
+    let at = cast.admin_service.clone().ok_or_else(|| Failure::failed("the site has no AdminService"))?;
+    let site = SITE.parse().expect("a valid code");
+    let management = management::prepare(&mut cast.client, at, site, package, &names)?;
+    let Management { at, user, password, group } = &management;
     let kept = Kept {
-        site_code: "XYZ".to_owned(),
+        site_code: SITE.to_owned(),
+        adminservice: at.url.clone(),
+        adminservice_http: at.http_url.clone(),
+        user,
+        password: password.reveal(),
+        ca_file: at.ca_file.to_string_lossy().into_owned(),
+        dp_group_id: group,
         package_id: package,
         data_dir: data.to_string_lossy().into_owned(),
         dps: cast.points.iter().map(|p| KeptPoint { name: p.name.as_str(), url: &p.url }).collect(),
@@ -234,6 +262,16 @@ fn kept_text(kept: &Kept<'_>, package: PackageId) -> String {
     for point in &kept.dps {
         text.push_str(&format!("  {}  {}/SMS_DP_SMSPKG$/{package}/\n", point.name, point.url));
     }
+    for url in [&kept.adminservice, &kept.adminservice_http].into_iter().flatten() {
+        text.push_str(&format!("  AdminService  {url}\n"));
+    }
+    text.push_str(&format!(
+        "  curl --cacert {} -u {}:{} {}wmi/SMS_Package\n",
+        kept.ca_file,
+        kept.user,
+        kept.password,
+        kept.adminservice.as_deref().unwrap_or_default()
+    ));
     text.push_str(&format!("  restock --data {}/site status --watch\nStop with Ctrl-C.\n", kept.data_dir));
     text
 }
@@ -243,8 +281,11 @@ fn start_all(data: &Path, stop: &Stop) -> Result<Cast, Failure> {
     #[derive(Deserialize)]
     struct Ignored {}
     let site_data = data.join("site");
-    let Ignored {} =
-        processes::run(&site_data, &["site", "init", "--code", "XYZ", "--listen", "127.0.0.1:0"], None)?;
+    let Ignored {} = processes::run(
+        &site_data,
+        &["site", "init", "--code", SITE, "--listen", FREE, "--admin-http", FREE],
+        None,
+    )?;
     let (site, hello) = Process::start(&site_data, "site", &["site", "run"])?;
     let socket = site_data.join("control.sock");
     let mut client = Client::connect(&socket)?
@@ -259,14 +300,14 @@ fn start_all(data: &Path, stop: &Stop) -> Result<Cast, Failure> {
         let point_data = data.join(part);
         let Ignored {} = processes::run(
             &point_data,
-            &["dp", "init", "--site", &hello.url, "--serve", "127.0.0.1:0"],
+            &["dp", "init", "--site", &hello.url, "--serve", FREE],
             Some(&given.token),
         )?;
         let (process, hello) = Process::start(&point_data, "distribution point", &["dp", "run"])?;
         let name = name.parse().expect("a valid name");
         points.push(Point { name, url: hello.url, process });
     }
-    Ok(Cast { points, site, client })
+    Ok(Cast { points, site, client, admin_service: hello.admin_service })
 }
 
 fn create_package(cast: &mut Cast, source: &Path, chosen: &Path) -> Result<PackageId, Failure> {

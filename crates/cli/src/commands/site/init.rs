@@ -35,6 +35,14 @@ pub(crate) struct Init {
     #[arg(long, value_name = "IP:PORT")]
     listen: Option<SocketAddr>,
 
+    /// Where the AdminService listens (HTTPS); port 0 as above
+    #[arg(long, value_name = "IP:PORT")]
+    admin_listen: Option<SocketAddr>,
+
+    /// Where the AdminService also listens without TLS: a loopback address; port 0 as above
+    #[arg(long, value_name = "IP:PORT")]
+    admin_http: Option<SocketAddr>,
+
     /// What distribution points are told to connect to, when it is not the address above
     #[arg(long, value_name = "URL")]
     url: Option<SiteUrl>,
@@ -60,9 +68,22 @@ impl Init {
         let mut settings = SiteSettings::default();
         if let Some(listen) = self.listen {
             settings.link.listen = chosen_port(listen)?;
+            // Who leaves the one port open has no wish about the other.
             if listen.port() == 0 {
                 settings.admin_service.listen = Some(chosen_port(listen)?);
             }
+        }
+        if let Some(listen) = self.admin_listen {
+            settings.admin_service.listen = Some(chosen_port(listen)?);
+        }
+        if let Some(listen) = self.admin_http {
+            if !listen.ip().is_loopback() {
+                let text = format!(
+                    "{listen} is not a loopback address: without TLS passwords would travel readable"
+                );
+                return Err(Failure::usage(text).hint("--admin-http 127.0.0.1:0"));
+            }
+            settings.admin_service.http_listen = Some(chosen_port(listen)?);
         }
         settings.link.url = self.url.map(|u| u.to_string()).unwrap_or_default();
         settings.database.url = self.database.unwrap_or_default();
