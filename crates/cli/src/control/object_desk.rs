@@ -76,7 +76,7 @@ async fn rights_of(database: &Database, name: String) -> Result<(String, Option<
     let Some((account, rights)) = found else {
         let name = crate::output::shown(&name);
         return Err(Failure::new(Kind::NotFound, format!("NOT_FOUND: there is no account {name}"))
-            .hint("restock admin list"));
+            .hint("restock admin account list"));
     };
     Ok((account.logon_name, Some(account.id), Arc::new(rights)))
 }

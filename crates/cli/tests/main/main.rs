@@ -5,6 +5,7 @@
 mod arguments;
 mod demo;
 mod links;
+mod objects;
 mod offline;
 mod refusals;
 mod support;

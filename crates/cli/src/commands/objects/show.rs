@@ -45,9 +45,6 @@ pub(super) struct Rows {
 
 impl Rows {
     pub(super) fn new(output: Output) -> Self {
-        if output.json {
-            output.data("[");
-        }
         Self { output, columns: Vec::new(), count: 0 }
     }
 
@@ -55,7 +52,7 @@ impl Rows {
         let mut text = String::new();
         if self.output.json {
             for row in page {
-                text.push_str(if self.count == 0 { "\n" } else { ",\n" });
+                text.push_str(if self.count == 0 { "[\n" } else { ",\n" });
                 text.push_str(&row.to_string());
                 self.count += 1;
             }
@@ -77,7 +74,7 @@ impl Rows {
 
     pub(super) fn end(&self) {
         match (self.output.json, self.count) {
-            (true, 0) => self.output.line("]"),
+            (true, 0) => self.output.line("[]"),
             (true, _) => self.output.line("\n]"),
             (false, 0) => self.output.talk("No rows.\n"),
             (false, _) => {}

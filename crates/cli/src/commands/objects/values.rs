@@ -60,16 +60,18 @@ fn value(name: &str, text: &str, declared: Option<&DataType>) -> Result<Value, F
     if text == "null" && (declared.is_array || declared.cim != CimType::String) {
         return Ok(Value::Null);
     }
-    let is_document = declared.is_array && text.starts_with('[') || declared.cim == CimType::Object;
-    if is_document {
-        let document: Value = serde_json::from_str(text).map_err(|error| {
-            Failure::usage(format!("TYPE: {} wants {declared} as JSON: {error}", shown(name)))
-        })?;
-        return Ok(if declared.is_array && !document.is_array() {
-            Value::Array(vec![document])
-        } else {
-            document
-        });
+    if declared.is_array && text.starts_with('[') || declared.cim == CimType::Object {
+        match serde_json::from_str::<Value>(text) {
+            Ok(Value::Array(items)) => return Ok(Value::Array(items)),
+            Ok(one) if declared.is_array => return Ok(Value::Array(vec![one])),
+            Ok(one) => return Ok(one),
+            // A NAL path is a text that begins like an array.
+            Err(_) if declared.cim == CimType::String => {}
+            Err(error) => {
+                let failure = format!("TYPE: {} wants {declared} as JSON: {error}", shown(name));
+                return Err(Failure::usage(failure));
+            }
+        }
     }
     if declared.is_array && declared.cim == CimType::UInt8 {
         // Bytes are base64 text.
@@ -132,6 +134,14 @@ mod tests {
         check(&["RefreshSchedule={\"DaySpan\":1}"], json!({"RefreshSchedule": [{"DaySpan": 1}]}));
         check(&["Priority=high", "Nonsense=1"], json!({"Priority": "high", "Nonsense": "1"}));
         check(&["Priority=null", "Name=null"], json!({"Priority": null, "Name": "null"}));
+    }
+
+    #[test]
+    fn a_nal_path_is_no_array() {
+        let nal = r#"["Display=\\DP01\"]MSWNET:["SMS_SITE=XYZ"]\\DP01\"#;
+        let given = words(&[&format!("NALPath={nal}"), "SiteCode=[\"XYZ\"]"]);
+        let values = of_call("SMS_Package", "AddDistributionPoints", &given).unwrap();
+        assert_eq!(Value::Object(values), json!({"SiteCode": ["XYZ"], "NALPath": [nal]}));
     }
 
     #[test]
