@@ -46,7 +46,7 @@ impl QueryErrorKind {
             Self::FilterDepth => "FILTER_DEPTH",
             Self::Limit => "QUERY_LIMIT",
             Self::Unsupported => "QUERY_UNSUPPORTED",
-            Self::UnknownClass => "UNKNOWN_CLASS",
+            Self::UnknownClass => "INVALID_CLASS",
             Self::UnknownProperty => "UNKNOWN_PROPERTY",
             Self::Type => "TYPE",
         }
@@ -62,14 +62,6 @@ impl QueryError {
     /// A fault of the whole.
     pub fn new(kind: QueryErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), column: None }
-    }
-
-    /// The status of the object core.
-    pub fn status(&self) -> crate::Status {
-        match self.kind {
-            QueryErrorKind::UnknownClass => crate::Status::InvalidClass,
-            _ => crate::Status::InvalidQuery,
-        }
     }
 
     /// The code shown to callers, such as `WQL_SYNTAX`.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use restock_cim::query::wql;
+use restock_cim::query::{QueryError, wql};
 use restock_cim::{Class, Instance, Name, ObjectPath, PathError, Status};
 use restock_provider::rights::Rights;
 use restock_provider::{Caller, MethodCall, Provider, Put, PutForm, Refusal};
@@ -83,29 +83,37 @@ async fn rights_of(database: &Database, name: String) -> Result<(String, Option<
 
 impl ObjectDesk<'_> {
     async fn query(&self, text: &str, events: Events) -> Result<QueryEnd, Failure> {
-        let query = wql::parse(text).map_err(|error| Failure::usage(format!("{}: {error}", error.code())))?;
-        let rows = self.provider.query(&self.caller, query).await;
-        let mut rows = rows.map_err(|refusal| self.refused(&refusal))?;
-        let class = rows.class().name.to_string();
-        let (mut page, mut count) = (Vec::with_capacity(ROWS_PER_EVENT), 0);
-        loop {
-            let row = rows.next().await.transpose().map_err(|refusal| self.refused(&refusal))?;
-            let is_last = row.is_none();
-            if let Some(row) = row {
-                page.push(self.shown(&row)?);
-                count += 1;
+        let refused = |error: QueryError| Failure::usage(format!("{}: {error}", error.code()));
+        let queries = wql::statement(text).and_then(|statement| statement.queries(self.provider.schema()));
+        let (mut classes, mut count) = (Vec::<String>::new(), 0);
+        // More than one only for associations, each of which has rows of its own.
+        for query in queries.map_err(refused)? {
+            let rows = self.provider.query(&self.caller, query).await;
+            let mut rows = rows.map_err(|refusal| self.refused(&refusal))?;
+            let class = rows.class().name.to_string();
+            if !classes.contains(&class) {
+                classes.push(class);
             }
-            if page.len() == ROWS_PER_EVENT || is_last && !page.is_empty() {
-                let full = Value::Array(std::mem::take(&mut page));
-                if events.send(full).await.is_err() {
+            let mut page = Vec::with_capacity(ROWS_PER_EVENT);
+            loop {
+                let row = rows.next().await.transpose().map_err(|refusal| self.refused(&refusal))?;
+                let is_last = row.is_none();
+                if let Some(row) = row {
+                    page.push(self.shown(&row)?);
+                    count += 1;
+                }
+                if page.len() == ROWS_PER_EVENT || is_last && !page.is_empty() {
+                    let full = Value::Array(std::mem::take(&mut page));
+                    if events.send(full).await.is_err() {
+                        return Ok(QueryEnd { class: classes.join(", "), rows: count });
+                    }
+                }
+                if is_last {
                     break;
                 }
             }
-            if is_last {
-                break;
-            }
         }
-        Ok(QueryEnd { class, rows: count })
+        Ok(QueryEnd { class: classes.join(", "), rows: count })
     }
 
     async fn put(&self, path: &str, values: Map<String, Value>) -> Result<Value, Failure> {
