@@ -35,6 +35,8 @@ enum Happening {
     Holds(usize, usize, u32),
     RetryDue(usize, usize),
     Wait,
+    /// Everything that is under way ends well.
+    Settle,
     /// The package is put into the group, or taken out of it.
     Assign(usize, bool),
     /// The distribution point joins the group, or leaves it.
@@ -45,7 +47,7 @@ enum Happening {
 fn happening() -> impl Strategy<Value = Happening> {
     use Happening::{
         Add, Assign, CancelDistribution, CancelRefresh, Damage as Damaged, Delete, FailRefresh, Heal, Holds,
-        Install, Join, Publish, Redistribute, Refresh, Remove, RetryDue, Wait,
+        Install, Join, Publish, Redistribute, Refresh, Remove, RetryDue, Settle, Wait,
     };
     let (package, point) = (|| 0..PACKAGES, || 0..POINTS.len());
     let report = prop_oneof![
@@ -67,11 +69,12 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => package().prop_map(FailRefresh),
         8 => (package(), point(), report).prop_map(|(p, d, r)| Happening::Report(p, d, r)),
         6 => (package(), point()).prop_map(|(p, d)| Install(p, d)),
-        2 => (package(), point(), damage).prop_map(|(p, d, found)| Damaged(p, d, found)),
-        1 => (package(), point()).prop_map(|(p, d)| Heal(p, d)),
+        5 => (package(), point(), damage).prop_map(|(p, d, found)| Damaged(p, d, found)),
+        2 => (package(), point()).prop_map(|(p, d)| Heal(p, d)),
         1 => (package(), point(), 0_u32..3).prop_map(|(p, d, version)| Holds(p, d, version)),
         2 => (package(), point()).prop_map(|(p, d)| RetryDue(p, d)),
         2 => Just(Wait),
+        4 => Just(Settle),
         2 => (package(), any::<bool>()).prop_map(|(p, is_in)| Assign(p, is_in)),
         2 => (point(), any::<bool>()).prop_map(|(d, is_in)| Join(d, is_in)),
         1 => package().prop_map(Delete),
@@ -128,6 +131,7 @@ async fn report(world: &World, ids: &[PackageId], happening: Happening) {
             world.happen(ids[p], POINTS[d], Event::RetryDue, None).await;
         }
         Happening::Wait => world.clock.advance(Duration::from_secs(61)),
+        Happening::Settle => settle(world, ids).await,
         Happening::Assign(p, is_in) => {
             let id = ids[p];
             world
@@ -156,6 +160,19 @@ async fn report(world: &World, ids: &[PackageId], happening: Happening) {
                 .await;
         }
         other => unreachable!("{other:?} is an operation"),
+    }
+}
+
+async fn settle(world: &World, ids: &[PackageId]) {
+    world.clock.advance(RETRY.delay);
+    for id in ids {
+        while world.publish(*id, 1).await {}
+        for point in POINTS {
+            if !world.report(*id, point, Report::Removed).await {
+                continue;
+            }
+            world.install(*id, point).await;
+        }
     }
 }
 
@@ -343,6 +360,10 @@ async fn run(happenings: Vec<Happening>) {
             })
         })
         .await;
+    for id in &ids {
+        world.distribute(*id, &POINTS).await;
+    }
+    settle(&world, &ids).await;
     check(&world, &ids).await;
     for happening in happenings {
         carry_out(&world, &ids, happening).await;

@@ -7,9 +7,9 @@ use crate::views::world::{NOW, World};
 
 const NAL: &str = r#"["Display=\\DP01\"]MSWNET:["SMS_SITE=XYZ"]\\DP01\"#;
 
-/// A package, and the message that it was distributed to DP01.
+/// The message that a package was distributed to DP01.
 async fn raise(world: &World) {
-    let id = world.create("a").await;
+    let id = "XYZ00001".parse().unwrap();
     let nal = restock_names::NalPath::new("XYZ".parse().unwrap(), &"DP01".parse().unwrap());
     world
         .change(move |tx| {

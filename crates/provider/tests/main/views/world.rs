@@ -48,12 +48,19 @@ pub(crate) fn config() -> ProviderConfig {
 }
 
 /// One row of an answer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(crate) struct Row(pub(crate) Instance);
+
+impl std::fmt::Debug for Row {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names = self.0.class.properties.iter().map(|property| property.name.as_str());
+        f.debug_map().entries(names.zip(&self.0.values)).finish()
+    }
+}
 
 impl Row {
     pub(crate) fn value(&self, property: &str) -> &Value {
-        self.0.get(property).unwrap_or_else(|| panic!("{property} was not read: {:?}", self.0))
+        self.0.get(property).unwrap_or_else(|| panic!("{property} was not read: {self:?}"))
     }
 
     pub(crate) fn text(&self, property: &str) -> &str {
