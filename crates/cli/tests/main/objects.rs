@@ -89,6 +89,13 @@ fn the_tasks_of_a_first_hour_are_done_with_objects() {
     };
     poll(&world, &["query", &counters], are_installed(1));
 
+    let per_point = format!(
+        "SELECT PackageID, Name, MessageState, MessageID FROM SMS_DistributionDPStatus WHERE PackageID = '{id}'"
+    );
+    let rows = world.ask(&["query", &per_point]).done();
+    assert_eq!(rows.as_array().unwrap().len(), 2);
+    assert!(rows.as_array().unwrap().iter().all(|row| row["MessageState"] == 1), "both succeeded: {rows}");
+
     // A refresh is visible before the call returns.
     world.source("editor", &[("setup.exe", b"second")]);
     let refreshed = world.ask(&["invoke", &path, "RefreshPkgSource"]).done();
@@ -194,6 +201,20 @@ fn an_account_sees_and_does_what_its_roles_say() {
         message.replace(&correlation, "").replace("XYZ00009", "XYZ00001")
     };
     assert_eq!(without_names(&hidden), without_names(&unknown), "nothing tells the two apart");
+
+    // What is put into its scope, an account sees and may refresh.
+    let north =
+        world.ask(&["query", "SELECT CategoryID FROM SMS_SecuredCategory WHERE CategoryName = 'North'"]);
+    let north = format!("CategoryIDs={}", north.done()[0]["CategoryID"].as_str().unwrap());
+    let memberships = ["ObjectIDs=XYZ00001", "ObjectTypeIDs=2", &north];
+    let added = ["invoke", "SMS_SecuredCategoryMembership", "AddMemberships"];
+    world.ask(&[&added[..], &memberships].concat()).done();
+    assert_eq!(world.ask(&["query", packages, "--as", "north"]).done()[0]["Name"], "Seen");
+    let refreshed = world.ask(&["invoke", &path, "RefreshPkgSource", "--as", "north"]).done();
+    assert_eq!(refreshed["ReturnValue"], 0);
+    let removed = ["invoke", "SMS_SecuredCategoryMembership", "RemoveMemberships"];
+    world.ask(&[&removed[..], &memberships].concat()).done();
+    assert_eq!(world.ask(&["query", packages, "--as", "north"]).done(), serde_json::json!([]));
 
     let (exit, code, _) = refusal(&world.ask(&["query", packages, "--as", "nobody"]));
     assert_eq!((exit, code.as_str()), (4, "NOT_FOUND"), "no such account");

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use restock_names::{Clock, PackageId, SourceVersion, Timestamp, Zone};
 use restock_provider::{Operation, PackageChange};
+use restock_site::ScheduleLoop;
 use restock_sitedb::DatabaseError;
 use restock_sitedb::schedule::PackageSchedule;
-use restock_site::ScheduleLoop;
 
 use crate::world::World;
 
@@ -202,4 +202,33 @@ async fn local_times_are_those_of_the_zone_of_the_site() {
         .await;
     assert_eq!(changed.unwrap(), 1);
     assert_eq!(kept(&world, id).await.next_at, Some(MIDNIGHT.after(HOUR)), "02:00 in Berlin is 01:00");
+}
+
+#[tokio::test]
+async fn a_running_site_wakes_for_the_run_itself() {
+    let (world, id, _) = scheduled(DAILY).await;
+    let shutdown = tokio_util::sync::CancellationToken::new();
+    let run = tokio::spawn({
+        let (site, shutdown) = (world.site.clone(), shutdown.clone());
+        async move { site.run(shutdown).await }
+    });
+    world.site.listening().await;
+    // Looked at a tenth of a second before the run; the period without a reason to look is 30 s.
+    world.clock.jump_to(Timestamp(MIDNIGHT.0 + 2 * 3_600_000_000 - 100_000));
+    set(&world, id, "").await;
+    set(&world, id, DAILY).await;
+    let begun = std::time::Instant::now();
+    while kept(&world, id).await.next_at != Some(MIDNIGHT.after(2 * HOUR)) {
+        tokio::task::yield_now().await;
+    }
+    world.clock.advance(Duration::from_millis(100));
+    while world.package(id).await.source_version != SourceVersion(2) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it was not woken");
+        tokio::task::yield_now().await;
+    }
+    let loops: Result<_, DatabaseError> =
+        world.site.database().read("loops", |tx| Box::pin(async move { tx.loops().await })).await;
+    assert!(loops.unwrap().iter().any(|row| row.name == "schedule"), "it has a row in the status table");
+    shutdown.cancel();
+    run.await.unwrap().unwrap();
 }

@@ -9,7 +9,6 @@ use crate::classes::declarations;
 use crate::object::{MethodAnswer, MethodContext};
 
 /// Text to objects; an empty text is an empty array.
-#[expect(clippy::unused_async, reason = "a method's form")]
 pub(crate) async fn read_from_string(call: &MethodContext, _tx: &mut Tx) -> Result<MethodAnswer, Refusal> {
     let tokens = schedule::decode(call.text("StringData")?).map_err(|error| invalid("StringData", &error))?;
     let objects = schedule::to_values(declarations::schema(), &tokens);
@@ -17,7 +16,6 @@ pub(crate) async fn read_from_string(call: &MethodContext, _tx: &mut Tx) -> Resu
 }
 
 /// Objects to text.
-#[expect(clippy::unused_async, reason = "a method's form")]
 pub(crate) async fn write_to_string(call: &MethodContext, _tx: &mut Tx) -> Result<MethodAnswer, Refusal> {
     let Value::Array(objects) = call.argument("TokenData") else {
         return Err(Refusal::provider("REQUIRED", "WriteToString: parameter TokenData must have a value"));
