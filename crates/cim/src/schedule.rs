@@ -181,7 +181,7 @@ pub enum TokenError {
 
 impl ScheduleError {
     /// The stable code of every error here.
-    pub const CODE: &'static str = "INVALID_SCHEDULE";
+    pub const CODE: &'static str = "SCHEDULE_INVALID";
 }
 
 impl ScheduleToken {

@@ -1,3 +1,5 @@
+//! Schedules as embedded objects.
+
 use proptest::prelude::*;
 use restock_names::Timestamp;
 

@@ -15,7 +15,7 @@ use crate::output::Done;
 const EXAMPLE: &str = "\
 Example:
   restock query 'SELECT PackageID, Name, SourceVersion FROM SMS_Package'
-  restock query \"SELECT * FROM SMS_Package WHERE Name LIKE 'Ed%'\" --as auditor --json";
+  restock query 'SELECT * FROM SMS_Package WHERE Priority = 1' --as auditor --json";
 
 /// Answer a WQL query, one line for each row
 ///
