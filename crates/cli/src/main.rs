@@ -4,6 +4,7 @@
 //! ([`control`]) or opens the data folder itself. Only this crate reads the environment, prints
 //! and decides exit codes; what commands *do* is written in `provider`, `site` and `dp`.
 
+mod accept;
 mod commands;
 mod config;
 mod control;

@@ -20,10 +20,10 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::accept::serve_each;
 use crate::logs::LogCounts;
 
 /// Connections served at once; further ones wait.
@@ -54,36 +54,21 @@ pub(crate) async fn serve<N: Numbers>(
     tracker: TaskTracker,
     shutdown: CancellationToken,
 ) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
-        let accepted = tokio::select! {
-            () = shutdown.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        let Ok((stream, _)) = accepted else {
-            // Out of descriptors, most likely: give others time to return theirs.
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            continue;
-        };
+    let converse = |stream| {
         let numbers = Arc::clone(&numbers);
-        let shutdown = shutdown.clone();
-        tracker.spawn(async move {
+        async move {
             let service = service_fn(move |request| answer(request, Arc::clone(&numbers)));
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEADER_TIMEOUT)
                 .keep_alive(false)
                 .serve_connection(TokioIo::new(stream), service);
-            tokio::select! {
-                () = shutdown.cancelled() => {}
-                result = connection => if let Err(error) = result {
-                    tracing::debug!(%error, "metrics connection ended");
-                }
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "metrics connection ended");
             }
-            drop(place);
-        });
-    }
+        }
+    };
+    serve_each(&listener, CONNECTIONS_MAX, &tracker, &shutdown, converse).await;
 }
 
 async fn answer<N: Numbers>(

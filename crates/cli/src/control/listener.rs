@@ -4,18 +4,18 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::protocol::{Ask, Body, REQUEST_BYTES_MAX, Reply, Request, VERSION};
 use super::socket::ShortPath;
+use crate::accept::serve_each;
 use crate::failure::{Failure, Kind};
 
 /// Connections at once; further ones wait.
@@ -65,30 +65,15 @@ impl Listener {
         tracker: TaskTracker,
         shutdown: CancellationToken,
     ) {
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        loop {
-            let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
-            let accepted = tokio::select! {
-                () = shutdown.cancelled() => return,
-                accepted = self.listener.accept() => accepted,
-            };
-            let Ok((stream, _)) = accepted else {
-                // Out of descriptors, most likely: give others time to return theirs.
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                continue;
-            };
+        let converse = |stream| {
             let desk = Arc::clone(&desk);
-            let shutdown = shutdown.clone();
-            tracker.spawn(async move {
-                tokio::select! {
-                    () = shutdown.cancelled() => {}
-                    result = converse(stream, desk) => if let Err(error) = result {
-                        tracing::debug!(%error, "control connection ended");
-                    }
+            async move {
+                if let Err(error) = converse(stream, desk).await {
+                    tracing::debug!(%error, "control connection ended");
                 }
-                drop(place);
-            });
-        }
+            }
+        };
+        serve_each(&self.listener, CONNECTIONS_MAX, &tracker, &shutdown, converse).await;
     }
 }
 
