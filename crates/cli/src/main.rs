@@ -19,9 +19,11 @@ mod units;
 
 use std::process::ExitCode;
 
+use clap::CommandFactory;
 use clap::error::ErrorKind;
 
 use crate::commands::Arguments;
+use crate::failure::Failure;
 use crate::output::Output;
 
 fn main() -> ExitCode {
@@ -42,22 +44,47 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints help on standard output, and mistakes on standard error with exit code 2.
+/// Prints help on standard output, and mistakes on standard error with exit code 2; with `--json`
+/// also as a document on standard output.
 fn usage(error: &clap::Error) -> ExitCode {
-    let is_help = matches!(
-        error.kind(),
-        ErrorKind::DisplayHelp
-            | ErrorKind::DisplayVersion
-            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
-    );
-    if error.print().is_err() {
-        // The reader closed the pipe.
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        if error.print().is_err() {
+            // The reader closed the pipe.
+        }
+        return ExitCode::SUCCESS;
     }
-    ExitCode::from(
-        if is_help && !matches!(error.kind(), ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand) {
-            0
-        } else {
-            failure::Kind::Usage.exit_code()
-        },
-    )
+    // The arguments are not understood, so they are looked at as they are.
+    let wants_json = std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "--json");
+    if wants_json {
+        Output::of_process(true).print_document_of(&mistake(error));
+    }
+    if error.print().is_err() {
+        // As above.
+    }
+    ExitCode::from(failure::Kind::Usage.exit_code())
+}
+
+/// A mistake in the arguments as a failure.
+fn mistake(error: &clap::Error) -> Failure {
+    let text = error.render().to_string();
+    let message = text.split("Usage: ").next().unwrap_or(&text);
+    let message = message.split("For more information, try").next().unwrap_or(message);
+    let message = match error.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "a command or an argument is missing".to_owned(),
+        _ => message.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" "),
+    };
+    Failure::usage(output::guarded(&message)).hint(format!("{} --help", command_meant().join(" ")))
+}
+
+/// The words of the command that the arguments name, as far as they do.
+fn command_meant() -> Vec<String> {
+    let whole = Arguments::command();
+    let (mut at, mut words) = (&whole, vec![whole.get_name().to_owned()]);
+    for word in std::env::args_os().skip(1).take_while(|word| word != "--") {
+        if let Some(below) = at.find_subcommand(&word) {
+            words.push(below.get_name().to_owned());
+            at = below;
+        }
+    }
+    words
 }

@@ -84,10 +84,15 @@ impl Output {
 
     /// Prints a failure: text on standard error and, with `--json`, the document on standard output.
     pub(crate) fn print_failure(self, failure: &Failure) {
+        self.print_document_of(failure);
+        self.talk(&failure.text(self.talk_style()));
+    }
+
+    /// Prints a failure's document with `--json`, and nothing otherwise.
+    pub(crate) fn print_document_of(self, failure: &Failure) {
         if self.json {
             self.line(&serde_json::json!({ "error": failure }).to_string());
         }
-        self.talk(&failure.text(self.talk_style()));
     }
 
     /// Writes text to standard output as it is.

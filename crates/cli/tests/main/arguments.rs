@@ -13,6 +13,30 @@ fn mistakes_in_arguments_end_with_2_and_help_with_0() {
         let ran = restock(data, wrong);
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{wrong:?} {}", ran.stderr);
     }
+    for (wrong, message, hint) in [
+        (&["frobnicate"][..], "unrecognized subcommand 'frobnicate'", "restock --help"),
+        (
+            &["refresh"],
+            "the following required arguments were not provided: <PKG>...",
+            "restock refresh --help",
+        ),
+        (
+            &["package", "set", "XYZ00001", "--symlinks", "x"],
+            "invalid value 'x' for",
+            "restock package set --help",
+        ),
+        (&["package"], "a command or an argument is missing", "restock package --help"),
+        (&[], "'restock' requires a subcommand", "restock --help"),
+    ] {
+        let ran = json(data, wrong);
+        let error = &ran.document()["error"];
+        assert_eq!((ran.code, error["kind"].as_str()), (2, Some("usage")), "{wrong:?} {ran:?}");
+        assert!(error["message"].as_str().unwrap().starts_with(message), "{wrong:?} {error}");
+        assert_eq!(error["try"][0].as_str(), Some(hint), "{wrong:?} {error}");
+        assert!(!ran.stderr.is_empty(), "people see it too");
+    }
+    let ran = json(data, &["refresh", "--help"]);
+    assert!(ran.code == 0 && ran.stdout.contains("Usage: restock refresh"), "{ran:?}");
     let ran = restock(data, &["refresh", "XYZ00001", "--wait", "--timeout", "5 parsecs"]);
     assert!(ran.code == 2 && ran.stderr.contains("is not a duration"), "{ran:?}");
 }
