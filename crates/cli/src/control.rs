@@ -20,10 +20,10 @@ pub(crate) use admin_desk::RecordLine;
 pub(crate) use client::Client;
 pub(crate) use door::{Door, unexpected};
 pub(crate) use dp_desk::DpDesk;
-pub(crate) use listener::Listener;
+pub(crate) use listener::{Events, Listener};
 pub(crate) use protocol::{
-    AdminServiceAt, Ask, FileKind, FileLine, FilesEnd, Hello, LibraryChecked, LibraryMeasured, PackageHeld, TokenFor,
-    TokenGiven, Watched,
+    AdminServiceAt, Ask, CheckProgress, FileKind, FileLine, FilesEnd, Hello, LibraryChecked, LibraryMeasured,
+    PackageHeld, TokenFor, TokenGiven, Watched,
 };
 pub(crate) use protocol::{ObjectAsk, ObjectVerb};
-pub(crate) use site_desk::{SiteDesk, site_failure};
+pub(crate) use site_desk::{SiteDesk, put, site_failure};

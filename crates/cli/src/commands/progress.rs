@@ -152,6 +152,46 @@ impl ProgressView {
     }
 }
 
+/// How far one piece of work is, on standard error: a bar on a terminal, else a line now and then.
+#[derive(Debug)]
+pub(crate) struct ProgressLine {
+    output: Output,
+    bar: Option<ProgressBar>,
+    what: &'static str,
+    line_at: std::time::Instant,
+}
+
+impl ProgressLine {
+    /// Shows nothing before the first [`Self::show`], and nothing at all with `--json`.
+    pub(crate) fn new(output: Output, what: &'static str) -> Self {
+        let shows_bar = std::io::IsTerminal::is_terminal(&std::io::stderr()) && !output.json;
+        let bar = shows_bar.then(|| ProgressBar::no_length().with_style(bar_style()).with_prefix(what));
+        Self { output, bar, what, line_at: SystemClock.monotonic() }
+    }
+
+    /// Shows that `done` of `total` bytes are done.
+    pub(crate) fn show(&mut self, done: u64, total: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(total.max(done));
+            bar.set_position(done);
+            return;
+        }
+        let now = SystemClock.monotonic();
+        if self.output.json || now - self.line_at < LINE_PERIOD {
+            return;
+        }
+        self.line_at = now;
+        self.output.talk(&format!("{}: {} of {}\n", self.what, HumanBytes(done), HumanBytes(total)));
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 /// Bytes, rate and time left of a bar; no colours, so that `NO_COLOR` needs no second form.
 pub(crate) fn bar_style() -> ProgressStyle {
     ProgressStyle::with_template(

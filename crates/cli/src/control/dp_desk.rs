@@ -49,11 +49,11 @@ impl Desk for DpDesk {
         _user: String,
         _request_id: Option<String>,
         ask: Ask,
-        _events: Events,
+        events: Events,
     ) -> Result<Value, Failure> {
         match ask {
             Ask::Hello => Ok(value(&self.hello())),
-            Ask::CheckLibrary => library::check(Arc::clone(&self.library)).await.map(|c| value(&c)),
+            Ask::CheckLibrary => library::check(Arc::clone(&self.library), events).await.map(|c| value(&c)),
             Ask::StatLibrary => library::stat(Arc::clone(&self.library)).await.map(|s| value(&s)),
             Ask::Perform(_)
             | Ask::Administer(_)

@@ -64,7 +64,7 @@ pub(crate) enum Ask {
     /// Status and live bytes, first at once, then at each change and at least once a second: events
     /// are [`Watched`]. It ends when the caller closes the connection. Site only.
     Watch { package: Option<PackageId> },
-    /// Re-hashes every frame: [`LibraryChecked`].
+    /// Re-hashes every frame: events are [`CheckProgress`], the answer is [`LibraryChecked`].
     CheckLibrary,
     /// Counts and sizes: [`LibraryMeasured`].
     StatLibrary,
@@ -222,6 +222,15 @@ pub(crate) struct FilesEnd {
     pub(crate) root: Digest,
     pub(crate) entries: u64,
     pub(crate) bytes: u64,
+}
+
+/// One event of [`Ask::CheckLibrary`].
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct CheckProgress {
+    /// Stored bytes that were read.
+    pub(crate) bytes: u64,
+    /// Stored bytes there were when the check began.
+    pub(crate) bytes_total: u64,
 }
 
 /// The result of `library check`.

@@ -216,7 +216,9 @@ impl Desk for SiteDesk {
             Ask::Files { package, version } => self.files(package, version, events).await.map(|e| value(&e)),
             Ask::Progress => Ok(value(&self.site.progress().snapshot())),
             Ask::Watch { package } => self.watch(package, events).await,
-            Ask::CheckLibrary => library::check(Arc::clone(self.site.library())).await.map(|c| value(&c)),
+            Ask::CheckLibrary => {
+                library::check(Arc::clone(self.site.library()), events).await.map(|c| value(&c))
+            }
             Ask::StatLibrary => library::stat(Arc::clone(self.site.library())).await.map(|s| value(&s)),
         }
     }
@@ -228,7 +230,7 @@ pub(super) fn value(of: &impl Serialize) -> Value {
 }
 
 /// Sends an event from a blocking thread; false when the caller is gone.
-fn put(events: &Events, of: &impl Serialize) -> bool {
+pub(crate) fn put(events: &Events, of: &impl Serialize) -> bool {
     events.blocking_send(value(of)).is_ok()
 }
 

@@ -1,15 +1,20 @@
 //! Checking and measuring a library, for a site and for a DP, running or not.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use restock_content::files::DiskFiles;
 use restock_content::library::{Library, LibraryError};
 use restock_names::{Clock, SystemClock};
 
-use crate::control::{LibraryChecked, LibraryMeasured, PackageHeld};
+use crate::control::{CheckProgress, Events, LibraryChecked, LibraryMeasured, PackageHeld, put};
 use crate::failure::{Failure, Kind};
 use crate::output::shown_path;
+
+/// How often a check says how far it is.
+const PROGRESS_PERIOD: Duration = Duration::from_millis(200);
 
 /// Opens the library of a folder whose lock the caller holds.
 pub(crate) fn open(folder: &Path) -> Result<Arc<Library>, Failure> {
@@ -33,16 +38,36 @@ pub(crate) fn failure(folder: &Path, error: &LibraryError) -> Failure {
     failure
 }
 
-/// Re-hashes every frame, on a thread of its own.
-pub(crate) async fn check(library: Arc<Library>) -> Result<LibraryChecked, Failure> {
-    tokio::task::spawn_blocking(move || check_blocking(&library))
+/// Re-hashes every frame, on a thread of its own; events are [`CheckProgress`]. It ends when nobody
+/// takes them any more.
+pub(crate) async fn check(library: Arc<Library>, events: Events) -> Result<LibraryChecked, Failure> {
+    tokio::task::spawn_blocking(move || check_blocking(&library, &events))
         .await
         .map_err(|e| Failure::caused(Kind::Failed, "checking the library", &e))?
 }
 
-fn check_blocking(library: &Library) -> Result<LibraryChecked, Failure> {
+fn check_blocking(library: &Library, events: &Events) -> Result<LibraryChecked, Failure> {
     let start = SystemClock.monotonic();
-    let report = library.check(|_| {}).map_err(|e| failure(library.folder(), &e))?;
+    let fail = |e: &LibraryError| failure(library.folder(), e);
+    let mut progress =
+        CheckProgress { bytes: 0, bytes_total: library.stat().map_err(|e| fail(&e))?.stored_bytes };
+    let mut told_at = start;
+    let mut is_left = false;
+    let report = library
+        .check(|bytes| {
+            progress.bytes += bytes;
+            let now = SystemClock.monotonic();
+            if now - told_at < PROGRESS_PERIOD {
+                return ControlFlow::Continue(());
+            }
+            told_at = now;
+            is_left = !put(events, &progress);
+            if is_left { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .map_err(|e| fail(&e))?;
+    if is_left {
+        return Err(Failure::failed("the check was stopped, because nobody waits for it any more"));
+    }
     let mut problems = Vec::new();
     for frame in &report.damaged {
         problems.push(match frame.digest {

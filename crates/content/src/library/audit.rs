@@ -102,8 +102,9 @@ impl Library {
     }
 
     /// Reads and hashes every frame of every sealed pack, then asks of each version whether all its
-    /// objects can be had. Works beside everything else. `step` hears of the bytes of each frame.
-    pub fn check(&self, mut step: impl FnMut(u64)) -> Result<CheckReport, LibraryError> {
+    /// objects can be had. Works beside everything else. `step` hears of the stored bytes of each
+    /// frame and can stop the check, which then tells what it found until there, and of no version.
+    pub fn check(&self, mut step: impl FnMut(u64) -> ControlFlow<()>) -> Result<CheckReport, LibraryError> {
         let mut report = CheckReport::default();
         for pack in self.inner.sealed() {
             report.packs += 1;
@@ -125,7 +126,9 @@ impl Library {
                 if !is_right {
                     report.damaged.push(damaged(Some(record.digest)));
                 }
-                step(u64::from(record.stored_length));
+                if step(u64::from(record.stored_length)).is_break() {
+                    return Ok(report);
+                }
             }
         }
         let damaged: HashSet<Digest> = report.damaged.iter().filter_map(|frame| frame.digest).collect();

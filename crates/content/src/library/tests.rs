@@ -258,7 +258,7 @@ fn a_damaged_frame_is_never_returned_and_a_newer_pack_heals_it() {
     library.activate(&version(1)).expect("activated");
     let first = chunk_digest(&text(0));
     flip_first_byte(&sealed_files(folder.path(), "data")[0]);
-    let report = library.check(|_| ()).expect("checked");
+    let report = library.check(|_| ControlFlow::Continue(())).expect("checked");
     assert_eq!(report.damaged.iter().map(|d| d.digest).collect::<Vec<_>>(), [Some(first)]);
     assert_eq!(report.incomplete, [version(1)]);
     assert!(matches!(library.read(&first), Err(LibraryError::Damaged { .. })));
@@ -273,7 +273,7 @@ fn a_damaged_frame_is_never_returned_and_a_newer_pack_heals_it() {
     drop(library);
     let (library, _) = reopen(folder.path());
     assert_eq!(library.read(&first).expect("the newer pack wins"), text(0));
-    assert!(library.check(|_| ()).expect("checked").incomplete.is_empty());
+    assert!(library.check(|_| ControlFlow::Continue(())).expect("checked").incomplete.is_empty());
 }
 
 #[test]

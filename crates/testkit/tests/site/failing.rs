@@ -1,5 +1,6 @@
 //! Runs that fail, are cancelled or lose their lease: no version, no gap, the old one serves.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use restock_names::{Clock as _, LinkPolicy, SourceVersion};
@@ -262,6 +263,6 @@ async fn a_library_that_lost_the_version_before_is_repaired_by_a_refresh() {
     let (_, root) = world.site.manifest_root(&id, None).await.unwrap().unwrap();
     let manifest = restock_content::manifest::Manifest::new(&**world.site.library(), root);
     assert_eq!(manifest.entries().filter(Result::is_ok).count(), 1);
-    let report = world.site.library().check(|_| {}).unwrap();
+    let report = world.site.library().check(|_| ControlFlow::Continue(())).unwrap();
     assert!(report.damaged.is_empty(), "{report:?}");
 }

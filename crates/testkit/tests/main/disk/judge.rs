@@ -1,6 +1,7 @@
 //! What must hold of a library after any fault.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -64,7 +65,7 @@ pub(super) fn judge(
             Event::Asked(_) | Event::Recorded(_) => {}
         }
     }
-    let report = library.check(|_| {}).context("the library cannot be checked")?;
+    let report = library.check(|_| ControlFlow::Continue(())).context("the library cannot be checked")?;
     ensure!(report.damaged.is_empty(), "damaged frames: {:?}", report.damaged);
     ensure!(report.incomplete.is_empty(), "incomplete versions: {:?}", report.incomplete);
     Ok(state)

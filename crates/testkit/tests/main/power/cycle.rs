@@ -5,6 +5,7 @@
 //! must still have everything on the list.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -157,7 +158,7 @@ impl Cycles {
             let (_copy, library, recovered) = self.open_copy(member)?;
             let damaged = (recovered.packs_damaged.len(), recovered.pointers_damaged.len());
             ensure!(damaged == (0, 0), "{member:?} set packs or pointers aside: {recovered:?}");
-            let report = library.check(|_| {})?;
+            let report = library.check(|_| ControlFlow::Continue(()))?;
             ensure!(report.damaged.is_empty() && report.incomplete.is_empty(), "{member:?}: {report:?}");
             match member {
                 Member::Site => {

@@ -1,6 +1,7 @@
 //! The prepared fleet, recorded and killed.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -258,7 +259,7 @@ impl Stage {
             let found = version::read(&library, &newest.root).with_context(|| format!("{member:?}"))?;
             let differences = tree::differences(&self.source, &found);
             ensure!(differences.is_empty(), "{member:?}: {}", differences[0]);
-            let report = library.check(|_| {})?;
+            let report = library.check(|_| ControlFlow::Continue(()))?;
             ensure!(report.damaged.is_empty() && report.incomplete.is_empty(), "{member:?}: {report:?}");
             let twice = frames_twice(&self.fleet.library(member))?;
             ensure!(twice == 0, "{member:?} stores {twice} frames twice");
