@@ -29,6 +29,8 @@ pub(crate) enum Goal {
     Installed(PackageId, Vec<DistributionPointName>),
     /// These DPs have let go of the package.
     Removed(PackageId, Vec<DistributionPointName>),
+    /// The package is gone, and every DP has let go of it.
+    Gone(PackageId),
 }
 
 /// What [`judge`] found.
@@ -69,7 +71,7 @@ pub(crate) fn until(
     let mut packages: Vec<PackageStatus> = Vec::new();
     let mut last = Verdict::Pending(Vec::new());
     let one = if let [only] = wanted.as_slice() { Some(*only) } else { None };
-    door.stream(Ask::Watch { package: one }, &mut |event| {
+    let watched = door.stream(Ask::Watch { package: one }, &mut |event| {
         let event: Watched = serde_json::from_value(event)
             .map_err(|e| Failure::caused(Kind::Failed, "the answer is not understood", &e))?;
         if let Some(now) = event.packages {
@@ -80,8 +82,15 @@ pub(crate) fn until(
         let is_over = matches!(last, Verdict::Over { .. })
             || timeout.is_some_and(|limit| clock.monotonic() - start >= limit);
         Ok(if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-    })?;
+    });
     view.finish();
+    match watched {
+        // A package that is not known any more cannot be watched any more.
+        Err(failure) if failure.kind == Kind::NotFound && matches!(goal, Goal::Gone(_)) => {
+            (packages, last) = (Vec::new(), Verdict::Over { succeeded: 1, problems: Vec::new() });
+        }
+        watched => drop(watched?),
+    }
     let took = clock.monotonic() - start;
     let (kind, outcome, problems) = match last {
         Verdict::Over { problems, .. } if problems.is_empty() => (None, "done", problems),
@@ -182,6 +191,20 @@ pub(crate) fn judge(goal: &Goal, packages: &[PackageStatus]) -> Verdict {
                 }
             }
         }
+        Goal::Gone(id) => {
+            for target in find(id).into_iter().flat_map(|p| &p.targets) {
+                match target.state {
+                    TargetState::RemovalFailed => {
+                        problems.push(format!("{id} at {}: removal failed{}", target.point, because(target)));
+                    }
+                    _ => missing.push(format!("{id} at {}: still there{}", target.point, because(target))),
+                }
+            }
+            // Seen with nobody holding it, it goes in a moment.
+            if problems.is_empty() && missing.is_empty() {
+                missing.push(format!("{id}: its content is being removed from the site"));
+            }
+        }
     }
     if missing.is_empty() { Verdict::Over { succeeded, problems } } else { Verdict::Pending(missing) }
 }
@@ -240,13 +263,16 @@ pub(crate) fn is_removal(state: TargetState) -> bool {
 impl Goal {
     pub(crate) fn packages(&self) -> Vec<PackageId> {
         match self {
-            Self::Stored(id) | Self::Installed(id, _) | Self::Removed(id, _) => vec![*id],
+            Self::Stored(id) | Self::Installed(id, _) | Self::Removed(id, _) | Self::Gone(id) => vec![*id],
             Self::Refreshed(accepted) => accepted.iter().map(|a| a.package).collect(),
         }
     }
 
     fn success_text(&self, packages: &[PackageStatus], took: Duration) -> String {
         let mut text = String::new();
+        if let Self::Gone(id) = self {
+            text.push_str(&format!("{id} is deleted everywhere ({}).\n", HumanDuration(took)));
+        }
         for p in packages {
             let (id, name) = (p.package.package, shown(&p.package.name));
             let took = HumanDuration(took);
@@ -272,6 +298,7 @@ impl Goal {
                     list(points)
                 ),
                 Self::Removed(_, points) => format!("{id} {name}: removed from {} ({took}).\n", list(points)),
+                Self::Gone(_) => String::new(),
             });
         }
         text

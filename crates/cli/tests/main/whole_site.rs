@@ -165,6 +165,29 @@ fn a_package_is_removed_from_one_dp_and_redistributed_at_the_other() {
 }
 
 #[test]
+fn a_deletion_is_over_when_every_dp_has_let_go() {
+    let mut world = world();
+    let away = world.points.pop().unwrap();
+    assert_eq!(away.stop(), 0);
+    let delete = ["package", "delete", "XYZ00001", "--wait", "--timeout"];
+    let ran = world.ask(&[&delete[..], &["1s"]].concat());
+    assert_eq!((ran.code, ran.document()["outcome"].as_str()), (5, Some("timed_out")), "{ran:?}");
+    assert!(ran.document()["problems"][0].as_str().unwrap().contains("DP02"), "{ran:?}");
+    assert_eq!(content(world.points[0].url(), "big.bin").0, 404);
+    assert_eq!(world.ask(&[&delete[..], &["1s"]].concat()).code, 4, "it is deleted already, for callers");
+
+    let source = world.root().join("app");
+    let create = ["package", "create", "Two", "--wait", "--source", source.to_str().unwrap()];
+    assert_eq!(world.ask(&create).done()["packages"][0]["package"]["package"], "XYZ00002");
+    world.ask(&["distribute", "XYZ00002", "--to", "DP01", "--wait", "--timeout", "60s"]).done();
+    let ran = world.ask(&["package", "delete", "XYZ00002", "--wait", "--timeout", "60s"]);
+    assert_eq!(ran.done()["outcome"], "done");
+    let packages = json(&world.path("DP01"), &["library", "stat"]).done()["packages"].clone();
+    assert_eq!(packages, Value::Array(vec![]));
+    assert_eq!(world.ask(&["status", "XYZ00002"]).code, 4);
+}
+
+#[test]
 fn a_package_that_is_not_public_is_not_served_to_strangers() {
     let world = world();
     world.ask(&["package", "set", "XYZ00001", "--public", "false"]).done();
