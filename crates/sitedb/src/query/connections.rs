@@ -1,7 +1,7 @@
 //! The connections on which queries run: native ones that can only read.
 //!
-//! Each query runs in a task of its own, which keeps the connection until the database has really
-//! stopped working on it and then gives it back. SQLite asks a progress handler every few
+//! A query runs in a task of its own (a short one within the call), which keeps the connection until
+//! the database has really stopped working on it and then gives it back. SQLite asks a progress handler every few
 //! thousand steps whether to go on; PostgreSQL is told on a second connection to cancel, and ends
 //! by itself when its client has gone.
 
@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use restock_cim::Instance;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection};
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection};
 use sqlx::{Arguments as _, ConnectOptions as _, Connection as _, Row as _};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -30,8 +31,12 @@ const CONNECTIONS_MAX: usize = 16;
 const STATEMENTS_MAX: usize = 200;
 /// Steps of SQLite's machine between two looks at whether to stop: well below a millisecond.
 const STEPS: i32 = 5_000;
-/// Rows of one batch; the first ones are smaller, so that the first row comes at once.
+/// Rows of one batch.
 const BATCH_ROWS_MAX: usize = 64;
+/// A batch that is not full goes on when no row came for so long.
+const BATCH_WAIT: Duration = Duration::from_millis(1);
+/// For so long a query runs within the call that asks; then it gets a task.
+const SHORT: Duration = Duration::from_millis(3);
 /// Batches that wait for the reader.
 const BATCHES_MAX: usize = 2;
 /// However slowly the rows are taken, nothing runs longer than this.
@@ -96,8 +101,24 @@ impl Connections {
             None => self.shared.connect().await?,
         };
         let (sender, receiver) = mpsc::channel(BATCHES_MAX);
-        let shared = Arc::clone(&self.shared);
-        self.tracker.spawn(run(shared, permit, connection, work, began, sender));
+        let is_long = Arc::new(Notify::new());
+        let reader = Reader {
+            name: work.name,
+            decoder: work.decoder,
+            deadline: work.deadline,
+            began,
+            sender,
+            is_long: Arc::clone(&is_long),
+        };
+        let running = run(Arc::clone(&self.shared), permit, connection, (work.text, work.values), reader);
+        let mut running = Running { run: Some(Box::pin(running)), tracker: &self.tracker };
+        // Most queries give few rows at once and end here, without a task of their own.
+        tokio::select! {
+            biased;
+            () = running.end() => {}
+            () = is_long.notified() => {}
+            () = tokio::time::sleep(SHORT) => {}
+        }
         Ok(receiver)
     }
 
@@ -114,6 +135,30 @@ impl Connections {
             if let Err(error) = closed {
                 tracing::debug!(%error, "a query's connection did not close cleanly");
             }
+        }
+    }
+}
+
+/// A query that has begun. It goes on in a task when this is dropped before its end, be it that it
+/// is long or that the caller has gone away: then it stops, in order.
+struct Running<'a> {
+    run: Option<BoxFuture<'static, ()>>,
+    tracker: &'a TaskTracker,
+}
+
+impl Running<'_> {
+    async fn end(&mut self) {
+        if let Some(run) = &mut self.run {
+            run.await;
+            self.run = None;
+        }
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if let Some(run) = self.run.take() {
+            self.tracker.spawn(run);
         }
     }
 }
@@ -178,25 +223,23 @@ impl Shared {
 
 async fn run(
     shared: Arc<Shared>,
-    _permit: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
     connection: Connection,
-    work: Work,
-    began: Instant,
-    sender: mpsc::Sender<Batch>,
+    (text, values): (String, Vec<Bound>),
+    reader: Reader,
 ) {
-    let Work { name, text, values, decoder, deadline } = work;
-    let reader = Reader { name, decoder, deadline, began, sender };
     let (kept, end) = match connection {
         Connection::Sqlite(mut connection, stop) => {
             let rows = sqlx::query_with(own_text(text), sqlite_arguments(values)).fetch(&mut connection);
             let end = reader.read(rows).await;
+            let mut rests = true;
             if !matches!(end, End::Done) {
-                // The thread behind the connection answers only when the statement has ended.
                 stop.store(true, Ordering::Relaxed);
+                // The thread behind the connection answers only when the statement has ended.
+                rests = connection.ping().await.is_ok();
+                stop.store(false, Ordering::Relaxed);
             }
-            let rests = connection.ping().await;
-            stop.store(false, Ordering::Relaxed);
-            (rests.is_ok().then_some(Connection::Sqlite(connection, stop)), end)
+            (rests.then_some(Connection::Sqlite(connection, stop)), end)
         }
         Connection::Postgres(mut connection, process) => {
             let rows = sqlx::query_with(own_text(text), postgres_arguments(values)).fetch(&mut connection);
@@ -215,6 +258,7 @@ async fn run(
     if let Some(connection) = kept {
         shared.give_back(connection);
     }
+    drop(permit);
     if let End::Failed(error) = end {
         reader.fail(error).await;
     }
@@ -247,31 +291,39 @@ struct Reader {
     deadline: Duration,
     began: Instant,
     sender: mpsc::Sender<Batch>,
+    /// Told when there are more rows than one batch holds.
+    is_long: Arc<Notify>,
 }
 
 impl Reader {
     async fn read<R: Columns>(&self, mut rows: impl Stream<Item = Result<R, sqlx::Error>> + Unpin) -> End {
         let mut left = self.deadline.saturating_sub(self.began.elapsed());
-        let mut batch = Vec::with_capacity(1);
-        let mut size = 1;
+        let mut batch = Vec::new();
         loop {
-            // What is there already is taken at once; before waiting, what was taken goes on.
+            // What is there already is taken at once.
             let next = match rows.next().now_or_never() {
                 Some(next) => next,
                 None => {
-                    if let Some(end) = self.give(&mut batch).await {
-                        return end;
-                    }
                     let waits = Instant::now();
+                    let patience = if batch.is_empty() { left } else { left.min(BATCH_WAIT) };
                     let next = tokio::select! {
-                        next = rows.next() => next,
+                        next = rows.next() => Some(next),
                         () = self.sender.closed() => return End::Unwanted,
-                        () = tokio::time::sleep(left) => {
-                            return End::Failed(QueryFailed::Deadline(self.deadline.as_secs()));
-                        }
+                        () = tokio::time::sleep(patience) => None,
                     };
                     left = left.saturating_sub(waits.elapsed());
-                    next
+                    match next {
+                        Some(next) => next,
+                        None if left.is_zero() => {
+                            return End::Failed(QueryFailed::Deadline(self.deadline.as_secs()));
+                        }
+                        None => {
+                            if let Some(end) = self.give(&mut batch).await {
+                                return end;
+                            }
+                            continue;
+                        }
+                    }
                 }
             };
             match next {
@@ -284,8 +336,8 @@ impl Reader {
                     Err(error) => return End::Failed(error),
                 },
             }
-            if batch.len() >= size {
-                size = (size * 2).min(BATCH_ROWS_MAX);
+            if batch.len() >= BATCH_ROWS_MAX {
+                self.is_long.notify_one();
                 if let Some(end) = self.give(&mut batch).await {
                     return end;
                 }

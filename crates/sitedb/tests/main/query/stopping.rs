@@ -48,6 +48,16 @@ async fn deadline_is_kept(database: &Database) {
     assert!(rows.next().await.is_none());
 }
 
+/// A caller that goes away before it was even given the rows stops the query as well.
+async fn abandoned_calls_free_their_connections(database: &Database) {
+    for _ in 0..40 {
+        let mut call = Box::pin(database.query("endless", endless_query(), options()));
+        // One poll starts it; then the call is dropped.
+        let polled = futures_util::poll!(&mut call);
+        assert!(polled.is_pending());
+    }
+}
+
 /// All sixteen connections are busy with queries nobody wants; the seventeenth gets one.
 async fn dropped_queries_free_their_connections(database: &Database) {
     for _ in 0..40 {
@@ -62,6 +72,7 @@ async fn dropped_queries_free_their_connections(database: &Database) {
 async fn sqlite_stops_working_when_the_time_is_over_or_nobody_waits() {
     let fresh = with(sqlite().await, ENDLESS).await;
     deadline_is_kept(&fresh.database).await;
+    abandoned_calls_free_their_connections(&fresh.database).await;
     dropped_queries_free_their_connections(&fresh.database).await;
     // Closing waits for every query that still works.
     seconds(20, fresh.database.close()).await;
@@ -72,6 +83,7 @@ async fn postgres_stops_working_when_the_time_is_over_or_nobody_waits() {
     let Some(cluster) = Cluster::start() else { return };
     let fresh = with(cluster.database("stopping").await, ENDLESS).await;
     deadline_is_kept(&fresh.database).await;
+    abandoned_calls_free_their_connections(&fresh.database).await;
     dropped_queries_free_their_connections(&fresh.database).await;
     seconds(20, fresh.database.close()).await;
     // The server says so itself: nobody works any more.
