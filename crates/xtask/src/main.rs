@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool prints")]
 
 mod bench;
+mod bench_provider;
 mod ci;
 mod demo;
 mod process;
@@ -22,6 +23,7 @@ usage: cargo xtask COMMAND
   ci [--quick]            everything a change must pass; --quick leaves out faults, demo and readers
   tidy                    crate arrows, licences, SQL texts, file sizes, names
   bench quick|full        measure against the peers, write bench/RESULTS.md
+  bench provider          measure the SMS Provider over a large site, write bench/PROVIDER.md
   torture [SUITE] [N]     long forms of the fault suites: disk, sys, power; N points or cycles
 ";
 
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         ["ci"] => ci::run(ci::Form::Full),
         ["ci", "--quick"] => ci::run(ci::Form::Quick),
         ["tidy"] => tidy::run(&root()),
+        ["bench", "provider"] => bench_provider::run(),
         ["bench", scale @ ("quick" | "full"), rest @ ..] => bench::run(scale, rest),
         ["torture", rest @ ..] => torture::run(rest),
         _ => {

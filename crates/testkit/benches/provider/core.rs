@@ -1,0 +1,173 @@
+//! The provider asked within this process: queries beside the same SQL by hand, summarizers, rows.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Result;
+use restock_cim::query::wql;
+use restock_provider::Provider;
+use restock_provider::object::Caller;
+use restock_sitedb::Database;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _, SqliteConnection, ValueRef as _};
+
+use crate::measure::{Table, Times, memory_mib};
+use crate::site::{GROUPS, nal, package};
+
+/// Queries with an index, the SQL a person would write, and where its numbers come from.
+const INDEXED: &[(&str, &str, &str)] = &[
+    (
+        "package by key",
+        "SELECT PackageID, Name, Version, Manufacturer, SourceVersion FROM SMS_Package WHERE PackageID = '{package}'",
+        "SELECT package_id, name, package_version, manufacturer, source_version FROM packages
+         WHERE package_id = '{package}' COLLATE NOCASE AND package_type = 0",
+    ),
+    (
+        "packages by name, LIKE 'Package 0001%'",
+        "SELECT PackageID, Name, Version, Manufacturer, SourceVersion FROM SMS_Package WHERE Name LIKE 'Package 0001%'",
+        "SELECT package_id, name, package_version, manufacturer, source_version FROM packages
+         WHERE name LIKE 'Package 0001%' AND package_type = 0",
+    ),
+    (
+        "targets of a package",
+        "SELECT PackageID, ServerNALPath, Status, LastRefreshTime FROM SMS_DistributionPoint WHERE PackageID = '{package}'",
+        "SELECT p.package_id, d.nal_path, t.state, t.last_copied_at FROM packages p
+         JOIN targets t ON t.package_id = p.package_id JOIN distribution_points d ON d.name = t.point
+         WHERE p.package_id = '{package}' COLLATE NOCASE",
+    ),
+    (
+        "packages of a distribution point, join",
+        "SELECT p.PackageID, p.Name, d.ServerNALPath FROM SMS_Package AS p INNER JOIN SMS_DistributionPoint AS d
+         ON p.PackageID = d.PackageID WHERE d.ServerNALPath = '{nal}'",
+        "SELECT p.package_id, p.name, d.nal_path FROM distribution_points d
+         JOIN targets t ON t.point = d.name JOIN packages p ON p.package_id = t.package_id
+         WHERE d.nal_path = '{nal}' COLLATE NOCASE AND p.package_type = 0",
+    ),
+    (
+        "packages by name, ordered, 1,000 of them",
+        "SELECT PackageID, Name FROM SMS_Package WHERE Name >= 'Package 5' AND Name < 'Package 51' ORDER BY Name",
+        "SELECT package_id, name FROM packages WHERE name >= 'Package 5' AND name < 'Package 51' AND package_type = 0
+         ORDER BY name",
+    ),
+];
+
+/// Status classes, each asked as consoles and scripts do.
+const SUMMARIZERS: &[&str] = &[
+    "SELECT * FROM SMS_PackageStatusRootSummarizer WHERE PackageID = '{package}'",
+    "SELECT * FROM SMS_PackageStatusDetailSummarizer WHERE PackageID = '{package}'",
+    "SELECT * FROM SMS_PackageStatusDistPointsSummarizer WHERE PackageID = '{package}'",
+    "SELECT * FROM SMS_PackageStatusDistPointsSummarizer WHERE ServerNALPath = '{nal}' AND State IN (2, 3)",
+    "SELECT * FROM SMS_PackageStatus WHERE PackageID = '{package}'",
+    "SELECT * FROM SMS_ObjectContentExtraInfo WHERE PackageID = '{package}'",
+    "SELECT * FROM SMS_DistributionStatus WHERE PackageID = '{package}'",
+    "SELECT * FROM SMS_DistributionDPStatus WHERE PackageID = '{package}'",
+    "SELECT * FROM SMS_DPStatusInfo WHERE NALPath = '{nal}'",
+    "SELECT * FROM SMS_DPStatusInfo",
+    "SELECT * FROM SMS_DPStatusDetails WHERE PackageID = '{package}'",
+    "SELECT * FROM SMS_DPGroupDistributionStatus WHERE GroupID = '{group}'",
+    "SELECT * FROM SMS_DPGroupContentInfo WHERE GroupID = '{group}' AND PackageID = '{package}'",
+    "SELECT * FROM SMS_DPGroupInfo WHERE GroupID = '{group}'",
+];
+
+fn with_numbers(text: &str, number: u32) -> (String, String) {
+    let group = format!("{{00000000-0000-0000-0000-{:012}}}", number % GROUPS + 1);
+    let plain = text.replace("{package}", &package(number)).replace("{group}", &group);
+    let wql = plain.replace("{nal}", &nal(number).replace('\\', "\\\\"));
+    (wql, plain.replace("{nal}", &nal(number)))
+}
+
+/// A number that looks random and is the same in each run.
+pub(crate) fn spread(number: u32) -> u32 {
+    number.wrapping_mul(2_654_435_761) % 100_000
+}
+
+pub(crate) async fn measure(
+    provider: &Provider,
+    _database: &Database,
+    path: &Path,
+    table: &mut Table,
+) -> Result<()> {
+    let caller = Caller::local("bench");
+    let options: sqlx::sqlite::SqliteConnectOptions = format!("sqlite://{}", path.display()).parse()?;
+    let mut plain = options.disable_statement_logging().connect().await?;
+    for (what, wql, sql) in INDEXED {
+        let (mut ours, mut theirs, mut rows) = (Vec::new(), Vec::new(), 0);
+        for round in 0..330 {
+            let number = spread(round);
+            let began = Instant::now();
+            rows = ask(provider, &caller, &with_numbers(wql, number).0).await?;
+            let took = began.elapsed();
+            let began = Instant::now();
+            let by_hand = by_hand(&mut plain, &with_numbers(sql, number).1).await?;
+            anyhow::ensure!(by_hand == rows, "{what}: {rows} rows, by hand {by_hand}");
+            if round >= 30 {
+                ours.push(took);
+                theirs.push(began.elapsed());
+            }
+        }
+        let (ours, theirs) = (Times::new(ours), Times::new(theirs));
+        let ratio = ours.percentile(0.5) / theirs.percentile(0.5);
+        let detail =
+            format!("{:.3} ms, same SQL {:.3} ms, {rows} rows", ours.percentile(0.5), theirs.percentile(0.5));
+        table.add(format!("WQL, {what}, beside the same SQL"), (ratio, "times"), Some(1.3), detail);
+    }
+    for wql in SUMMARIZERS {
+        let (mut times, mut rows) = (Vec::new(), 0);
+        for round in 0..40 {
+            let text = with_numbers(wql, spread(round)).0;
+            let began = Instant::now();
+            rows = ask(provider, &caller, &text).await?;
+            if round >= 5 {
+                times.push(began.elapsed());
+            }
+        }
+        let times = Times::new(times);
+        let shown = wql.trim_start_matches("SELECT * FROM ").replace('|', "");
+        table.add(
+            shown,
+            (times.percentile(0.99), "ms"),
+            Some(50.0),
+            format!("p99; median {:.2} ms, {rows} rows", times.percentile(0.5)),
+        );
+    }
+    let before = memory_mib();
+    let began = Instant::now();
+    let mut rows = provider.query(&caller, wql::parse("SELECT * FROM SMS_Package")?).await?;
+    rows.next().await.transpose()?;
+    let first = began.elapsed();
+    let (mut count, mut most) = (1_u32, 0_f64);
+    while let Some(row) = rows.next().await {
+        row?;
+        count += 1;
+        if count % 5_000 == 0 {
+            most = most.max(memory_mib() - before);
+        }
+    }
+    let detail = format!("{count} rows of SMS_Package in {:.2} s", began.elapsed().as_secs_f64());
+    table.add("first row of an unfiltered class", (first.as_secs_f64() * 1e3, "ms"), Some(10.0), detail);
+    table.add("memory that those rows took", (most, "MiB"), Some(64.0), "resident, above what it was before");
+    Ok(())
+}
+
+async fn ask(provider: &Provider, caller: &Caller, text: &str) -> Result<usize> {
+    let mut rows = provider.query(caller, wql::parse(text)?).await?;
+    let mut count = 0;
+    while let Some(row) = rows.next().await {
+        row?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// Runs and decodes, as a program that knows its columns would.
+async fn by_hand(connection: &mut SqliteConnection, sql: &str) -> Result<usize> {
+    let rows = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(connection).await?;
+    for row in &rows {
+        for column in 0..row.len() {
+            let value = row.try_get_raw(column)?;
+            if !value.is_null() {
+                std::hint::black_box(row.try_get_unchecked::<String, _>(column)?);
+            }
+        }
+    }
+    Ok(rows.len())
+}
