@@ -171,6 +171,11 @@ pub(crate) fn live(name: &str) -> Option<&'static LiveClass> {
     LIVE.iter().find(|class| class.name.eq_ignore_ascii_case(name))
 }
 
+/// Every method that does something, as class and method; all others are declared only.
+pub fn live_methods() -> impl Iterator<Item = (&'static str, &'static str)> {
+    LIVE.iter().flat_map(|class| class.methods.iter().map(|(method, _)| (class.name, *method)))
+}
+
 /// True for a property that only the site writes, whatever its class declares.
 pub(crate) fn is_written_by_site(class: &Class, property: &Property) -> bool {
     let is_kept = || {

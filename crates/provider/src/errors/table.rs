@@ -159,6 +159,12 @@ reasons! {
     40 "QUERY_SLOW_READER" Timeout Minor Database "The rows were not taken in time.";
     41 "QUERY_VALUE" Failed Major Database "A view gave what its class does not declare.";
     42 "DATABASE_VIEW" Failed Major Database "A view could not be made.";
+    43 "ANSWER_BROKEN" Failed Minor Provider "A kept answer cannot be read.";
+    44 "OPERATION" InvalidParameter Functional Provider "The operation changes something where only looking is allowed.";
+    45 "SOURCE_ALIASES" InvalidParameter Functional File "A source root has at most 16 other names.";
+    46 "SOURCE_ROOT_EXISTS" AlreadyExists Functional File "A source root of that name or path exists.";
+    47 "SOURCE_ROOT_FORBIDDEN" InvalidParameter Functional File "The folder cannot be a source root.";
+    48 "SOURCE_ROOT_UNKNOWN" NotFound Functional File "No source root has that name.";
     64 "INVALID_NAMESPACE" InvalidNamespace Functional Provider "The path names another server or namespace.";
     65 "INVALID_CLASS" InvalidClass Functional Provider "No class of that name is declared.";
     66 "INVALID_PATH" InvalidObjectPath Functional Provider "The path is not well formed, or its keys are not those of the class.";
@@ -175,9 +181,8 @@ reasons! {
 
 /// The line of `code`; `FAILED` when the table has none.
 pub(crate) fn reason(code: &str) -> &'static Reason {
-    let known = REASONS.iter().find(|reason| reason.code == code);
-    debug_assert!(known.is_some(), "{code} is not in the table of errors");
-    known.unwrap_or(&REASONS[0])
+    // Every code in the sources is in the table, which a test sees to.
+    REASONS.iter().find(|reason| reason.code == code).unwrap_or(&REASONS[0])
 }
 
 /// `ErrorCode` of a refusal for `reason`. What is not known yet is 0.
@@ -272,6 +277,53 @@ mod tests {
         }
         let codes: std::collections::HashSet<&str> = REASONS.iter().map(|r| r.code).collect();
         assert_eq!(codes.len(), REASONS.len());
+    }
+
+    /// The codes that a text of the program gives to refusals.
+    fn codes(text: &str) -> Vec<&str> {
+        let makers = [
+            "Refusal::provider(",
+            "Refusal::core(",
+            "::refused(",
+            "::invalid(",
+            "::not_found(",
+            "ErrorKind::Failed,",
+        ];
+        let mut codes = Vec::new();
+        for maker in makers {
+            for (at, _) in text.match_indices(maker) {
+                let first = text[at + maker.len()..].trim_start().strip_prefix('"');
+                codes.extend(first.and_then(|rest| rest.split('"').next()));
+            }
+        }
+        codes.retain(|code| code.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'));
+        codes
+    }
+
+    fn check_folder(folder: &std::path::Path, checked: &mut usize) {
+        for entry in std::fs::read_dir(folder).expect("the sources are there") {
+            let path = entry.expect("the sources can be read").path();
+            if path.is_dir() {
+                check_folder(&path, checked);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).expect("sources are UTF-8");
+                for code in codes(&text) {
+                    *checked += 1;
+                    assert!(
+                        REASONS.iter().any(|r| r.code == code),
+                        "{code} of {} is not in the table",
+                        path.display()
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_code_of_the_sources_is_in_the_table() {
+        let mut checked = 0;
+        check_folder(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut checked);
+        assert!(checked > 60, "only {checked} codes were found");
     }
 
     #[test]

@@ -37,22 +37,20 @@ impl Provider {
             Err(refusal) => {
                 let refusal = refusal.at(Action::Method, class.as_str(), &path);
                 self.refused(caller, Action::Method, &path, &method, &refusal).await;
-                match (&refusal, self.config.compatibility.method_failure) {
-                    (Refusal::Provider(status), MethodFailure::ReturnValue) => {
-                        Ok(self.failed_answer(class.as_str(), &method, status.error_code))
-                    }
-                    _ => Err(refusal),
-                }
+                let answers = self.config.compatibility.method_failure == MethodFailure::ReturnValue;
+                let number = refusal.return_value().filter(|_| answers);
+                number.and_then(|number| self.failed_answer(class.as_str(), &method, number)).ok_or(refusal)
             }
         }
     }
 
-    /// The answer of a method that failed: its number as the declared return type.
-    fn failed_answer(&self, class: &str, method: &str, error_code: u32) -> MethodAnswer {
-        let declared = self.schema().class(class).and_then(|class| class.method(method));
-        let signed = Value::Signed(error_code.cast_signed().into());
-        let fits = declared.and_then(|method| method.returns.check(signed.clone()).ok());
-        MethodAnswer { return_value: fits.unwrap_or(Value::Unsigned(error_code.into())), out: Vec::new() }
+    /// The answer of a method that failed: its number as the declared return type. `None` when the
+    /// type has no room for it (a truth value).
+    fn failed_answer(&self, class: &str, method: &str, number: i32) -> Option<MethodAnswer> {
+        let declared = self.schema().class(class)?.method(method)?;
+        let values = [Value::Signed(number.into()), Value::Unsigned(number.cast_unsigned().into())];
+        let return_value = values.into_iter().find_map(|value| declared.returns.check(value).ok())?;
+        Some(MethodAnswer { return_value, out: Vec::new() })
     }
 
     async fn invoke_checked(&self, caller: &Caller, call: MethodCall) -> Result<MethodAnswer, Refusal> {

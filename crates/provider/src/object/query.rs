@@ -7,9 +7,11 @@ use restock_cim::{Class, Instance, Value};
 use restock_sitedb::query::{Allowed, QueryFailed, QueryOptions, Rows as Stored};
 
 use super::{Caller, log};
+use crate::classes::declarations::schema;
 use crate::errors::Action;
 use crate::rights::Rights;
 use crate::rights::object_types::operations_of;
+use crate::rights::operations::{CREATE, names};
 use crate::{Provider, Refusal};
 
 /// The rows of a query, one after the other. Dropping it ends the query in the database.
@@ -89,17 +91,28 @@ fn fill(row: &mut Instance, rights: &Rights) {
     }
     let Some(object_type) = row.get("ObjectTypeID").and_then(Value::as_integer) else { return };
     let Ok(object_type) = u32::try_from(object_type) else { return };
-    let fillings = [
-        ("GrantedOperations", rights.shown_on_type(object_type)),
-        ("Operations", operations_of(object_type)),
-    ];
-    for (name, bits) in fillings {
-        if row.get(name).is_some() {
-            let declared = row.class.property(name).map(|property| property.data_type.clone());
-            let value = declared.and_then(|declared| declared.check(Value::Unsigned(bits.into())).ok());
-            row.set(name, value.unwrap_or(Value::Null));
-        }
+    if row.get("GrantedOperations").is_some() {
+        row.set("GrantedOperations", Value::Unsigned(rights.shown_on_type(object_type).into()));
     }
+    if row.get("Operations").is_some() {
+        row.set("Operations", Value::Array(operations(object_type)));
+    }
+}
+
+/// The operations there are on objects of a type, as `SMS_Operation`.
+fn operations(object_type: u32) -> Vec<Value> {
+    let Some(class) = schema().class("SMS_Operation") else { return Vec::new() };
+    let exist = (0..u32::BITS).map(|bit| 1 << bit).filter(|bit| operations_of(object_type) & bit != 0);
+    exist
+        .map(|bit: u32| {
+            let mut operation = Instance::new(Arc::clone(class));
+            operation.set("BitFlag", Value::Unsigned(bit.into()));
+            operation.set("IsTypeWideOperation", Value::Boolean(bit == CREATE));
+            operation.set("ObjectTypeID", Value::Unsigned(object_type.into()));
+            operation.set("OperationName", Value::String(names(bit)));
+            Value::Object(Box::new(operation))
+        })
+        .collect()
 }
 
 impl From<QueryError> for Refusal {

@@ -4,6 +4,11 @@ use restock_cim::{Class, DataType, Method, Name, Property, Value};
 
 use crate::Refusal;
 
+/// The longest text of a property, in characters.
+const TEXT_CHARS_MAX: usize = 65_536;
+/// The most elements of an array property; of bytes, one MiB.
+const ELEMENTS_MAX: usize = 1_048_576;
+
 /// The values of a Put by declared name and type; each property at most once.
 ///
 /// Errors: `UNKNOWN_PROPERTY`, `TYPE`, both naming the property.
@@ -52,18 +57,17 @@ pub(crate) fn check_bounds(class: &Class, property: &Property, value: &Value) ->
         return Ok(());
     }
     if let Value::Array(items) = value {
-        let most = property.qualifier("Max").and_then(Value::as_integer);
-        if let Some(most) = most.filter(|most| i128::try_from(items.len()).is_ok_and(|count| count > *most)) {
-            return refuse(
-                "RANGE",
-                format!("{} elements were given, at most {most} are allowed", items.len()),
-            );
+        let declared = property.qualifier("Max").and_then(Value::as_integer);
+        let most = declared.and_then(|most| usize::try_from(most).ok()).unwrap_or(ELEMENTS_MAX);
+        if items.len() > most {
+            let text = format!("{} elements were given, at most {most} are allowed", items.len());
+            return refuse("RANGE", text);
         }
     }
     let size =
         property.qualifier("SizeLimit").and_then(Value::as_str).and_then(|size| size.parse::<usize>().ok());
-    if let (Some(size), Value::String(text)) = (size, value) {
-        let length = text.chars().count();
+    if let Value::String(text) = value {
+        let (size, length) = (size.unwrap_or(TEXT_CHARS_MAX), text.chars().count());
         if length > size {
             return refuse("RANGE", format!("{length} characters were given, at most {size} are allowed"));
         }

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
+mod accounts;
+mod audit;
+mod conformance;
 mod counters;
 mod declarations;
 mod live;
@@ -9,6 +12,7 @@ mod objects;
 mod packages;
 mod queries;
 mod refreshing;
+mod rights;
 mod site;
 mod sources;
 mod targets;

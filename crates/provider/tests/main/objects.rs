@@ -3,11 +3,15 @@
 mod errors;
 mod first_hour;
 mod groups;
+mod hidden;
 mod idioms;
+mod logs;
 mod methods;
 mod paths;
 mod points;
 mod puts;
+mod schedules;
+mod scopes;
 
 use std::path::PathBuf;
 use std::sync::Arc;

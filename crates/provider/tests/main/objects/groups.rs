@@ -64,7 +64,7 @@ async fn sms_distribution_point_group_add_packages_distributes_to_all_members() 
 }
 
 #[tokio::test]
-async fn sms_distribution_point_group_members_get_and_lose_its_packages_as_the_flag_says() {
+async fn sms_distribution_point_group_add_distribution_points_and_remove_distribution_points_obey_the_flag() {
     let objects = Objects::new().await;
     let id = objects.package("app").await;
     let object = objects.group("g").await;
@@ -102,7 +102,7 @@ async fn sms_distribution_point_group_remove_packages_spares_what_another_group_
 }
 
 #[tokio::test]
-async fn sms_distribution_point_group_redistributes_and_refreshes_what_members_lack() {
+async fn sms_distribution_point_group_re_distribute_package_and_refresh_dp_group_bring_what_members_lack() {
     let objects = Objects::new().await;
     let id = objects.installed().await;
     let object = objects.group("g").await;
@@ -133,7 +133,7 @@ async fn sms_distribution_point_group_redistributes_and_refreshes_what_members_l
 }
 
 #[tokio::test]
-async fn sms_distribution_point_group_keeps_associated_collections() {
+async fn sms_distribution_point_group_associate_collections_and_disassociate_collections_keep_rows() {
     let objects = Objects::new().await;
     let object = objects.group("g").await;
     objects
