@@ -1,5 +1,7 @@
 //! The queries that documents, consoles and scripts send, beside the real declarations.
 
+mod rows;
+
 use restock_cim::query::{ResolveAt, Resolved, Shape, resolve, wql};
 use restock_names::{Timestamp, Zone};
 use restock_provider::classes::declarations::schema;
