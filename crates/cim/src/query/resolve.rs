@@ -22,11 +22,12 @@ mod time;
 
 pub use time::parse as parse_time;
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
 
 use restock_names::{Timestamp, Zone};
 
+use self::time::Clock;
 use super::resolved::{ClockOffset, Expression, Field, JoinTo, OrderBy, Resolved, Selection, Shape, Source};
 use super::{
     ClassReference, Column, From, JoinKind, Order, Query, QueryError, QueryErrorKind, Select, Selected,
@@ -47,7 +48,7 @@ pub struct ResolveAt<'a> {
 /// Errors: unknown classes and properties, ambiguous names, comparisons that make no sense, forms
 /// that are not offered.
 pub fn resolve(schema: &Schema, query: Query, at: &ResolveAt<'_>) -> Result<Resolved, QueryError> {
-    Resolver { schema, at: *at, offsets: OnceCell::new() }.query(&query)
+    Resolver { schema, at: *at, offsets: OnceCell::new(), ambient: Cell::new(Clock::Local) }.query(&query)
 }
 
 struct Resolver<'a> {
@@ -55,6 +56,8 @@ struct Resolver<'a> {
     at: ResolveAt<'a>,
     /// Offsets of the site's clock, found when first wanted.
     offsets: OnceCell<Arc<[ClockOffset]>>,
+    /// The clock of what stands on the other side of a comparison.
+    ambient: Cell<Clock>,
 }
 
 /// The sources a condition may name.

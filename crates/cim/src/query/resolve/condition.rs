@@ -32,6 +32,21 @@ impl Resolver<'_> {
         comparison: Comparison,
         right: &Operand,
     ) -> Result<Filter, QueryError> {
+        // `DatePart(hour, Time) = DatePart(hour, GetDate())` asks one clock on both sides.
+        let clock = self.clock_of(sources, left).or_else(|| self.clock_of(sources, right));
+        let before = self.ambient.replace(clock.unwrap_or(Clock::Local));
+        let filter = self.compare_sides(sources, left, comparison, right);
+        self.ambient.set(before);
+        filter
+    }
+
+    fn compare_sides(
+        &self,
+        sources: Sources<'_>,
+        left: &Operand,
+        comparison: Comparison,
+        right: &Operand,
+    ) -> Result<Filter, QueryError> {
         let null = Operand::Literal(Literal::Null);
         if *left == null || *right == null {
             return match Condition::compare(left.clone(), comparison, right.clone()) {

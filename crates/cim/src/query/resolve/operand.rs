@@ -1,6 +1,5 @@
 //! Operands and literals get their types.
 
-use super::time::Clock;
 use super::{Found, Resolver, Sources, clock, find, mistyped, unsupported};
 use crate::query::resolved::{Bound, Domain, Expression, Field};
 use crate::query::{Column, DateUnit, Literal, Operand, QueryError};
@@ -169,12 +168,12 @@ impl Resolver<'_> {
                 self.changed(sources, text, |text| Expression::Substring { text, start, length })
             }
             Operand::GetDate | Operand::DateAdd(..) => {
-                let clock = self.clock_of(sources, operand).unwrap_or(Clock::Local);
+                let clock = self.clock_of(sources, operand).unwrap_or(self.ambient.get());
                 let time = self.time(sources, operand, clock)?;
                 Ok(Typed::Single(self.clock_digits(time, clock)?, Domain::Time))
             }
             Operand::DatePart(unit, of) => {
-                let clock = self.clock_of(sources, of).unwrap_or(Clock::Local);
+                let clock = self.clock_of(sources, of).unwrap_or(self.ambient.get());
                 let time = self.time(sources, of, clock)?;
                 let part = match self.clock_digits(time, clock)? {
                     Expression::Value(Bound::Time(digits)) => {
@@ -196,7 +195,7 @@ impl Resolver<'_> {
         to: &Operand,
         whole: &Operand,
     ) -> Result<Typed, QueryError> {
-        let clock = self.clock_of(sources, whole).unwrap_or(Clock::Local);
+        let clock = self.clock_of(sources, whole).unwrap_or(self.ambient.get());
         let border = |operand| -> Result<Expression, QueryError> {
             let time = self.time(sources, operand, clock)?;
             Ok(match self.clock_digits(time, clock)? {

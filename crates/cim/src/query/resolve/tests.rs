@@ -466,6 +466,8 @@ fn date_functions_of_rows_speak_of_the_right_clock() {
     ] {
         check(condition, filter);
     }
+    let query = read("SELECT * FROM SMS_Status WHERE DatePart(hh, GetDate()) = DatePart(hh, Time)");
+    assert_eq!(shown(&query, query.filter.as_ref().expect("a filter")), "Hour(Time) =i 10");
     let query =
         read("SELECT * FROM SMS_Status WHERE DatePart(dw, Time) = 1 ORDER BY DateDiff(ss, Time, GetDate())");
     assert_eq!(

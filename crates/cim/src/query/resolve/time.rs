@@ -211,8 +211,10 @@ impl Resolver<'_> {
         comparison: Comparison,
         right: &Operand,
     ) -> Result<Filter, QueryError> {
-        let clock =
-            self.clock_of(sources, left).or_else(|| self.clock_of(sources, right)).unwrap_or(Clock::Local);
+        let clock = self
+            .clock_of(sources, left)
+            .or_else(|| self.clock_of(sources, right))
+            .unwrap_or(self.ambient.get());
         let compare =
             |left, comparison, right| Filter::Compare { domain: Domain::Time, left, comparison, right };
         let constant = |utc| Expression::Value(Bound::Time(utc));
@@ -289,7 +291,7 @@ impl Resolver<'_> {
         with: i64,
     ) -> Result<Option<Filter>, QueryError> {
         let Operand::DateDiff(unit, from, to) = difference else { return Ok(None) };
-        let clock = self.clock_of(sources, difference).unwrap_or(Clock::Local);
+        let clock = self.clock_of(sources, difference).unwrap_or(self.ambient.get());
         let number = |utc| clock::border(*unit, self.digits(utc, clock));
         let (time, comparison, border) =
             match (self.time(sources, from, clock)?, self.time(sources, to, clock)?) {
