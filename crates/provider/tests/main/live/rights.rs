@@ -1,10 +1,13 @@
 //! Accounts, roles and security scopes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use restock_cim::Value;
-use restock_provider::Operation;
-use restock_provider::rights::object_types::operations_of;
+use restock_provider::rights::Rights;
+use restock_provider::rights::object_types::{name_of, operations_of};
+use restock_provider::{Caller, Operation};
+use restock_sitedb::DatabaseError;
 use restock_sitedb::admin::{Account, Membership, Permission, Role, Scope, Stamp, TYPE_PACKAGE};
 
 use crate::views::world::{NOW, World};
@@ -170,7 +173,7 @@ async fn sms_secured_category_membership_is_live_as_objects_come_and_go() {
 
 /// The list of types is part of the program; what is granted is the caller's.
 #[tokio::test]
-async fn sms_rbac_secured_object_says_which_operations_there_are_and_which_the_caller_has() {
+async fn sms_rbac_secured_object_is_live_with_the_roles_of_the_caller() {
     let world = World::new().await;
     let rows = world.rows("SELECT * FROM SMS_RbacSecuredObject").await;
     assert_eq!(rows.len(), 8);
@@ -178,10 +181,28 @@ async fn sms_rbac_secured_object_says_which_operations_there_are_and_which_the_c
         let number = u32::try_from(row.number("ObjectTypeID")).unwrap();
         let all = row.number("AvailableInstanceOperations") + row.number("AvailableTypeOperations");
         assert_eq!(all, u64::from(operations_of(number)), "{number}");
-        assert_eq!(
-            row.text("ObjectTypeName"),
-            restock_provider::rights::object_types::name_of(number).unwrap()
-        );
+        assert_eq!(Some(row.text("ObjectTypeName")), name_of(number));
         assert_eq!(row.number("GrantedOperations"), all, "a command at the site itself has all rights");
     }
+    make(&world).await;
+    let granted = async |number: u32| {
+        let query = format!("SELECT * FROM SMS_RbacSecuredObject WHERE ObjectTypeID = {number}");
+        world.rows_of(&ann(&world).await, &query).await[0].number("GrantedOperations")
+    };
+    assert_eq!([granted(2).await, granted(42).await, granted(43).await], [3, 9, 0]);
+    world
+        .change(|tx| {
+            Box::pin(async move {
+                let changed = Role { operations: BTreeMap::from([(2, 1), (43, 9)]), ..role() };
+                tx.update_role(&changed).await
+            })
+        })
+        .await;
+    assert_eq!([granted(2).await, granted(42).await, granted(43).await], [1, 0, 9]);
+}
+
+async fn ann(world: &World) -> Caller {
+    let rights: Result<Rights, DatabaseError> =
+        world.database().read("rights", |tx| Box::pin(async move { Rights::load(tx, 7, None).await })).await;
+    Caller { rights: Arc::new(rights.unwrap()), admin_id: Some(7), ..Caller::local("test") }
 }

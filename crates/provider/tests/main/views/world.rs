@@ -158,8 +158,13 @@ impl World {
 
     /// All rows of a query in WQL; backslashes in it are doubled.
     pub(crate) async fn rows(&self, wql: &str) -> Vec<Row> {
+        self.rows_of(&Caller::local("test"), wql).await
+    }
+
+    /// The rows of a query that `caller` may see.
+    pub(crate) async fn rows_of(&self, caller: &Caller, wql: &str) -> Vec<Row> {
         let query = wql::parse(wql).unwrap_or_else(|error| panic!("{wql}: {error:?}"));
-        let rows = self.provider.query(&Caller::local("test"), query).await;
+        let rows = self.provider.query(caller, query).await;
         let rows = rows.unwrap_or_else(|refusal| panic!("{wql}: {refusal:?}")).all().await;
         rows.unwrap_or_else(|refusal| panic!("{wql}: {refusal:?}")).into_iter().map(Row).collect()
     }
