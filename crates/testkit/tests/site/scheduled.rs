@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use restock_cim::schedule::next_of;
 use restock_names::{Clock, PackageId, SourceVersion, Timestamp, Zone};
 use restock_provider::{Operation, PackageChange};
 use restock_site::ScheduleLoop;
 use restock_sitedb::DatabaseError;
 use restock_sitedb::schedule::PackageSchedule;
+use restock_testkit::random::Random;
 
+use crate::server::Cluster;
 use crate::world::World;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -22,7 +25,10 @@ const MIDNIGHT: Timestamp = Timestamp(1_795_132_800_000_000);
 
 /// A world whose clock shows `MIDNIGHT`, and an installed package with the schedule.
 async fn scheduled(text: &str) -> (World, PackageId, ScheduleLoop) {
-    let world = World::new().await;
+    scheduled_in(World::new().await, text).await
+}
+
+async fn scheduled_in(world: World, text: &str) -> (World, PackageId, ScheduleLoop) {
     world.clock.jump_to(MIDNIGHT);
     let id = world.installed().await;
     set(&world, id, text).await;
@@ -231,4 +237,52 @@ async fn a_running_site_wakes_for_the_run_itself() {
     assert!(loops.unwrap().iter().any(|row| row.name == "schedule"), "it has a row in the status table");
     shutdown.cancel();
     run.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn each_run_is_asked_for_once_however_the_clock_walks() {
+    // Every five hours in UTC, and on the second Tuesday of each month at 22:00.
+    let (world, id, schedules) = scheduled("00011E000010050102CD1E0020231401").await;
+    let tokens = kept(&world, id).await.tokens;
+    for seed in 0..8 {
+        let mut random = Random::new(seed);
+        set(&world, id, "").await;
+        world.clock.jump_to(MIDNIGHT);
+        set(&world, id, "00011E000010050102CD1E0020231401").await;
+        let requests = world.package(id).await.requests;
+        // The latest time the clock has shown: runs up to then have been asked for.
+        let (mut latest, mut expected) = (MIDNIGHT, 0);
+        for _ in 0..60 {
+            let now = world.clock.now();
+            let now = match random.below(4) {
+                0 => Timestamp(latest.0 - random.below(20 * 3_600_000_000) as i64),
+                1 => now.after(Duration::from_secs(random.below(40 * 24 * 3600))),
+                _ => now.after(Duration::from_secs(random.below(6 * 3600))),
+            };
+            world.clock.jump_to(now);
+            let is_due = next_of(&tokens, latest, &Zone::utc()).is_some_and(|next| next <= now);
+            expected += u64::from(is_due);
+            latest = latest.max(now);
+            look(&world, &schedules).await;
+            let asked = world.package(id).await.requests - requests;
+            assert_eq!(asked, expected, "seed {seed}, at {now}, after {latest}");
+        }
+        assert!(expected > 10, "seed {seed} tries little");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_on_postgres_refreshes_by_schedule() {
+    let Some(cluster) = Cluster::start() else { return };
+    let fresh = cluster.database("site").await;
+    let (world, id, schedules) = scheduled_in(World::with_database(&fresh.url).await, DAILY).await;
+    world.clock.advance(2 * HOUR);
+    assert_eq!(version(&world, &schedules, id).await, 2);
+    world.clock.advance(3 * DAY);
+    assert_eq!(version(&world, &schedules, id).await, 3);
+    world.clock.jump_to(MIDNIGHT);
+    assert_eq!(version(&world, &schedules, id).await, 3);
+    assert_eq!(kept(&world, id).await.next_at, Some(MIDNIGHT.after(2 * HOUR)));
+    world.site.close().await;
+    fresh.database.close().await;
 }
