@@ -20,7 +20,7 @@ pub(crate) use admin_desk::RecordLine;
 pub(crate) use client::Client;
 pub(crate) use door::{Door, unexpected};
 pub(crate) use dp_desk::DpDesk;
-pub(crate) use listener::{Events, Listener};
+pub(crate) use listener::{Desk, Events, Listener};
 pub(crate) use protocol::{
     AdminServiceAt, Ask, CheckProgress, FileKind, FileLine, FilesEnd, Hello, LibraryChecked, LibraryMeasured,
     PackageHeld, TokenFor, TokenGiven, Watched,

@@ -4,6 +4,7 @@ pub(crate) mod admin_service;
 pub(crate) mod audit_head;
 pub(crate) mod dp;
 pub(crate) mod entries;
+mod frame;
 pub(crate) mod library;
 pub(crate) mod site;
 

@@ -7,17 +7,16 @@ use restock_content::library::Library;
 use restock_dp::DistributionPoint;
 use restock_names::SystemClock;
 use restock_transfer::{DpIdentity, Run};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use super::{announce, library, runtime, start_metrics, threads, watch_signals};
+use super::frame::{self, Frame};
+use super::{library, start_metrics};
 use crate::config::{self, DpSettings, Role};
-use crate::control::{DpDesk, Listener};
+use crate::control::DpDesk;
 use crate::data_folder::DataFolder;
 use crate::failure::{Failure, Kind, chain};
-use crate::logs::{self, LogCounts};
+use crate::logs::LogCounts;
 use crate::metrics::{Exposition, Numbers};
-use crate::output::{Done, Output, shown_path};
+use crate::output::{Done, Output};
 
 /// Checks that only a loopback listener serves packages without a right.
 pub(crate) fn check_listener(settings: &DpSettings) -> Result<(), Failure> {
@@ -36,55 +35,12 @@ pub(crate) fn check_listener(settings: &DpSettings) -> Result<(), Failure> {
 pub(crate) fn run(folder: &DataFolder, output: Output) -> Result<Done, Failure> {
     let settings: DpSettings = config::read(&folder.config())?;
     check_listener(&settings)?;
-    let lock = folder.lock("restock dp run")?;
-    let counts = logs::start(&settings.logs, &folder.logs(&settings.logs.folder), Role::Dp)?;
-    let runtime = runtime(threads())?;
-    let result = runtime.block_on(serve(folder, &settings, counts, output));
-    if let Err(failure) = &result {
-        tracing::error!(error = %failure.message, "the distribution point ended");
-    }
-    drop(runtime);
-    drop(lock);
-    result.map(|()| Done::silent())
+    frame::run(folder, (Role::Dp, &settings.logs), output, |frame| serve(frame, &settings))
 }
 
-async fn serve(
-    folder: &DataFolder,
-    settings: &DpSettings,
-    counts: Arc<LogCounts>,
-    output: Output,
-) -> Result<(), Failure> {
-    let run =
-        Run { clock: Arc::new(SystemClock), tracker: TaskTracker::new(), cancel: CancellationToken::new() };
-    // The signals are watched before anything is open.
-    let signals = watch_signals(run.cancel.clone());
-    let running = async {
-        let result = start(folder, settings, counts, output, &run).await;
-        if result.is_ok() {
-            run.cancel.cancelled().await;
-        }
-        run.cancel.cancel();
-        run.tracker.close();
-        run.tracker.wait().await;
-        result
-    };
-    tokio::pin!(running);
-    tokio::select! {
-        result = &mut running => result,
-        failed = signals => {
-            failed?;
-            running.await
-        }
-    }
-}
-
-async fn start(
-    folder: &DataFolder,
-    settings: &DpSettings,
-    counts: Arc<LogCounts>,
-    output: Output,
-    run: &Run,
-) -> Result<(), Failure> {
+async fn serve(frame: Arc<Frame<'_>>, settings: &DpSettings) -> Result<(), Failure> {
+    let Frame { folder, counts, tracker, shutdown, .. } = &*frame;
+    let run = Run { clock: Arc::new(SystemClock), tracker: tracker.clone(), cancel: shutdown.clone() };
     let identity = DpIdentity::open(&folder.identity()).map_err(|e| {
         Failure::new(Kind::Failed, chain(&e)).hint("restock dp init, with a new token, in a new data folder")
     })?;
@@ -94,7 +50,7 @@ async fn start(
         .await
         .map_err(|e| Failure::caused(Kind::Failed, "opening the library", &e))??;
     let config = settings.config(folder.path());
-    let point = DistributionPoint::start(config, Arc::clone(&library), Arc::clone(&identity), run)
+    let point = DistributionPoint::start(config, Arc::clone(&library), Arc::clone(&identity), &run)
         .await
         .map_err(|e| {
             Failure::new(Kind::Failed, format!("cannot start: {}", chain(&e)))
@@ -102,8 +58,9 @@ async fn start(
         })?;
     let point = Arc::new(point);
     let bound = point.addresses().first().copied().unwrap_or(settings.serve.listen);
+    let counts = Arc::clone(counts);
     let numbers = Arc::new(DpNumbers { point: Arc::clone(&point), library: Arc::clone(&library), counts });
-    let metrics = start_metrics(settings.metrics.0.listen, numbers, &run.tracker, &run.cancel).await?;
+    let metrics = start_metrics(settings.metrics.0.listen, numbers, tracker, shutdown).await?;
     let desk = Arc::new(DpDesk {
         point,
         library,
@@ -113,12 +70,8 @@ async fn start(
         url: settings.url(bound),
         metrics,
     });
-    let socket = folder.socket();
-    let listener = Listener::bind(&socket).map_err(|e| {
-        Failure::caused(Kind::Failed, format!("cannot listen on {}", shown_path(&socket)), &e)
-    })?;
-    run.tracker.spawn(listener.serve(Arc::clone(&desk), run.tracker.clone(), run.cancel.clone()));
-    announce(output, &desk.hello());
+    frame.open(Arc::clone(&desk), &desk.hello())?;
+    shutdown.cancelled().await;
     Ok(())
 }
 

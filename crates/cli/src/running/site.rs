@@ -4,101 +4,61 @@ use std::sync::Arc;
 
 use restock_names::{Clock, SystemClock};
 use restock_provider::{Answer, Call, Operation};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use super::{admin_service, announce, audit_head, runtime, start_metrics, threads, watch_signals};
+use super::frame::{self, Frame};
+use super::{admin_service, audit_head, start_metrics};
 use crate::commands::state_word;
 use crate::config::{self, Role, SiteSettings};
-use crate::control::{Listener, SiteDesk, site_failure};
+use crate::control::{SiteDesk, site_failure};
 use crate::data_folder::DataFolder;
-use crate::failure::{Failure, Kind};
-use crate::logs::{self, LogCounts};
+use crate::failure::Failure;
+use crate::logs::LogCounts;
 use crate::metrics::{Exposition, Numbers};
-use crate::output::{Done, Output, shown_path};
+use crate::output::{Done, Output};
 
 /// Runs the site of `folder` until a signal.
 pub(crate) fn run(folder: &DataFolder, output: Output) -> Result<Done, Failure> {
     let settings: SiteSettings = config::read(&folder.config())?;
-    let lock = folder.lock("restock site run")?;
-    let counts = logs::start(&settings.logs, &folder.logs(&settings.logs.folder), Role::Site)?;
-    let runtime = runtime(threads())?;
-    let result = runtime.block_on(serve(folder, &settings, counts, output));
-    if let Err(failure) = &result {
-        tracing::error!(error = %failure.message, "the site ended");
-    }
-    drop(runtime);
-    drop(lock);
-    result.map(|()| Done::silent())
+    frame::run(folder, (Role::Site, &settings.logs), output, |frame| serve(frame, &settings))
 }
 
-async fn serve(
-    folder: &DataFolder,
-    settings: &SiteSettings,
-    counts: Arc<LogCounts>,
-    output: Output,
-) -> Result<(), Failure> {
-    let shutdown = CancellationToken::new();
-    let tracker = TaskTracker::new();
-    // The signals are watched before anything is open; this task is not waited for.
-    let signals = watch_signals(shutdown.clone());
-    let running = async {
-        let desk = SiteDesk::open(folder).await?;
-        let numbers = Arc::new(SiteNumbers { desk: desk.clone(), counts });
-        let metrics = start_metrics(settings.metrics.0.listen, numbers, &tracker, &shutdown).await?;
-        let desk = desk.with_metrics(metrics);
-        let site = desk.site().clone();
-        let run = site.run(shutdown.clone());
-        tracker.spawn(audit_head::keep(
-            site.database().clone(),
-            folder.path().to_owned(),
-            shutdown.clone(),
-        ));
-        let ready = async {
-            site.listening().await;
-            let door = admin_service::start(folder, settings, &desk, &tracker, &shutdown).await?;
-            let desk = desk.clone().with_admin_service(door);
-            let socket = folder.socket();
-            let listener = Listener::bind(&socket).map_err(|e| {
-                Failure::caused(Kind::Failed, format!("cannot listen on {}", shown_path(&socket)), &e)
-            })?;
-            tracker.spawn(listener.serve(Arc::new(desk.clone()), tracker.clone(), shutdown.clone()));
-            announce(output, &desk.hello());
-            Ok::<(), Failure>(())
-        };
-        let ready = async {
-            let result = ready.await;
-            if result.is_err() {
-                shutdown.cancel();
-            }
-            // `run` ends when the site is told to stop, or fails: it alone decides when this ends.
-            match result {
-                Ok(()) => std::future::pending().await,
-                Err(failure) => failure,
-            }
-        };
-        tokio::pin!(run);
-        let result = tokio::select! {
-            result = &mut run => result.map_err(site_failure),
-            failure = ready => {
-                let ended = run.await.map_err(site_failure);
-                Err(ended.err().unwrap_or(failure))
-            }
-        };
-        shutdown.cancel();
-        tracker.close();
-        tracker.wait().await;
-        desk.site().close().await;
-        result
+async fn serve(frame: Arc<Frame<'_>>, settings: &SiteSettings) -> Result<(), Failure> {
+    let Frame { folder, counts, tracker, shutdown, .. } = &*frame;
+    let desk = SiteDesk::open(folder).await?;
+    let numbers = Arc::new(SiteNumbers { desk: desk.clone(), counts: Arc::clone(counts) });
+    let metrics = start_metrics(settings.metrics.0.listen, numbers, tracker, shutdown).await?;
+    let desk = desk.with_metrics(metrics);
+    let site = desk.site().clone();
+    let run = site.run(shutdown.clone());
+    tracker.spawn(audit_head::keep(site.database().clone(), folder.path().to_owned(), shutdown.clone()));
+    let ready = async {
+        site.listening().await;
+        let door = admin_service::start(folder, settings, &desk, tracker, shutdown).await?;
+        let desk = desk.clone().with_admin_service(door);
+        frame.open(Arc::new(desk.clone()), &desk.hello())
     };
-    tokio::pin!(running);
-    tokio::select! {
-        result = &mut running => result,
-        failed = signals => {
-            failed?;
-            running.await
+    let ready = async {
+        // `run` ends when the site is told to stop, or fails: it alone decides when this ends.
+        match ready.await {
+            Ok(()) => std::future::pending().await,
+            Err(failure) => {
+                shutdown.cancel();
+                failure
+            }
         }
-    }
+    };
+    tokio::pin!(run);
+    let result = tokio::select! {
+        result = &mut run => result.map_err(site_failure),
+        failure = ready => {
+            let ended = run.await.map_err(site_failure);
+            Err(ended.err().unwrap_or(failure))
+        }
+    };
+    // Nothing may use the database when it is closed.
+    frame.end().await;
+    desk.site().close().await;
+    result
 }
 
 /// What Prometheus reads of a site.
