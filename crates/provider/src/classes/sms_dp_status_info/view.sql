@@ -1,12 +1,21 @@
 -- A distribution point is in error when any of its packages is, else in progress when any is.
--- MessageCount is the number of its rows in SMS_DPStatusDetails.
+-- MessageCount is the number of its rows in SMS_DPStatusDetails that are no success. Nothing but
+-- NumberInstalled reads what is installed, which is nearly all: the rest are few entries of an index.
+WITH states (name) AS (
+    VALUES ('waiting'), ('receiving'), ('complete'), ('retrying'), ('failed'), ('installed'), ('damaged'),
+        ('removal_asked'), ('removal_retrying'), ('removal_failed')
+)
 SELECT
     0 AS "IsDPMonEnabled",
     0 AS "IsMulticast",
     0 AS "IsPullDP",
     0 AS "IsPXE",
-    (SELECT MAX(t.asked_at) FROM targets AS t WHERE t.point = d.name) AS "LastStatusTime",
-    (SELECT COUNT(*) FROM targets AS t WHERE t.point = d.name) AS "MessageCount",
+    (SELECT MAX((SELECT MAX(t.asked_at) FROM targets AS t WHERE t.point = d.name AND t.state = s.name))
+     FROM states AS s) AS "LastStatusTime",
+    (SELECT COUNT(*) FROM targets AS t
+     WHERE t.point = d.name
+        AND t.state IN ('waiting', 'receiving', 'complete', 'retrying', 'failed', 'damaged', 'removal_asked',
+            'removal_retrying', 'removal_failed')) AS "MessageCount",
     CASE
         WHEN EXISTS (SELECT 1 FROM targets AS t
             WHERE t.point = d.name AND t.state IN ('failed', 'damaged', 'removal_failed'))

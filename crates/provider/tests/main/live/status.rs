@@ -7,7 +7,7 @@ use restock_names::{SourceVersion, Timestamp};
 use restock_provider::{Operation, TargetState};
 use restock_sitedb::state::{Columns, Damage, Event, Report, RetryPolicy};
 
-use crate::views::world::{RETRY, World, config, dp};
+use crate::views::world::{NOW, RETRY, World, config, dp};
 
 const NAL: &str = r#"["Display=\\DP01\"]MSWNET:["SMS_SITE=XYZ"]\\DP01\"#;
 
@@ -240,16 +240,19 @@ async fn sms_dp_status_info_is_live_with_every_report() {
     let query = "SELECT * FROM SMS_DPStatusInfo WHERE Name = 'dp01'";
     let seen = async || {
         let row = world.row(query).await;
-        ["NumberInstalled", "NumberInProgress", "NumberErrors", "MessageState"].map(|name| row.number(name))
+        ["NumberInstalled", "NumberInProgress", "NumberErrors", "MessageState", "MessageCount"]
+            .map(|name| row.number(name))
     };
-    assert_eq!(seen().await, [0, 0, 0, 1]);
+    assert_eq!(seen().await, [0, 0, 0, 1, 0]);
     let id = world.installed().await;
-    assert_eq!(seen().await, [1, 0, 0, 1]);
+    assert_eq!(seen().await, [1, 0, 0, 1, 0]);
+    assert_eq!(world.row(query).await.time("LastStatusTime"), NOW);
+    world.clock.advance(Duration::from_secs(5));
     world.refresh(id).await;
-    assert_eq!(seen().await, [0, 1, 0, 2]);
+    assert_eq!(seen().await, [0, 1, 0, 2, 1]);
     world.publish(id, 1).await;
     world.report(id, "DP01", Report::Failed { is_transient: false }).await;
-    assert_eq!(seen().await, [0, 0, 1, 4]);
+    assert_eq!(seen().await, [0, 0, 1, 4, 1]);
     assert_eq!(world.row(query).await.time("LastStatusTime"), world.now());
 }
 
