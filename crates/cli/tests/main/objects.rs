@@ -202,6 +202,16 @@ fn an_account_sees_and_does_what_its_roles_say() {
     };
     assert_eq!(without_names(&hidden), without_names(&unknown), "nothing tells the two apart");
 
+    // Both refusals stand in the audit trail, under the accounts and with what the callers were told.
+    let trail = world.ask(&["audit", "export"]).done();
+    for (ran, account) in [(&refused, "reader"), (&hidden, "north")] {
+        let error = &ran.document()["error"];
+        let is_it = |record: &&Value| record["correlation"] == error["correlation"];
+        let record = trail["records"].as_array().unwrap().iter().find(is_it).expect("it is audited");
+        assert_eq!((&record["account"], &record["result"]), (&Value::from(account), &error["error_code"]));
+        assert_eq!((&record["door"], &record["method"]), (&"control".into(), &"RefreshPkgSource".into()));
+    }
+
     // What is put into its scope, an account sees and may refresh.
     let north =
         world.ask(&["query", "SELECT CategoryID FROM SMS_SecuredCategory WHERE CategoryName = 'North'"]);
