@@ -2,6 +2,7 @@
 
 mod answers;
 mod clock;
+mod largest;
 mod plans;
 mod security;
 mod stopping;
