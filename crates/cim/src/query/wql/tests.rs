@@ -63,6 +63,10 @@ fn conditions_are_read() {
         "SELECT * FROM A WHERE a = 1 AND b = 2 AND c = 3 OR NOT (d = 4 OR e = 5) OR f = 6",
     );
     check("SELECT * FROM A WHERE (a=1 OR b=2) AND c=3", "SELECT * FROM A WHERE (a = 1 OR b = 2) AND c = 3");
+    check(
+        "SELECT * FROM A WHERE (a) = 1 AND ((b)) LIKE 'x' AND (c = (2)) OR (UPPER((d))) IN ('x') OR ((e = 1) AND (f = 2))",
+        "SELECT * FROM A WHERE a = 1 AND b LIKE 'x' AND c = 2 OR UPPER(d) IN ('x') OR e = 1 AND f = 2",
+    );
     check("SELECT * FROM A WHERE NOT NOT a=1", "SELECT * FROM A WHERE NOT NOT a = 1");
     check(
         "SELECT * FROM A WHERE a IS NULL AND b IS NOT NULL AND c = NULL AND NULL <> d",
@@ -218,7 +222,8 @@ fn limits_are_named() {
         |depth: usize| format!("SELECT * FROM A WHERE {}x = 1{}", "(".repeat(depth), ")".repeat(depth));
     assert!(parse(&nested(64)).is_ok());
     refused(&nested(65), QueryErrorKind::Limit, "nested more than 64 deep at column 88");
-    for deep in [nested(30_000), format!("SELECT * FROM A WHERE {}", "NOT ".repeat(16_000))] {
+    let operand = format!("SELECT * FROM A WHERE {}x{} = 1", "(".repeat(30_000), ")".repeat(30_000));
+    for deep in [operand, nested(30_000), format!("SELECT * FROM A WHERE {}", "NOT ".repeat(16_000))] {
         assert_eq!(parse(&deep).expect_err("too deep").kind, QueryErrorKind::Limit);
     }
     let functions = format!("SELECT * FROM A WHERE {}x", "UPPER(".repeat(10_000));

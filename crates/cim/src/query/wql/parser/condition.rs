@@ -27,7 +27,8 @@ impl Parser {
             let inner = self.deeper(Self::negated)?;
             return Ok(Condition::Not(Box::new(inner)));
         }
-        if self.take(&Token::Open) {
+        if *self.token() == Token::Open && !self.is_operand_in_parentheses() {
+            self.advance();
             let inner = self.deeper(Self::condition)?;
             self.need(&Token::Close)?;
             return Ok(inner);
@@ -37,6 +38,34 @@ impl Parser {
             return Err(self.over("conditions", limits::CONDITIONS_MAX));
         }
         self.test()
+    }
+
+    /// True when the parentheses that open here hold an operand: something is compared with them.
+    fn is_operand_in_parentheses(&self) -> bool {
+        let mut open = 0_usize;
+        for by in 0.. {
+            match self.ahead(by) {
+                Token::End => return false,
+                Token::Open => open = open.saturating_add(1),
+                Token::Close => open = open.saturating_sub(1),
+                _ => {}
+            }
+            if open == 0 {
+                let after = by.saturating_add(1);
+                let is_sign = matches!(
+                    self.ahead(after),
+                    Token::Equal
+                        | Token::NotEqual
+                        | Token::Less
+                        | Token::LessOrEqual
+                        | Token::Greater
+                        | Token::GreaterOrEqual
+                );
+                return is_sign
+                    || ["LIKE", "IN", "IS", "NOT"].iter().any(|word| self.is_word_ahead(after, word));
+            }
+        }
+        false
     }
 
     fn test(&mut self) -> Result<Condition, QueryError> {

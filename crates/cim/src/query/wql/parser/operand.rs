@@ -57,6 +57,12 @@ impl Parser {
                 let what = "a SELECT is supported only after IN";
                 Err(self.fault(QueryErrorKind::Unsupported, what))
             }
+            Token::Open => {
+                self.advance();
+                let inner = self.deeper(Self::operand)?;
+                self.need(&Token::Close)?;
+                Ok(inner)
+            }
             Token::Word(_) => Ok(Operand::Column(self.column_name()?)),
             _ => Err(self.expected("a property, a value or a function")),
         }
