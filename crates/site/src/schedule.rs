@@ -35,17 +35,19 @@ impl ScheduleLoop {
             })
             .await;
         let due = due?;
-        let (mut asked, mut is_busy) = (0, false);
+        let (mut asked, mut is_busy, mut failed) = (0, false, None);
         for package in &due {
-            let run = self.run(*package, now).await?;
-            is_busy |= run != ScheduleRun::Nothing;
+            let run = self.run(*package, now).await;
+            is_busy |= run.as_ref().is_ok_and(|run| *run != ScheduleRun::Nothing);
             match run {
-                ScheduleRun::Nothing | ScheduleRun::Reckoned => {}
-                ScheduleRun::Asked => {
+                // The others are not made to wait for one that cannot be read.
+                Err(error) => failed = Some(error),
+                Ok(ScheduleRun::Nothing | ScheduleRun::Reckoned) => {}
+                Ok(ScheduleRun::Asked) => {
                     distmgr!(info, package.id = %package, "The schedule of package {package} asks for a refresh");
                     asked += 1;
                 }
-                ScheduleRun::CaughtUp(missed) => {
+                Ok(ScheduleRun::CaughtUp(missed)) => {
                     distmgr!(
                         warn,
                         package.id = %package,
@@ -55,13 +57,20 @@ impl ScheduleLoop {
                 }
             }
         }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        if is_busy {
+            // The next step, which follows at once, says what waits.
+            let result = format!("asked for {asked} refreshes");
+            return Ok(Outcome { is_busy, result, queue: due.len() as u64, next_due: None });
+        }
         let waiting: Result<_, DatabaseError> = self
             .database
             .read("schedule_queue", move |tx| Box::pin(async move { tx.schedule_queue(site).await }))
             .await;
         let (queue, next_due) = waiting?;
-        let result = if asked == 0 { "idle".to_owned() } else { format!("asked for {asked} refreshes") };
-        Ok(Outcome { is_busy, result, queue, next_due })
+        Ok(Outcome { is_busy, result: "idle".to_owned(), queue, next_due })
     }
 
     /// Reckons all next runs anew, since the time zone or its rules may be others than before.

@@ -78,6 +78,12 @@ async fn rights_of(database: &Database, name: String) -> Result<(String, Option<
         return Err(Failure::new(Kind::NotFound, format!("NOT_FOUND: there is no account {name}"))
             .hint("restock admin account list"));
     };
+    if account.is_disabled {
+        let name = crate::output::shown(&account.logon_name);
+        return Err(Failure::refused(format!(
+            "ACCOUNT_DISABLED: account {name} is disabled and may do nothing"
+        )));
+    }
     Ok((account.logon_name, Some(account.id), Arc::new(rights)))
 }
 

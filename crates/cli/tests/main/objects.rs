@@ -228,6 +228,9 @@ fn an_account_sees_and_does_what_its_roles_say() {
 
     let (exit, code, _) = refusal(&world.ask(&["query", packages, "--as", "nobody"]));
     assert_eq!((exit, code.as_str()), (4, "NOT_FOUND"), "no such account");
+    world.ask(&["admin", "account", "disable", "reader"]).done();
+    let (exit, code, _) = refusal(&world.ask(&["query", packages, "--as", "reader"]));
+    assert_eq!((exit, code.as_str()), (6, "ACCOUNT_DISABLED"));
 }
 
 #[test]
