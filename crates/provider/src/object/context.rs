@@ -41,6 +41,8 @@ pub(crate) struct PutContext {
     pub(crate) seen_version: Option<String>,
     /// A property that only the site writes was sent in a partial body.
     pub(crate) read_only: Option<Name>,
+    /// The object was named by a path, not by the keys among its values: it is there already.
+    pub(crate) must_exist: bool,
 }
 
 impl ObjectContext {

@@ -127,7 +127,8 @@ impl Provider {
             class,
             keys,
         };
-        Ok(PutContext { object, form: put.form, values, seen_version, read_only })
+        let must_exist = put.path.is_some();
+        Ok(PutContext { object, form: put.form, values, seen_version, read_only, must_exist })
     }
 
     /// Keeps the refusal in the audit trail and in the log.

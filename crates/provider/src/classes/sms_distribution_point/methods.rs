@@ -42,6 +42,9 @@ pub(crate) async fn put(put: &PutContext, tx: &mut Tx) -> Result<ResolvedKeys, R
     };
     let (id, point) = of_keys(object, tx).await?;
     let is_new = tx.target(id, &point).await?.is_none();
+    if is_new && put.must_exist {
+        return Err(Refusal::not_found(format_args!("package {id} at distribution point {point}")));
+    }
     if !is_new && put.form != PutForm::Create {
         put.check_partial()?;
     }
