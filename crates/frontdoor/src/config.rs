@@ -56,7 +56,7 @@ pub struct CertificateError(#[source] pub Box<dyn std::error::Error + Send + Syn
 /// Limits of the management listeners.
 #[derive(Debug, Clone)]
 pub struct DoorLimits {
-    /// Connections at once; further ones wait in the kernel's queue.
+    /// Connections at once; further ones wait.
     pub connections_max: usize,
     /// Connections at once from one address (one /64 network in IPv6); further ones are closed.
     pub connections_per_address_max: usize,

@@ -91,7 +91,7 @@ impl Drop for Entered {
 }
 
 impl Accepting {
-    /// Accepts until cancelled. Above the limit of connections, new ones wait in the kernel's queue.
+    /// Accepts until cancelled. Above the limit of connections, new ones wait.
     pub(crate) async fn run(self) {
         loop {
             let accepted = tokio::select! {
@@ -122,8 +122,9 @@ impl Accepting {
     }
 
     async fn accept(&self) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-        let permit = Arc::clone(&self.connections).acquire_owned().await.map_err(std::io::Error::other)?;
         let (stream, remote) = self.listener.accept().await?;
+        // Only now: a listener that waits for clients takes no place from the others.
+        let permit = Arc::clone(&self.connections).acquire_owned().await.map_err(std::io::Error::other)?;
         stream.set_nodelay(true)?;
         Ok((stream, remote, permit))
     }

@@ -2,7 +2,7 @@
 //!
 //! A request: [`Route`] says what a path names, [`read_json`] and [`Body`] what a body says by the
 //! declarations. An answer: [`Shown`] writes instances, method answers and documents;
-//! [`metadata`] describes all classes; [`ErrorBody`] a refusal.
+//! [`metadata()`] describes all classes; [`ErrorBody`] a refusal.
 //!
 //! Source: docs/formats/adminservice.md; OData 4.01 URL conventions and JSON format.
 

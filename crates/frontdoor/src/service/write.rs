@@ -21,7 +21,7 @@ impl Handler {
     /// With `@odata.etag` or `__PATH` the body is an object that was read; with the keys alone it
     /// is a few properties of one.
     pub(super) async fn create_or_put(&self, asked: &Asked, class: &Class) -> Result<Answer, Refused> {
-        let json = self.json(asked, class)?;
+        let json = self.json(asked, "PutInstance", class)?;
         let was_read = has_member(&json, "@odata.etag") || has_member(&json, "__PATH");
         let names_one = class.keys().next().is_some()
             && class.keys().all(|key| member(&json, key.name.as_str()).is_some_and(is_given));
@@ -53,7 +53,7 @@ impl Handler {
         path: ObjectPath,
     ) -> Result<Answer, Refused> {
         check_match(&asked.parts.headers, &path)?;
-        let json = self.json(asked, class)?;
+        let json = self.json(asked, "PutInstance", class)?;
         let values = self.object(class, json, BodyForm::Partial)?;
         let put = Put { class: class.name.clone(), path: Some(path), values, form: PutForm::Partial };
         let instance = self.provider.put(&asked.caller, put).await.map_err(|r| self.mapping.refusal(&r))?;
@@ -110,7 +110,7 @@ impl Handler {
             ));
         }
         let zone = &self.provider.config().zone;
-        let json = if asked.body.is_empty() { Json::Null } else { self.json(asked, class)? };
+        let json = if asked.body.is_empty() { Json::Null } else { self.json(asked, "ExecMethod", class)? };
         let body = Body::of_call(self.provider.schema(), class, method, json, zone)
             .map_err(|error| self.body_refused_by(&error, "ExecMethod", &path.to_string()))?;
         let call = MethodCall { path, method: method.name.clone(), arguments: body.values };
@@ -120,9 +120,9 @@ impl Handler {
         Ok(Answer::json(StatusCode::CREATED, text))
     }
 
-    fn json(&self, asked: &Asked, class: &Class) -> Result<Json, Refused> {
+    fn json(&self, asked: &Asked, operation: &'static str, class: &Class) -> Result<Json, Refused> {
         read_json(&asked.body)
-            .map_err(|error| self.body_refused_by(&error.into(), asked.operation(), class.name.as_str()))
+            .map_err(|error| self.body_refused_by(&error.into(), operation, class.name.as_str()))
     }
 
     fn object(&self, class: &Class, json: Json, form: BodyForm) -> Result<Vec<(Name, Value)>, Refused> {

@@ -11,8 +11,9 @@ use super::value::{Reading, Reason, Unfit, clock_of, is_system};
 /// How much of an object a body carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyForm {
-    /// The object as it was read, or a new one: system members and what only the site writes are
-    /// ignored, whatever they are.
+    /// The object as it was read, or a new one: system members are ignored, and so is a value that
+    /// does not fit where only the site writes. What fits is handed on: among it is the version by
+    /// which a stale object is found.
     Whole,
     /// A few properties: system members are refused.
     Partial,
@@ -89,13 +90,12 @@ impl Body {
             let Some(property) = class.property(&name) else {
                 return Err(BodyError::Property { owner: owner(), property: shortened(&name) });
             };
-            if form == BodyForm::Whole && property.is_read_only() && !property.is_key() {
-                continue;
+            let is_ignored = form == BodyForm::Whole && property.is_read_only() && !property.is_key();
+            match reading.value(json, &property.data_type, clock_of(class, property)) {
+                Ok(value) => values.push((property.name.clone(), value)),
+                Err(_) if is_ignored => {}
+                Err(unfit) => return Err(refused(owner(), &name, unfit)),
             }
-            let value = reading
-                .value(json, &property.data_type, clock_of(class, property))
-                .map_err(|unfit| refused(owner(), &name, unfit))?;
-            values.push((property.name.clone(), value));
         }
         Ok(Self { values })
     }

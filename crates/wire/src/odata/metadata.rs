@@ -145,7 +145,7 @@ impl Model<'_> {
         self.open("ComplexType", &attributes);
         let inherited = above.and_then(|above| self.schema.class(above.as_str())).cloned();
         for property in &class.properties {
-            if !inherited.as_ref().is_some_and(|above| above.property(property.name.as_str()).is_some()) {
+            if inherited.as_ref().is_none_or(|above| above.property(property.name.as_str()).is_none()) {
                 self.property(property);
             }
         }

@@ -1,0 +1,9 @@
+//! The AdminService of the built binary: real clients, and what hostile ones send.
+
+mod access;
+mod clients;
+mod door;
+mod hostile;
+mod objects;
+mod pages;
+mod requests;
