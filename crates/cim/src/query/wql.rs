@@ -1,7 +1,7 @@
 //! WQL and extended WQL: text to syntax tree and back.
 //!
 //! [`parse`] reads a `SELECT`, [`statement`] also the plain form of `ASSOCIATORS OF` and
-//! `REFERENCES OF`, [`print`] writes the canonical text of a tree. What is understood and refused
+//! `REFERENCES OF`, [`print()`] writes the canonical text of a tree. What is understood and refused
 //! on purpose (writing statements, events, system properties, `COUNT` with `DISTINCT`) is refused
 //! by name; everything else is `WQL_SYNTAX` with its column and what was expected.
 //!
