@@ -12,6 +12,7 @@ mod encode;
 mod message;
 mod operation;
 mod parameters;
+mod state;
 mod verify;
 
 use restock_cim::{Name, Value};
@@ -25,6 +26,7 @@ pub use encode::{canonical, hash};
 pub use message::text as message_text;
 pub(crate) use operation::{Subject, caller_of, result_of};
 pub use restock_sitedb::audit::Record;
+pub(crate) use state::digest_of;
 pub use verify::{Bad, Head, Verified, VerifyError, head, holds, records, verify};
 
 /// The longest path, address or account that is kept, in bytes.
@@ -43,6 +45,8 @@ pub(crate) struct Entry<'a> {
     pub(crate) package: Option<PackageId>,
     /// 0, or the error code of the refusal.
     pub(crate) result: u32,
+    /// [`digest_of`] the object before it was changed.
+    pub(crate) before: Option<Digest>,
 }
 
 /// Keeps `entry` in the audit trail and raises its status message.
@@ -69,6 +73,7 @@ pub(crate) async fn record(
             parameters,
             package: entry.package,
             result: entry.result,
+            before: entry.before,
         },
     )
     .await
@@ -84,6 +89,7 @@ pub(crate) struct Kept<'a> {
     pub(crate) parameters: String,
     pub(crate) package: Option<PackageId>,
     pub(crate) result: u32,
+    pub(crate) before: Option<Digest>,
 }
 
 /// Keeps an action in the audit trail and raises its status message.
@@ -94,6 +100,7 @@ pub(crate) async fn keep(
     caller: &Caller,
     kept: &Kept<'_>,
 ) -> Result<(), DatabaseError> {
+    let after = if kept.result == 0 { digest_of(tx, kept.path).await? } else { None };
     let (sequence, previous) = tx.audit_head().await?.unwrap_or((0, Digest::ZERO));
     let mut record = Record {
         sequence: sequence + 1,
@@ -108,8 +115,8 @@ pub(crate) async fn keep(
         package: kept.package.map(|id| id.to_string()),
         result: kept.result,
         correlation: short(&caller.correlation),
-        before: None,
-        after: None,
+        before: kept.before,
+        after,
         hash: Digest::ZERO,
     };
     record.hash = hash(previous, &record);

@@ -85,16 +85,17 @@ impl Provider {
             .transact(name, move |tx| {
                 Box::pin(async move {
                     let circumstances = circumstances(tx, now, own_folders, zone).await?;
+                    let before = audit::digest_of(tx, subject_within.path()).await?;
                     let (answer, is_repeated) = match id {
                         Some(id) => change_once(tx, &circumstances, &id, operation).await?,
                         None => (change(tx, &circumstances, operation).await?, false),
                     };
                     if !is_repeated {
-                        let made = match &answer {
-                            Answer::Package(row) => Some(row.package),
-                            _ => None,
+                        let subject = match &answer {
+                            Answer::Package(row) => subject_within.made(row.package),
+                            _ => subject_within,
                         };
-                        let kept = subject_within.kept(0, made);
+                        let kept = subject.kept(0, before);
                         audit::keep(tx, circumstances.site, now, &caller_within, &kept).await?;
                     }
                     Ok(answer)

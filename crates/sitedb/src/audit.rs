@@ -3,7 +3,11 @@
 //! [`Record`] is one row. What is hashed, and how, is decided by `restock-provider`; rows are added
 //! and read here, and nothing changes or removes one. Source: docs/formats/audit.md.
 
+mod state;
+
 use restock_names::{Digest, PackageId, Timestamp};
+
+pub use state::Subject;
 
 use crate::message::{ATTRIBUTE_PACKAGE, ATTRIBUTE_USER, Severity};
 use crate::tx::{Row, bind};

@@ -4,8 +4,8 @@ use restock_names::{
     ContentVersion, Digest, DistributionPointName, Epoch, LinkPolicy, PackageId, SiteCode, SourceVersion,
     Timestamp,
 };
-use sqlx::any::{AnyArguments, AnyRow};
-use sqlx::{AnyConnection, Arguments, Row as _, SqlSafeStr};
+use sqlx::any::{AnyArguments, AnyRow, AnyTypeInfoKind};
+use sqlx::{AnyConnection, Arguments, Column as _, Row as _, SqlSafeStr, ValueRef as _};
 
 use crate::error::{is_conflict, is_disk_failure};
 use crate::{DatabaseError, Engine, Wake, Why};
@@ -250,6 +250,39 @@ impl Row {
 
     pub(crate) fn bytes_or_none(&self, column: &'static str) -> Result<Option<Vec<u8>>, DatabaseError> {
         self.get(column)
+    }
+
+    /// Appends every column: name, a letter for the type, text, each ended by a zero byte.
+    pub(crate) fn write_all(&self, bytes: &mut Vec<u8>) -> Result<(), DatabaseError> {
+        let failed = |source| DatabaseError::Statement { operation: self.operation, source };
+        for column in self.row.columns() {
+            let place = column.ordinal();
+            bytes.extend_from_slice(column.name().as_bytes());
+            bytes.push(0);
+            let kind = self.row.try_get_raw(place).map_err(failed)?.type_info().kind();
+            match kind {
+                AnyTypeInfoKind::Null => bytes.push(b'n'),
+                AnyTypeInfoKind::Text => {
+                    let text: Option<String> = self.row.try_get(place).map_err(failed)?;
+                    bytes.push(b't');
+                    bytes.extend_from_slice(text.unwrap_or_default().as_bytes());
+                }
+                AnyTypeInfoKind::Blob => {
+                    let blob: Option<Vec<u8>> = self.row.try_get(place).map_err(failed)?;
+                    bytes.push(b'b');
+                    bytes.extend(
+                        blob.unwrap_or_default().iter().flat_map(|byte| format!("{byte:02x}").into_bytes()),
+                    );
+                }
+                _ => {
+                    let number: Option<i64> = self.row.try_get(place).map_err(failed)?;
+                    bytes.push(b'i');
+                    bytes.extend_from_slice(number.unwrap_or_default().to_string().as_bytes());
+                }
+            }
+            bytes.push(0);
+        }
+        Ok(())
     }
 
     /// A column whose text has a type of its own: an ID, a name, an enum.

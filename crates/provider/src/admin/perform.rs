@@ -67,6 +67,7 @@ impl Provider {
                             parameters,
                             package: None,
                             result: code,
+                            before: None,
                         };
                         Ok(audit::keep(tx, site.code, now, &caller, &kept).await?)
                     })
@@ -103,6 +104,7 @@ impl Provider {
                     })?;
                     let giver = Giver { rights: &caller.rights, by: &caller.account, now, site: site.code };
                     let (path, parameters) = (operation.path(), operation.parameters());
+                    let before = audit::digest_of(tx, &path).await?;
                     let answer = change(tx, &giver, operation, prepared).await?;
                     let kept = audit::Kept {
                         operation: name,
@@ -111,6 +113,7 @@ impl Provider {
                         parameters,
                         package: None,
                         result: 0,
+                        before,
                     };
                     audit::keep(tx, site.code, now, &caller, &kept).await?;
                     Ok(answer)

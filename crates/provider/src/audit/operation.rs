@@ -1,7 +1,7 @@
 //! What operations of the control socket are in the audit trail.
 
 use restock_cim::Status;
-use restock_names::PackageId;
+use restock_names::{Digest, PackageId};
 
 use super::Kept;
 use crate::object::{Caller, Door};
@@ -39,7 +39,7 @@ impl Subject {
             other => (other.name(), "", None),
         };
         let path = match (operation, package) {
-            (_, Some(package)) => format!("SMS_Package.PackageID=\"{package}\""),
+            (_, Some(package)) => path_of(package),
             (Operation::CreatePackage(_), None) => "SMS_Package".to_owned(),
             _ => "SourceRoot".to_owned(),
         };
@@ -51,17 +51,35 @@ impl Subject {
         Self { operation: what, path, method, parameters, package }
     }
 
-    /// What is kept of it when it ended with `result`. `made`: the package it created.
-    pub(crate) fn kept(&self, result: u32, made: Option<PackageId>) -> Kept<'_> {
+    /// The object it is about.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The same of a package that it has made.
+    #[must_use]
+    pub(crate) fn made(mut self, package: PackageId) -> Self {
+        self.path = path_of(package);
+        self.package = Some(package);
+        self
+    }
+
+    /// What is kept of it when it ended with `result`.
+    pub(crate) fn kept(&self, result: u32, before: Option<Digest>) -> Kept<'_> {
         Kept {
             operation: self.operation,
             path: &self.path,
+            before,
             method: self.method,
             parameters: self.parameters.clone(),
-            package: self.package.or(made),
+            package: self.package,
             result,
         }
     }
+}
+
+fn path_of(package: PackageId) -> String {
+    format!("SMS_Package.PackageID=\"{package}\"")
 }
 
 /// Who calls an operation: somebody at the control socket.

@@ -49,6 +49,7 @@ impl Provider {
         self.database
             .transact("delete_object", move |tx| {
                 Box::pin(async move {
+                    let before = audit::digest_of(tx, &context.shown()).await?;
                     function(&context, tx).await?;
                     let record = audit::Entry {
                         action: Action::Delete,
@@ -57,6 +58,7 @@ impl Provider {
                         parameters: &[],
                         package: context.key("PackageID").parse().ok(),
                         result: 0,
+                        before,
                     };
                     audit::record(tx, context.at.site, context.at.now, &context.caller, &record).await?;
                     Ok(())

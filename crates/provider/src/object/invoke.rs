@@ -96,8 +96,9 @@ impl Provider {
                     {
                         return Ok(MethodAnswer::done());
                     }
-                    let answer = function(&context, tx).await?;
                     let path = context.object.shown();
+                    let before = audit::digest_of(tx, &path).await?;
+                    let answer = function(&context, tx).await?;
                     let record = audit::Entry {
                         action: Action::Method,
                         path: &path,
@@ -105,6 +106,7 @@ impl Provider {
                         parameters: &context.arguments,
                         package: package_of(&context),
                         result: 0,
+                        before,
                     };
                     let at = &context.object.at;
                     audit::record(tx, at.site, at.now, &context.object.caller, &record).await?;

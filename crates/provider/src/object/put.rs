@@ -59,6 +59,10 @@ impl Provider {
             .transact("put_object", move |tx| {
                 Box::pin(async move {
                     let context = in_transaction;
+                    let before = match &context.object.keys {
+                        Some(keys) => audit::digest_of(tx, &keys.to_string()).await?,
+                        None => None,
+                    };
                     let keys = function(&context, tx).await?;
                     let record = audit::Entry {
                         action: Action::Put,
@@ -67,6 +71,7 @@ impl Provider {
                         parameters: &context.values,
                         package: keys.text("PackageID").parse().ok(),
                         result: 0,
+                        before,
                     };
                     audit::record(
                         tx,
@@ -156,6 +161,7 @@ impl Provider {
                         parameters: &[],
                         package: package_in(&path),
                         result,
+                        before: None,
                     };
                     audit::record(tx, site, now, &caller, &record).await?;
                     Ok(())

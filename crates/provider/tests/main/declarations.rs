@@ -81,7 +81,8 @@ fn every_property_is_the_published_one() {
             assert_eq!(property.is_key(), flag(published, "key"), "{place}");
             assert_eq!(property.is_lazy(), flag(published, "lazy"), "{place}");
             let qualifiers = published["qualifiers"].as_array().unwrap();
-            let is_read = qualifiers.iter().any(|q| q.as_str().is_some_and(|q| q.eq_ignore_ascii_case("read")));
+            let is_read =
+                qualifiers.iter().any(|q| q.as_str().is_some_and(|q| q.eq_ignore_ascii_case("read")));
             let is_read_only = text(published, "access") == "Read-only" || is_read;
             assert_eq!(property.is_read_only(), is_read_only, "{place}");
             if let (Some(default), false) = (published["default"].as_str(), property.data_type.is_array) {
@@ -124,7 +125,9 @@ fn every_method_and_parameter_is_the_published_one() {
             for (declared, published) in declared.parameters.iter().zip(parameters) {
                 let place = format!("{place}({})", declared.name);
                 assert_eq!(declared.name.as_str(), text(published, "name"), "{place}");
-                assert_eq!(shown(&declared.data_type), text(published, "type"), "{place}");
+                let mark = if flag(published, "is_ref") { "ref:" } else { "" };
+                let wanted = format!("{mark}{}", text(published, "type"));
+                assert_eq!(shown(&declared.data_type), wanted, "{place}");
                 assert_eq!(declared.data_type.is_array, flag(published, "is_array"), "{place}");
                 assert_eq!(declared.is_optional, flag(published, "optional"), "{place}");
                 let direction = match declared.direction {

@@ -17,7 +17,7 @@ pub(crate) const NOW: Timestamp = Timestamp(1_795_000_000_000_000);
 pub(crate) struct Site {
     pub(crate) provider: Provider,
     pub(crate) database: Database,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 pub(crate) fn dp(name: &str) -> DistributionPointName {
@@ -50,7 +50,12 @@ impl Site {
         done.unwrap();
         let own = vec![PathBuf::from("/var/lib/restock")];
         let provider = Provider::new(database.clone(), Arc::new(ManualClock::new(NOW)), own);
-        Self { provider, database, _folder: folder }
+        Self { provider, database, folder }
+    }
+
+    /// The file of the database.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.folder.path().join("site.db")
     }
 
     pub(crate) async fn perform(&self, operation: Operation) -> Result<Answer, OperationError> {
