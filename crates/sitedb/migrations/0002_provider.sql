@@ -275,3 +275,10 @@ UPDATE status_messages SET point =
     (SELECT d.name FROM status_message_attributes AS a JOIN distribution_points AS d ON d.nal_path = a.value
      WHERE a.record = status_messages.record AND a.attribute = 404);
 CREATE INDEX status_messages_by_target ON status_messages (package_id, point, record);
+
+-- How associations name a package, in the words of their views.
+CREATE INDEX packages_by_path ON packages (('SMS_Package.PackageID=' || json_quote(package_id)) {nocase});
+CREATE INDEX admin_permissions_by_role ON admin_permissions (role_id, admin_id);
+CREATE INDEX admin_permissions_by_scope ON admin_permissions (scope_id, admin_id);
+-- Audit messages are few among all.
+CREATE INDEX status_messages_audit ON status_messages (record) WHERE message_type = 768;

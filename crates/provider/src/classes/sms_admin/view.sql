@@ -4,11 +4,11 @@ SELECT
     a.admin_id AS "AdminID",
     CAST(NULL AS TEXT) AS "AdminSid",
     (SELECT '[' || COALESCE(STRING_AGG(json_quote(c.scope_id), ',' ORDER BY c.scope_id), '') || ']'
-     FROM scopes AS c WHERE EXISTS (SELECT 1 FROM admin_permissions AS m
-        WHERE m.admin_id = a.admin_id AND m.scope_id = c.scope_id)) AS "Categories",
+     FROM scopes AS c WHERE c.scope_id IN
+        (SELECT m.scope_id FROM admin_permissions AS m WHERE m.admin_id = a.admin_id)) AS "Categories",
     (SELECT '[' || COALESCE(STRING_AGG(json_quote(c.name), ',' ORDER BY c.scope_id), '') || ']'
-     FROM scopes AS c WHERE EXISTS (SELECT 1 FROM admin_permissions AS m
-        WHERE m.admin_id = a.admin_id AND m.scope_id = c.scope_id)) AS "CategoryNames",
+     FROM scopes AS c WHERE c.scope_id IN
+        (SELECT m.scope_id FROM admin_permissions AS m WHERE m.admin_id = a.admin_id)) AS "CategoryNames",
     '[]' AS "CollectionNames",
     a.created_by AS "CreatedBy",
     a.created_at AS "CreatedDate",
@@ -31,11 +31,11 @@ SELECT
      JOIN roles AS r ON r.role_id = m.role_id
      WHERE m.admin_id = a.admin_id) AS "Permissions",
     (SELECT '[' || COALESCE(STRING_AGG(json_quote(r.name), ',' ORDER BY r.role_id), '') || ']'
-     FROM roles AS r WHERE EXISTS (SELECT 1 FROM admin_permissions AS m
-        WHERE m.admin_id = a.admin_id AND m.role_id = r.role_id)) AS "RoleNames",
+     FROM roles AS r WHERE r.role_id IN
+        (SELECT m.role_id FROM admin_permissions AS m WHERE m.admin_id = a.admin_id)) AS "RoleNames",
     (SELECT '[' || COALESCE(STRING_AGG(json_quote(r.role_id), ',' ORDER BY r.role_id), '') || ']'
-     FROM roles AS r WHERE EXISTS (SELECT 1 FROM admin_permissions AS m
-        WHERE m.admin_id = a.admin_id AND m.role_id = r.role_id)) AS "Roles",
+     FROM roles AS r WHERE r.role_id IN
+        (SELECT m.role_id FROM admin_permissions AS m WHERE m.admin_id = a.admin_id)) AS "Roles",
     CAST(a.admin_id AS TEXT) AS "SKey",
     (SELECT s.site_code FROM site AS s) AS "SourceSite"
 FROM admins AS a
