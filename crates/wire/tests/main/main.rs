@@ -1,5 +1,7 @@
 //! The languages of the doors at their boundary: text in, values out, and back.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod bodies;
 mod documents;
 mod entities;

@@ -28,7 +28,7 @@ fn bodies() -> impl Strategy<Value = String> {
         any::<f64>().prop_map(|n| n.to_string()),
         ".{0,8}".prop_map(|text| serde_json::Value::from(text).to_string()),
     ];
-    let value = leaf.prop_recursive(4, 24, 4, move |inner| {
+    leaf.prop_recursive(4, 24, 4, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(|items| format!("[{}]", items.join(","))),
             prop::collection::vec((name.clone(), inner), 0..4).prop_map(|members| {
@@ -36,8 +36,7 @@ fn bodies() -> impl Strategy<Value = String> {
                 format!("{{{}}}", members.join(","))
             }),
         ]
-    });
-    value
+    })
 }
 
 proptest! {
