@@ -5,6 +5,7 @@ mod first_hour;
 mod groups;
 mod hidden;
 mod idioms;
+mod load;
 mod logs;
 mod methods;
 mod paths;

@@ -116,6 +116,8 @@ fn qualifiers(text: &str) -> Option<(Vec<String>, &str)> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::{prop_assert_eq, proptest};
+
     use super::{Parts, pack, unpack};
 
     #[test]
@@ -126,6 +128,16 @@ mod tests {
         assert_eq!((parts.kind.as_str(), parts.network.as_str()), ("MSWNET", r"\\DP01\"));
         assert_eq!(parts.connection, ["SMS_SITE=XYZ"]);
         assert_eq!(pack(&parts).expect("well formed"), text);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_taken_apart_or_refused(text in r#"[\[\]",:\\A-Za-z=]{0,60}"#) {
+            if let Ok(parts) = unpack(&text) {
+                let packed = pack(&parts).expect("what was taken apart is well formed");
+                prop_assert_eq!(unpack(&packed).ok(), Some(parts));
+            }
+        }
     }
 
     #[test]

@@ -40,8 +40,10 @@ pub(crate) async fn put(put: &PutContext, tx: &mut Tx) -> Result<ResolvedKeys, R
         return Err(Refusal::provider("NAME_INVALID", text));
     }
     let before = tx.program(id, name).await?;
-    if before.is_some() {
-        put.check_partial()?;
+    match &before {
+        Some(_) => put.check_partial()?,
+        None if put.must_exist => return Err(Refusal::not_found(object.shown())),
+        None => {}
     }
     let stored_name = before.as_ref().map_or(name, |program| program.name.as_str()).to_owned();
     let mut properties: Map<String, Json> = match &before {

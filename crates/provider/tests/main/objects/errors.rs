@@ -101,4 +101,24 @@ async fn every_change_and_every_refusal_is_one_audit_record() {
             ("DeleteInstance", r#"SMS_Package.PackageID="XYZ00001""#, "", 0),
         ]
     );
+    // What the package was before and afterwards joins one record with the next.
+    let [made, refreshed, refused, deleted] = records.as_slice() else { panic!() };
+    assert!(made.before.is_none() && made.after.is_some());
+    assert_eq!(made.after, refreshed.before);
+    assert_ne!(refreshed.before, refreshed.after);
+    assert!(refused.before.is_none() && refused.after.is_none());
+    assert_eq!(refreshed.after, deleted.before);
+    assert_ne!(deleted.before, deleted.after);
+}
+
+#[tokio::test]
+async fn a_call_that_cannot_be_kept_is_refused_with_a_number() {
+    let objects = Objects::new().await;
+    let id = objects.package("app").await;
+    objects.site.database.close().await;
+    let refusal = refused(objects.try_invoke(&package_path(id), "RefreshPkgSource", &[]).await);
+    assert_eq!(refusal.code(), "DATABASE_CLOSED");
+    assert_eq!(refusal.error_code() >> 30, 3, "the client should stop");
+    assert!(!refusal.description().to_lowercase().contains("sql"), "{refusal}");
+    assert!(objects.try_get(&package_path(id)).await.is_err());
 }

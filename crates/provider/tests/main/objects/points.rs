@@ -144,3 +144,21 @@ async fn sms_distribution_point_cancel_distribution_ends_what_is_under_way() {
     );
     assert_eq!(objects.query(&state).await.remove(0).get("State"), Some(&number(3)));
 }
+
+#[tokio::test]
+async fn sms_distribution_point_that_is_being_removed_is_kept_when_it_is_asked_for_again() {
+    let objects = Objects::new().await;
+    let id = objects.installed().await;
+    let status =
+        async |nal_path: &str| objects.get(&point_path(id, nal_path)).await.get("Status").unwrap().clone();
+    for nal_path in [DP01, DP02] {
+        objects.provider.delete(&caller(), &path(&point_path(id, nal_path))).await.unwrap();
+        assert_eq!(status(nal_path).await, number(3));
+    }
+    objects.create("SMS_DistributionPoint", &keys(id.as_str(), DP01)).await;
+    let pair = [("SiteCode", super::texts(&["XYZ"])), ("NALPath", super::texts(&[DP02]))];
+    objects.invoke(&package_path(id), "AddDistributionPoints", &pair).await;
+    for nal_path in [DP01, DP02] {
+        assert_ne!(status(nal_path).await, number(3));
+    }
+}

@@ -292,6 +292,11 @@ async fn sms_program_is_put_read_and_deleted() {
     assert_eq!(code(objects.patch(&object, &[("DriveLetter", text("ab"))]).await), "RANGE");
     objects.provider.delete(&super::caller(), &super::path(&object)).await.unwrap();
     assert_eq!(code(objects.try_get(&object).await), "NOT_FOUND");
+    assert_eq!(
+        code(objects.patch(&object, &[("Comment", text("c"))]).await),
+        "NOT_FOUND",
+        "a path makes none"
+    );
     assert_eq!(code(objects.provider.delete(&super::caller(), &super::path(&object)).await), "NOT_FOUND");
 }
 
