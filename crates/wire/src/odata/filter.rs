@@ -3,7 +3,7 @@
 //! Understood: `eq ne gt ge lt le in`, `and or not`, parentheses, `startswith`, `endswith`,
 //! `contains` and `substringof` (with or without ` eq true` behind them), `tolower`, `toupper`,
 //! `substring`, `year` … `second`, `now()`, and literals: text in single quotes with `''` for one,
-//! numbers, `true`, `false`, `null`, times with or without quotes.
+//! numbers, `true`, `false`, `null`, times with or without quotes. Words have no letter case.
 //!
 //! Comparisons mean what they mean in WQL: one with `null` on a side is never true, so
 //! `Name ne 'x'` leaves rows without a name out. Arithmetic, paths, lambdas and the other

@@ -1,5 +1,7 @@
 //! The canonical text of a query.
 
+#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 use std::fmt::Write;
 
 use super::parser::UNITS;

@@ -102,7 +102,7 @@ impl Parser {
     }
 
     fn is_word(&self, word: &str) -> bool {
-        matches!(self.token(), Token::Word(found) if found == word)
+        matches!(self.token(), Token::Word(found) if found.eq_ignore_ascii_case(word))
     }
 
     fn take_word(&mut self, word: &str) -> bool {
@@ -179,7 +179,7 @@ impl Parser {
 
     fn comparison(&self) -> Option<Comparison> {
         let Token::Word(word) = self.token() else { return None };
-        Some(match word.as_str() {
+        Some(match word.to_ascii_lowercase().as_str() {
             "eq" => Comparison::Equal,
             "ne" => Comparison::NotEqual,
             "lt" => Comparison::Less,
@@ -192,7 +192,7 @@ impl Parser {
 
     fn rest_of_comparison(&mut self, left: Node) -> Result<Node, QueryError> {
         if let Token::Word(word) = self.token()
-            && REFUSED_OPERATORS.contains(&word.as_str())
+            && REFUSED_OPERATORS.iter().any(|refused| word.eq_ignore_ascii_case(refused))
         {
             return Err(self.unsupported(&format!("the operator {word}")));
         }
@@ -287,7 +287,7 @@ impl Parser {
     fn literal(&mut self) -> Result<Option<Literal>, QueryError> {
         let literal = match self.token() {
             Token::Value(literal) => literal.clone(),
-            Token::Word(word) => match word.as_str() {
+            Token::Word(word) => match word.to_ascii_lowercase().as_str() {
                 "null" => Literal::Null,
                 "true" => Literal::Boolean(true),
                 "false" => Literal::Boolean(false),
