@@ -1,19 +1,21 @@
 //! The columns of each view and what they hold.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use restock_cim::{Class, Value};
 use restock_names::Timestamp;
 use restock_provider::classes::declarations::schema;
 use restock_provider::classes::views::{FILLED, VIEWS};
+use restock_provider::rights::Rights;
 use restock_provider::{Caller, Severity, relative_path_of};
-use restock_sitedb::Engine;
 use restock_sitedb::admin::{Account, Permission, Stamp};
 use restock_sitedb::audit::AuditMessage;
 use restock_sitedb::group::Group;
 use restock_sitedb::package::Properties;
 use restock_sitedb::program::Program;
 use restock_sitedb::state::{Damage, Event, Report};
+use restock_sitedb::{DatabaseError, Engine};
 use sqlx::{AnyConnection, Connection, Row as _};
 
 use super::world::{Cluster, NOW, Row, World, dp};
@@ -237,6 +239,38 @@ async fn check_details(world: &World) {
     assert_eq!(admin.time("CreatedDate"), Timestamp(NOW.0));
 }
 
+/// Who may read all objects of the default scope sees the same rows, by a query that hides others.
+async fn check_restricted(world: &World) {
+    let rights: Result<Rights, DatabaseError> = world
+        .database()
+        .transact("reader", |tx| {
+            Box::pin(async move {
+                let permission = Permission { role: "SMS0002R".to_owned(), scope: "SMS00UNA".to_owned() };
+                tx.set_permissions(7, &[permission], "root", NOW).await?;
+                Rights::load(tx, 7, None).await
+            })
+        })
+        .await;
+    let reader = Caller { rights: Arc::new(rights.unwrap()), admin_id: Some(7), ..Caller::local("test") };
+    let nobody = Caller { rights: Arc::new(Rights::none()), admin_id: Some(8), ..reader.clone() };
+    for class in classes() {
+        let name = class.name.as_str();
+        let query = format!("SELECT * FROM {name}");
+        let (mut all, mut seen) = (world.rows(&query).await, world.rows_of(&reader, &query).await);
+        all.sort_by_key(|row| format!("{row:?}"));
+        seen.sort_by_key(|row| format!("{row:?}"));
+        // Audit messages, accounts, and what counts them are for others.
+        let is_of_security = name.starts_with("SMS_Stat")
+            || ["SMS_Admin", "SMS_AdminRole", "SMS_RbacSecuredObject", "SMS_Role", "SMS_SecuredCategory"]
+                .contains(&name);
+        assert!(is_of_security || seen == all, "{name}: {seen:#?} instead of {all:#?}");
+        assert!(seen.len() <= all.len(), "{name}");
+        let seen = world.rows_of(&nobody, &query).await.len();
+        let is_for_everybody = ["SMS_Identification", "SMS_ProviderLocation", "SMS_RbacSecuredObject"];
+        assert!(seen == 0 || is_for_everybody.contains(&name), "{name}: {seen}");
+    }
+}
+
 #[tokio::test]
 async fn sqlite_views_have_the_declared_properties_and_no_others() {
     check_columns(&World::new().await).await;
@@ -247,6 +281,7 @@ async fn sqlite_rows_of_every_class_can_be_read_whole() {
     let world = World::new().await;
     check_values(&world).await;
     check_details(&world).await;
+    check_restricted(&world).await;
 }
 
 #[tokio::test]
@@ -256,6 +291,7 @@ async fn postgres_views_have_the_declared_properties_and_their_rows_can_be_read_
     check_columns(&world).await;
     check_values(&world).await;
     check_details(&world).await;
+    check_restricted(&world).await;
     world.database().close().await;
 }
 
