@@ -243,6 +243,9 @@ pub(crate) struct LibraryChecked {
     pub(crate) duration_ms: u64,
     /// One sentence for each thing that is wrong.
     pub(crate) problems: Vec<String>,
+    /// Damaged frames in whose place a right copy in another pack is read.
+    #[serde(default)]
+    pub(crate) replaced: u64,
 }
 
 /// The result of `library stat`.
@@ -335,6 +338,6 @@ mod tests {
             assert!(serde_json::from_str::<Ask>(&ask).is_ok(), "{ask} {rest}");
             seen += 1;
         }
-        assert_eq!(seen, 11, "all examples were found");
+        assert_eq!(seen, 14, "all examples were found");
     }
 }

@@ -69,7 +69,8 @@ fn check_blocking(library: &Library, events: &Events) -> Result<LibraryChecked, 
         return Err(Failure::failed("the check was stopped, because nobody waits for it any more"));
     }
     let mut problems = Vec::new();
-    for frame in &report.damaged {
+    let (replaced, damaged): (Vec<_>, Vec<_>) = report.damaged.iter().partition(|frame| frame.is_replaced);
+    for frame in damaged {
         problems.push(match frame.digest {
             Some(digest) => {
                 format!("CONTENT_DAMAGED: {digest} in pack {} does not have its digest", frame.pack)
@@ -86,6 +87,7 @@ fn check_blocking(library: &Library, events: &Events) -> Result<LibraryChecked, 
         bytes: report.bytes,
         duration_ms: u64::try_from((SystemClock.monotonic() - start).as_millis()).unwrap_or(u64::MAX),
         problems,
+        replaced: replaced.len() as u64,
     })
 }
 

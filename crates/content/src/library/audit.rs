@@ -38,6 +38,8 @@ pub struct DamagedFrame {
     pub pack: String,
     /// What it should be; `None` when the record itself is damaged.
     pub digest: Option<Digest>,
+    /// True when another pack holds a right copy, which is what is read.
+    pub is_replaced: bool,
 }
 
 /// What a check of the whole library found.
@@ -109,7 +111,7 @@ impl Library {
         for pack in self.inner.sealed() {
             report.packs += 1;
             for record in pack.records() {
-                let damaged = |digest| DamagedFrame { pack: pack.stem.clone(), digest };
+                let damaged = |digest| DamagedFrame { pack: pack.stem.clone(), digest, is_replaced: false };
                 let record = match record {
                     Ok(Ok(record)) => record,
                     Ok(Err(_)) | Err(_) => {
@@ -130,6 +132,9 @@ impl Library {
                     return Ok(report);
                 }
             }
+        }
+        for frame in &mut report.damaged {
+            frame.is_replaced = frame.digest.is_some_and(|digest| self.read(&digest).is_ok());
         }
         let damaged: HashSet<Digest> = report.damaged.iter().filter_map(|frame| frame.digest).collect();
         for package in self.inner.packages_with_statements()? {

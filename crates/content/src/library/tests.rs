@@ -261,6 +261,7 @@ fn a_damaged_frame_is_never_returned_and_a_newer_pack_heals_it() {
     let report = library.check(|_| ControlFlow::Continue(())).expect("checked");
     assert_eq!(report.damaged.iter().map(|d| d.digest).collect::<Vec<_>>(), [Some(first)]);
     assert_eq!(report.incomplete, [version(1)]);
+    assert!(!report.damaged[0].is_replaced);
     assert!(matches!(library.read(&first), Err(LibraryError::Damaged { .. })));
     assert!(!library.holds(&first).expect("readable"), "a damaged frame counts as missing");
     let audit = library.audit(&root, |_| ControlFlow::Continue(())).expect("audited");
@@ -273,7 +274,9 @@ fn a_damaged_frame_is_never_returned_and_a_newer_pack_heals_it() {
     drop(library);
     let (library, _) = reopen(folder.path());
     assert_eq!(library.read(&first).expect("the newer pack wins"), text(0));
-    assert!(library.check(|_| ControlFlow::Continue(())).expect("checked").incomplete.is_empty());
+    let report = library.check(|_| ControlFlow::Continue(())).expect("checked");
+    assert!(report.incomplete.is_empty());
+    assert!(report.damaged[0].is_replaced, "the damaged pack stays as evidence");
 }
 
 #[test]

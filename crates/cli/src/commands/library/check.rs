@@ -48,14 +48,19 @@ impl Check {
             HumanBytes(checked.bytes),
             HumanDuration(Duration::from_millis(checked.duration_ms)),
         );
+        let replaced = match checked.replaced {
+            0 => String::new(),
+            n => format!("{} in an older pack: a right copy was fetched since.\n", count(n, "damaged frame")),
+        };
         if checked.problems.is_empty() {
-            text.push_str("all is right.\n");
+            text.push_str(&format!("all is right.\n{replaced}"));
             return Ok(Done::with(&checked, text));
         }
         text.push_str(&format!("{}.\n", count(checked.problems.len() as u64, "problem")));
         for problem in &checked.problems {
             text.push_str(&format!("{}\n", shown(problem)));
         }
+        text.push_str(&replaced);
         Ok(Done::with(&checked, text).ending(Some(Kind::Failed)))
     }
 }
