@@ -37,7 +37,10 @@ fn main() -> ExitCode {
             output.print(&done);
             ExitCode::from(done.kind.map_or(0, failure::Kind::exit_code))
         }
-        Err(failure) => {
+        Err(mut failure) => {
+            if failure.hints.is_empty() {
+                failure.hints.push(help_meant());
+            }
             output.print_failure(&failure);
             ExitCode::from(failure.kind.exit_code())
         }
@@ -73,11 +76,11 @@ fn mistake(error: &clap::Error) -> Failure {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "a command or an argument is missing".to_owned(),
         _ => message.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" "),
     };
-    Failure::usage(output::guarded(&message)).hint(format!("{} --help", command_meant().join(" ")))
+    Failure::usage(output::guarded(&message)).hint(help_meant())
 }
 
-/// The words of the command that the arguments name, as far as they do.
-fn command_meant() -> Vec<String> {
+/// Asks for the help of the command that the arguments name, as far as they do.
+fn help_meant() -> String {
     let whole = Arguments::command();
     let (mut at, mut words) = (&whole, vec![whole.get_name().to_owned()]);
     for word in std::env::args_os().skip(1).take_while(|word| word != "--") {
@@ -86,5 +89,5 @@ fn command_meant() -> Vec<String> {
             at = below;
         }
     }
-    words
+    format!("{} --help", words.join(" "))
 }

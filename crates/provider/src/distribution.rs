@@ -46,7 +46,7 @@ pub(crate) async fn remove(
     id: PackageId,
     points: Vec<DistributionPointName>,
 ) -> Result<TargetsChanged, OperationError> {
-    each(tx, at, id, points, Event::RemoveAsked, None).await
+    each(tx, at, id, points, Event::RemoveAsked, |_| None).await
 }
 
 pub(crate) async fn redistribute(
@@ -55,7 +55,7 @@ pub(crate) async fn redistribute(
     id: PackageId,
     points: Vec<DistributionPointName>,
 ) -> Result<TargetsChanged, OperationError> {
-    each(tx, at, id, points, Event::RedistributeAsked, None).await
+    each(tx, at, id, points, Event::RedistributeAsked, |_| None).await
 }
 
 pub(crate) async fn cancel(
@@ -64,9 +64,13 @@ pub(crate) async fn cancel(
     id: PackageId,
     points: Vec<DistributionPointName>,
 ) -> Result<TargetsChanged, OperationError> {
-    let why = Why::new("CANCELLED", "the distribution was cancelled by a person")
-        .with_fix(format!("restock redistribute {id} --to NAME, or the next refresh"));
-    each(tx, at, id, points, Event::CancelAsked, Some(why)).await
+    let why = |point: &DistributionPointName| {
+        Some(
+            Why::new("CANCELLED", "the distribution was cancelled by a person")
+                .with_fix(format!("restock redistribute {id} --to {point}, or the next refresh")),
+        )
+    };
+    each(tx, at, id, points, Event::CancelAsked, why).await
 }
 
 async fn each(
@@ -75,7 +79,7 @@ async fn each(
     id: PackageId,
     points: Vec<DistributionPointName>,
     event: Event,
-    why: Option<Why>,
+    why: impl Fn(&DistributionPointName) -> Option<Why>,
 ) -> Result<TargetsChanged, OperationError> {
     let (package, refresh) = known(tx, id).await?;
     let context = Context::new(&package, &refresh, at.site, at.now);
@@ -89,7 +93,7 @@ async fn each(
                 OperationError::unknown_point(&point)
             });
         };
-        let applied = carry_out(tx, &mut target, &context, event, why.clone()).await?;
+        let applied = carry_out(tx, &mut target, &context, event, why(&point)).await?;
         changed.push(PointChanged { point, changed: applied });
     }
     Ok(TargetsChanged { package: id, points: changed })

@@ -38,7 +38,8 @@ pub(crate) async fn add(
     }
     if let Some(reason) = refusal_of_folder(Path::new(&new.folder), &at.own_folders) {
         let message = format!("{} cannot be a source: {reason}", Escaped(new.folder.as_bytes()));
-        return Err(OperationError::refused("SOURCE_ROOT_FORBIDDEN", message));
+        return Err(OperationError::refused("SOURCE_ROOT_FORBIDDEN", message)
+            .hint("restock source add NAME FOLDER, with a folder that holds nothing but sources"));
     }
     let roots = tx.source_roots().await?;
     for name in std::iter::once(&new.folder).chain(&new.aliases) {

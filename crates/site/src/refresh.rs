@@ -260,7 +260,7 @@ impl RefreshLoop {
             }
             taken => taken,
         };
-        taken.map_err(|error| trouble(&error, &folder))
+        taken.map_err(|error| trouble(&error, package.id, &folder))
     }
 
     async fn attempt_failed(&self, claim: &Claim, why: Why) -> Result<&'static str, SiteError> {
@@ -369,7 +369,7 @@ fn is_content_lost(error: &SnapshotError) -> bool {
     }
 }
 
-fn trouble(error: &SnapshotError, folder: &Found) -> SnapshotTrouble {
+fn trouble(error: &SnapshotError, id: PackageId, folder: &Found) -> SnapshotTrouble {
     if matches!(error, SnapshotError::Cancelled) {
         return SnapshotTrouble::Cancelled;
     }
@@ -384,7 +384,8 @@ fn trouble(error: &SnapshotError, folder: &Found) -> SnapshotTrouble {
         "SOURCE_PERMISSION" => "let the account of the site read it",
         "SOURCE_SPECIAL_FILE" => "take it out of the source",
         "SOURCE_SYMLINK" | "SOURCE_SYMLINK_LOOP" => {
-            "take the link out of the source, or set another link policy of the package"
+            let fix = format!("restock package set {id} --symlinks keep, or take the link out of the source");
+            return SnapshotTrouble::Failed(why.with_fix(fix));
         }
         "SOURCE_CHANGED" => "refresh when nobody writes to the source",
         "SOURCE_TOO_MANY_ENTRIES" => "split the package, or raise the limit",

@@ -437,6 +437,10 @@ fn derived_why(target: &Target, context: &Context) -> Option<Why> {
     match target.facts.state {
         // A failure that a refresh has covered shows again if the refresh ends without a version.
         TargetState::Waiting if target.facts.has_given_up => target.why.clone(),
+        TargetState::Waiting if context.facts.current.0 == 0 && context.facts.pending == 0 => Some(
+            Why::new("WAITING_FOR_CONTENT", "the package has no version yet, and no refresh of it is asked")
+                .with_fix(format!("restock refresh {}", context.package)),
+        ),
         TargetState::Waiting if target.facts.job.is_none() && context.facts.current.0 == 0 => {
             Some(Why::new("WAITING_FOR_CONTENT", "waits for the package's first snapshot"))
         }

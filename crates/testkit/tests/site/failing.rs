@@ -8,7 +8,7 @@ use restock_provider::rows::RefreshPhase;
 use restock_provider::{Operation, PackageChange};
 use restock_sitedb::DatabaseError;
 
-use crate::world::{RETRY, World};
+use crate::world::{RETRY, World, dp};
 
 #[tokio::test]
 async fn a_source_that_cannot_be_read_is_tried_again_until_it_can() {
@@ -150,7 +150,7 @@ async fn a_link_that_the_package_refuses_fails_the_refresh_by_name() {
     assert_eq!(world.step().await, ["failed, will be tried again"]);
     let why = world.package(id).await.refresh.unwrap().why.unwrap();
     assert!(why.rule == "SOURCE_SYMLINK" && why.text.contains("src/app/link"), "{why:?}");
-    assert!(why.fix.unwrap().contains("link policy"));
+    assert!(why.fix.unwrap().contains("--symlinks keep"));
     assert_eq!(world.message_ids(id).await.last(), Some(&2306));
     assert_eq!(world.package(id).await.source_version, SourceVersion(1));
     // The request waits; the policy does not start it, its next attempt obeys it.
@@ -160,6 +160,27 @@ async fn a_link_that_the_package_refuses_fails_the_refresh_by_name() {
     assert_eq!(world.step().await, ["published"]);
     let package = world.package(id).await;
     assert_eq!((package.source_version.0, package.entries), (2, 2));
+}
+
+#[tokio::test]
+async fn what_was_cancelled_says_how_it_goes_on() {
+    let world = World::new().await;
+    world.write("a.txt", "one");
+    let id = world.create().await;
+    let points = vec![dp("DP01")];
+    world.perform(Operation::AddDistributionPoints { package: id, points: points.clone() }).await.unwrap();
+    world.perform(Operation::CancelRefresh { package: id }).await.unwrap();
+    let why = world.target_row(id, "DP01").await.why.unwrap();
+    assert_eq!((why.rule.as_str(), why.fix), ("WAITING_FOR_CONTENT", Some(format!("restock refresh {id}"))));
+
+    world.ask(id).await;
+    let why = world.target_row(id, "DP01").await.why.unwrap();
+    assert_eq!((why.rule.as_str(), why.fix), ("WAITING_FOR_CONTENT", None), "the snapshot will bring it");
+    assert_eq!(world.step().await, ["published"]);
+    world.perform(Operation::CancelDistribution { package: id, points }).await.unwrap();
+    let why = world.target_row(id, "DP01").await.why.unwrap();
+    let fix = format!("restock redistribute {id} --to DP01, or the next refresh");
+    assert_eq!((why.rule.as_str(), why.fix), ("CANCELLED", Some(fix)));
 }
 
 /// A run that reads for a while; `meanwhile` happens when it has begun to.
