@@ -103,11 +103,7 @@ impl Row {
 
     pub(crate) fn texts(&self, property: &str) -> Vec<&str> {
         let Value::Array(values) = self.value(property) else { panic!("{property} is no array") };
-        let text = |value| match value {
-            &Value::String(ref text) => text.as_str(),
-            other => panic!("{property} holds {other:?}"),
-        };
-        values.iter().map(text).collect()
+        values.iter().map(|value| value.as_str().unwrap_or_else(|| panic!("{property}: {value:?}"))).collect()
     }
 }
 
