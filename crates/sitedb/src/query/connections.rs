@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::QueryFailed;
-use super::decode::{Columns, Decoder};
+use super::decode::{AnyRow, Decoder};
 use super::sql::Bound;
 use crate::own_text::own_text;
 use crate::{DatabaseError, Engine};
@@ -39,6 +39,10 @@ const BATCH_WAIT: Duration = Duration::from_millis(1);
 const SHORT: Duration = Duration::from_millis(3);
 /// Batches that wait for the reader.
 const BATCHES_MAX: usize = 2;
+/// When the order to cancel is given again.
+const CANCEL_AGAIN: Duration = Duration::from_millis(200);
+/// How long PostgreSQL may take to stop a statement before its connection is dropped.
+const CANCEL_MAX: Duration = Duration::from_secs(5);
 /// However slowly the rows are taken, nothing runs longer than this.
 const WHOLE_MAX: Duration = Duration::from_secs(600);
 
@@ -249,7 +253,20 @@ async fn run(
             } else {
                 // This connection stays open until the order to cancel was given, so that the
                 // number of its process means no other.
-                shared.cancel(process).await;
+                let stopped = async {
+                    loop {
+                        shared.cancel(process).await;
+                        // It answers when the statement has ended. An order that came before the
+                        // statement began was in vain.
+                        if tokio::time::timeout(CANCEL_AGAIN, connection.ping()).await.is_ok() {
+                            break;
+                        }
+                    }
+                };
+                if tokio::time::timeout(CANCEL_MAX, stopped).await.is_err() {
+                    tracing::warn!(process, "a query that was cancelled still works");
+                }
+                // It is not used again, since an order might arrive later still.
                 drop(connection);
                 (None, end)
             }
@@ -296,7 +313,7 @@ struct Reader {
 }
 
 impl Reader {
-    async fn read<R: Columns>(&self, mut rows: impl Stream<Item = Result<R, sqlx::Error>> + Unpin) -> End {
+    async fn read<R: AnyRow>(&self, mut rows: impl Stream<Item = Result<R, sqlx::Error>> + Unpin) -> End {
         let mut left = self.deadline.saturating_sub(self.began.elapsed());
         let mut batch = Vec::new();
         loop {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use restock_cim::{CimType, Class, DataType, DateTime, Instance, Property, Schema, Value};
+use restock_cim::{CimType, Class, DateTime, Instance, Property, Schema, Value};
 use restock_names::{Timestamp, Zone};
 use serde_json::Value as Json;
 use sqlx::postgres::PgRow;
@@ -13,14 +13,14 @@ use super::QueryFailed;
 use super::compile::{Layout, Part};
 
 /// A row of either engine. A column that holds something else than is asked for is an error.
-pub(crate) trait Columns {
+pub(crate) trait AnyRow {
     fn integer(&self, column: usize) -> Result<Option<i64>, sqlx::Error>;
     fn real(&self, column: usize) -> Result<Option<f64>, sqlx::Error>;
     fn text(&self, column: usize) -> Result<Option<String>, sqlx::Error>;
     fn bytes(&self, column: usize) -> Result<Option<Vec<u8>>, sqlx::Error>;
 }
 
-impl Columns for PgRow {
+impl AnyRow for PgRow {
     fn integer(&self, column: usize) -> Result<Option<i64>, sqlx::Error> {
         self.try_get(column)
     }
@@ -55,7 +55,7 @@ where
     T::decode(value).map(Some).map_err(sqlx::Error::Decode)
 }
 
-impl Columns for SqliteRow {
+impl AnyRow for SqliteRow {
     fn integer(&self, column: usize) -> Result<Option<i64>, sqlx::Error> {
         // A text column may be declared BOOLEAN; its values are integers all the same.
         sqlite(self, column, &["INTEGER", "BOOLEAN"])
@@ -76,30 +76,104 @@ impl Columns for SqliteRow {
 
 /// Makes instances of the rows of one statement.
 pub(crate) struct Decoder {
-    pub(crate) layout: Layout,
-    pub(crate) zone: Arc<Zone>,
-    pub(crate) schema: &'static Schema,
+    layout: Layout,
+    parts: Vec<Columns>,
+    zone: Arc<Zone>,
+    schema: &'static Schema,
+}
+
+/// How the columns of one instance are read.
+struct Columns {
+    part: Part,
+    /// For each property of the part.
+    forms: Vec<Form>,
+    /// Where a class of [`Part::concrete`] has each property; its superclass's are among its own.
+    places: Vec<Vec<Option<usize>>>,
+}
+
+/// What a column holds.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Text,
+    Boolean,
+    Signed(CimType),
+    Unsigned(CimType),
+    Real,
+    Char,
+    /// UTC microseconds, shown as UTC or by the site's clock.
+    Moment,
+    Local,
+    Reference,
+    /// Bytes, each an element.
+    Bytes,
+    /// An array or an object.
+    Json,
+}
+
+impl Form {
+    /// The form of a property, or with `is_array` false of one of its elements.
+    fn new(property: &Property, is_array: bool) -> Self {
+        let cim = property.data_type.cim;
+        match cim {
+            CimType::UInt8 if is_array => Self::Bytes,
+            _ if is_array => Self::Json,
+            CimType::Object => Self::Json,
+            CimType::String => Self::Text,
+            CimType::Reference => Self::Reference,
+            CimType::Boolean => Self::Boolean,
+            CimType::DateTime if property.is_local_time() => Self::Local,
+            CimType::DateTime => Self::Moment,
+            CimType::Real32 | CimType::Real64 => Self::Real,
+            CimType::Char16 => Self::Char,
+            CimType::SInt8 | CimType::SInt16 | CimType::SInt32 | CimType::SInt64 => Self::Signed(cim),
+            _ => Self::Unsigned(cim),
+        }
+    }
+}
+
+impl Columns {
+    fn new(part: &Part) -> Self {
+        let property = |index: &usize| &part.class.properties[*index];
+        let forms = part
+            .properties
+            .iter()
+            .map(|index| Form::new(property(index), property(index).data_type.is_array))
+            .collect();
+        let place = |class: &Arc<Class>, index| class.property_index(property(index).name.as_str());
+        let of_class = |class| part.properties.iter().map(|index| place(class, index)).collect();
+        let places = part.concrete.iter().map(of_class).collect();
+        Self { part: part.clone(), forms, places }
+    }
 }
 
 impl Decoder {
-    pub(crate) fn instance(&self, row: &impl Columns) -> Result<Instance, QueryFailed> {
+    pub(crate) fn new(layout: Layout, zone: Arc<Zone>, schema: &'static Schema) -> Self {
+        let parts = match &layout {
+            Layout::Count(_) => Vec::new(),
+            Layout::Instance(part) => vec![Columns::new(part)],
+            Layout::Embedded(_, parts) => parts.iter().map(Columns::new).collect(),
+        };
+        Self { layout, parts, zone, schema }
+    }
+
+    pub(crate) fn instance(&self, row: &impl AnyRow) -> Result<Instance, QueryFailed> {
         let mut column = 0;
         match &self.layout {
             Layout::Count(class) => {
-                let count = self.integer(row, 0, class)?.unwrap_or(0);
-                let count = u64::try_from(count).unwrap_or(0);
+                let count = row.integer(0).map_err(|error| unfit(class, "Count", &error))?;
+                let count = u64::try_from(count.unwrap_or(0)).unwrap_or(0);
                 let mut instance = Instance::new(Arc::clone(class));
                 instance.set("Count", Value::Unsigned(count));
                 Ok(instance)
             }
             Layout::Instance(part) => {
-                let found = self.part(row, part, &mut column)?;
+                let found = self.part(row, &self.parts[0], &mut column)?;
                 Ok(found.unwrap_or_else(|| Instance::new(Arc::clone(&part.class))))
             }
-            Layout::Embedded(class, parts) => {
+            Layout::Embedded(class, _) => {
                 let mut instance = Instance::new(Arc::clone(class));
-                for (place, part) in instance.values.iter_mut().zip(parts) {
-                    let found = self.part(row, part, &mut column)?;
+                for (place, columns) in instance.values.iter_mut().zip(&self.parts) {
+                    let found = self.part(row, columns, &mut column)?;
                     *place = Some(found.map_or(Value::Null, |object| Value::Object(Box::new(object))));
                 }
                 Ok(instance)
@@ -107,40 +181,35 @@ impl Decoder {
         }
     }
 
-    fn integer(&self, row: &impl Columns, column: usize, class: &Class) -> Result<Option<i64>, QueryFailed> {
-        row.integer(column).map_err(|error| unfit(class, "Count", &error))
-    }
-
     /// The instance of one part; `None` when an outer join found none.
     fn part(
         &self,
-        row: &impl Columns,
-        part: &Part,
+        row: &impl AnyRow,
+        columns: &Columns,
         column: &mut usize,
     ) -> Result<Option<Instance>, QueryFailed> {
         let mut next = || std::mem::replace(column, *column + 1);
+        let part = &columns.part;
         let mut class = &part.class;
+        let mut places = None;
         let mut is_there = true;
         if !part.concrete.is_empty() {
             let name = row.text(next()).map_err(|error| unfit(class, "__CLASS", &error))?;
             is_there = name.is_some();
-            let of_row = name.and_then(|name| part.concrete.iter().find(|class| class.name.is(&name)));
-            class = of_row.unwrap_or(class);
+            let of_row = name.and_then(|name| part.concrete.iter().position(|class| class.name.is(&name)));
+            if let Some(index) = of_row {
+                class = &part.concrete[index];
+                places = columns.places.get(index);
+            }
         }
         if part.has_presence {
             let present = row.integer(next()).map_err(|error| unfit(class, "__PRESENT", &error))?;
             is_there = present.is_some();
         }
         let mut instance = Instance::new(Arc::clone(class));
-        for index in &part.properties {
-            let property = &part.class.properties[*index];
-            let value = self.value(row, next(), &part.class, property)?;
-            // A subclass has its superclass's properties among its own.
-            let place = if Arc::ptr_eq(class, &part.class) {
-                Some(*index)
-            } else {
-                class.property_index(property.name.as_str())
-            };
+        for (index, (property, form)) in part.properties.iter().zip(&columns.forms).enumerate() {
+            let value = self.value(row, next(), &part.class, *property, *form)?;
+            let place = places.map_or(Some(*property), |places| places[index]);
             if let Some(place) = place {
                 instance.values[place] = Some(value);
             }
@@ -150,73 +219,57 @@ impl Decoder {
 
     fn value(
         &self,
-        row: &impl Columns,
+        row: &impl AnyRow,
         column: usize,
         class: &Class,
-        property: &Property,
+        property: usize,
+        form: Form,
     ) -> Result<Value, QueryFailed> {
-        let DataType { cim, is_array, .. } = &property.data_type;
+        let property = &class.properties[property];
         let failed = |error: sqlx::Error| unfit(class, property.name.as_str(), &error);
-        if *is_array && *cim == CimType::UInt8 {
-            let bytes = row.bytes(column).map_err(failed)?;
-            let element = |byte| Value::Unsigned(u64::from(byte));
-            return Ok(
-                bytes.map_or(Value::Null, |bytes| Value::Array(bytes.into_iter().map(element).collect()))
-            );
-        }
-        if *is_array || *cim == CimType::Object {
-            let Some(text) = row.text(column).map_err(failed)? else { return Ok(Value::Null) };
-            let found = serde_json::from_str(&text).ok();
-            return found.and_then(|json| self.json(property, *is_array, json)).ok_or_else(|| {
-                QueryFailed::Value {
-                    class: class.name.to_string(),
-                    property: property.name.to_string(),
-                    found: text.chars().take(80).collect(),
-                }
-            });
-        }
-        let refused = |found: String| QueryFailed::Value {
+        let refused = |found: &str| QueryFailed::Value {
             class: class.name.to_string(),
             property: property.name.to_string(),
             found: found.chars().take(80).collect(),
         };
-        match cim {
-            CimType::String => {
-                let text = row.text(column).map_err(failed)?;
-                Ok(text.map_or(Value::Null, Value::String))
+        match form {
+            Form::Text => Ok(row.text(column).map_err(failed)?.map_or(Value::Null, Value::String)),
+            Form::Real => Ok(row.real(column).map_err(failed)?.map_or(Value::Null, Value::Real)),
+            Form::Bytes => {
+                let element = |byte| Value::Unsigned(u64::from(byte));
+                let bytes = row.bytes(column).map_err(failed)?;
+                let array = |bytes: Vec<u8>| Value::Array(bytes.into_iter().map(element).collect());
+                Ok(bytes.map_or(Value::Null, array))
             }
-            CimType::Reference => match row.text(column).map_err(failed)? {
-                None => Ok(Value::Null),
-                Some(text) => match text.parse() {
-                    Ok(path) => Ok(Value::Reference(Box::new(path))),
-                    Err(_unfit) => Err(refused(text)),
-                },
-            },
-            CimType::Real32 | CimType::Real64 => {
-                Ok(row.real(column).map_err(failed)?.map_or(Value::Null, Value::Real))
+            Form::Json | Form::Reference => {
+                let Some(text) = row.text(column).map_err(failed)? else { return Ok(Value::Null) };
+                let value = if matches!(form, Form::Reference) {
+                    text.parse().ok().map(|path| Value::Reference(Box::new(path)))
+                } else {
+                    let json = serde_json::from_str(&text).ok();
+                    json.and_then(|json| self.json(property, property.data_type.is_array, json))
+                };
+                value.ok_or_else(|| refused(&text))
             }
             _ => {
                 let Some(number) = row.integer(column).map_err(failed)? else { return Ok(Value::Null) };
-                self.number(property, number).ok_or_else(|| refused(number.to_string()))
+                self.number(form, number).ok_or_else(|| refused(&number.to_string()))
             }
         }
     }
 
-    /// The value that a whole number is in a property.
-    fn number(&self, property: &Property, number: i64) -> Option<Value> {
-        Some(match property.data_type.cim {
-            CimType::Boolean => Value::Boolean(number != 0),
-            CimType::DateTime if property.is_local_time() => {
-                Value::DateTime(DateTime::Local(self.zone.utc_to_local(Timestamp(number))))
-            }
-            CimType::DateTime => Value::DateTime(DateTime::Moment(Timestamp(number), 0)),
-            CimType::Char16 => Value::Char(u16::try_from(number).ok()?),
-            CimType::SInt8 | CimType::SInt16 | CimType::SInt32 | CimType::SInt64 => {
-                in_range(property.data_type.cim, number).then_some(Value::Signed(number))?
-            }
-            cim => {
+    /// The value that a whole number is.
+    fn number(&self, form: Form, number: i64) -> Option<Value> {
+        Some(match form {
+            Form::Boolean => Value::Boolean(number != 0),
+            Form::Moment => Value::DateTime(DateTime::Moment(Timestamp(number), 0)),
+            Form::Local => Value::DateTime(DateTime::Local(self.zone.utc_to_local(Timestamp(number)))),
+            Form::Char => Value::Char(u16::try_from(number).ok()?),
+            Form::Signed(cim) => in_range(cim, number).then_some(Value::Signed(number))?,
+            Form::Unsigned(cim) => {
                 in_range(cim, number).then(|| u64::try_from(number).ok()).flatten().map(Value::Unsigned)?
             }
+            Form::Text | Form::Real | Form::Reference | Form::Bytes | Form::Json => return None,
         })
     }
 
@@ -250,7 +303,7 @@ impl Decoder {
                 }
                 Value::Object(Box::new(instance))
             }
-            (_, Json::Number(number)) => self.number(property, number.as_i64()?)?,
+            (_, Json::Number(number)) => self.number(Form::new(property, false), number.as_i64()?)?,
             _ => return None,
         })
     }

@@ -142,7 +142,8 @@ impl Engine {
                 Like { before: "(", between: " REGEXP ", after: ")", pattern: self.expression(pattern) }
             }
             Self::Sqlite => {
-                Like { before: "(", between: " LIKE ", after: " ESCAPE '\\')", pattern: escaped(pattern) }
+                // The sign keeps the planner from looking at the pattern: it would plan anew for each.
+                Like { before: "(", between: " LIKE +", after: " ESCAPE '\\')", pattern: escaped(pattern) }
             }
             // Collations without letter case cannot match patterns.
             Self::Postgres if has_set => Like {
@@ -158,6 +159,19 @@ impl Engine {
                 pattern: escaped(pattern),
             },
         }
+    }
+
+    /// The range, its end excluded, in which all texts of a pattern lie by the order of SQLite's
+    /// collation `nocase`. PostgreSQL's has no such order.
+    pub(crate) fn like_range(self, pattern: &Pattern) -> Option<(String, String)> {
+        let Some(PatternPart::Text(text)) = pattern.0.first().filter(|_| self == Self::Sqlite) else {
+            return None;
+        };
+        let first: String = text.chars().take_while(char::is_ascii).collect::<String>().to_ascii_lowercase();
+        let mut end = first.clone().into_bytes();
+        let last = end.last_mut().filter(|last| **last < 0x7f)?;
+        *last += 1;
+        Some((first, String::from_utf8(end).ok()?))
     }
 
     /// Whether a text equals others without letter case must be asked by a regular expression.

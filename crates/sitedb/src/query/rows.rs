@@ -112,8 +112,7 @@ impl Database {
         options: &QueryOptions,
     ) -> Result<Rows, QueryFailed> {
         let class = statement.layout.class();
-        let decoder =
-            Decoder { layout: statement.layout, zone: Arc::clone(&options.zone), schema: views.schema };
+        let decoder = Decoder::new(statement.layout, Arc::clone(&options.zone), views.schema);
         let work = connections::Work {
             name,
             text: statement.text,

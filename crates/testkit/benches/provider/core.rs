@@ -4,10 +4,13 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
-use restock_cim::query::wql;
+use restock_cim::query::{ResolveAt, resolve, wql};
+use restock_names::{Timestamp, Zone};
 use restock_provider::Provider;
+use restock_provider::classes::views::VIEWS;
 use restock_provider::object::Caller;
-use restock_sitedb::Database;
+use restock_sitedb::query::{Allowed, Sight};
+use restock_sitedb::{Database, Engine, Views};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _, SqliteConnection, ValueRef as _};
 
 use crate::measure::{Table, Times, memory_mib};
@@ -30,7 +33,11 @@ const INDEXED: &[(&str, &str, &str)] = &[
     (
         "targets of a package",
         "SELECT PackageID, ServerNALPath, Status, LastRefreshTime FROM SMS_DistributionPoint WHERE PackageID = '{package}'",
-        "SELECT p.package_id, d.nal_path, t.state, t.last_copied_at FROM packages p
+        "SELECT p.package_id, d.nal_path,
+             CASE WHEN t.state IN ('installed', 'damaged') THEN 0
+                  WHEN t.state IN ('removal_asked', 'removal_retrying', 'removal_failed') THEN 3
+                  WHEN t.serving_version = 0 THEN 2 ELSE 1 END,
+             COALESCE(t.last_copied_at, 631152000000000) FROM packages p
          JOIN targets t ON t.package_id = p.package_id JOIN distribution_points d ON d.name = t.point
          WHERE p.package_id = '{package}' COLLATE NOCASE",
     ),
@@ -110,6 +117,7 @@ pub(crate) async fn measure(
             format!("{:.3} ms, same SQL {:.3} ms, {rows} rows", ours.percentile(0.5), theirs.percentile(0.5));
         table.add(format!("WQL, {what}, beside the same SQL"), (ratio, "times"), Some(1.3), detail);
     }
+    before_sql(provider, table)?;
     for wql in SUMMARIZERS {
         let (mut times, mut rows) = (Vec::new(), 0);
         for round in 0..40 {
@@ -145,6 +153,30 @@ pub(crate) async fn measure(
     let detail = format!("{count} rows of SMS_Package in {:.2} s", began.elapsed().as_secs_f64());
     table.add("first row of an unfiltered class", (first.as_secs_f64() * 1e3, "ms"), Some(10.0), detail);
     table.add("memory that those rows took", (most, "MiB"), Some(64.0), "resident, above what it was before");
+    Ok(())
+}
+
+/// What happens to a query before the database sees it.
+fn before_sql(provider: &Provider, table: &mut Table) -> Result<()> {
+    let views = Views::new(Engine::Sqlite, provider.schema(), VIEWS)?;
+    let zone = Zone::utc();
+    let (mut parsing, mut resolving, mut compiling) = (Vec::new(), Vec::new(), Vec::new());
+    for number in 0..1_000 {
+        let text = with_numbers("SELECT * FROM SMS_Package WHERE PackageID = '{package}'", number).0;
+        let began = Instant::now();
+        let query = wql::parse(&text)?;
+        parsing.push(began.elapsed());
+        let began = Instant::now();
+        let resolved = resolve(provider.schema(), query, &ResolveAt { now: Timestamp(0), zone: &zone })?;
+        resolving.push(began.elapsed());
+        let began = Instant::now();
+        std::hint::black_box(Allowed::new(resolved, Sight::all()).sql(&views, true));
+        compiling.push(began.elapsed());
+    }
+    for (what, times) in [("parsing", parsing), ("resolving", resolving), ("compiling", compiling)] {
+        let median = Times::new(times).percentile(0.5) * 1_000.0;
+        table.add(format!("{what} a query for all properties of a package"), (median, "µs"), None, "median of 1,000");
+    }
     Ok(())
 }
 

@@ -24,7 +24,8 @@ impl Compiler<'_> {
                 self.compare(scope, *domain, left, *comparison, right);
             }
             Filter::Like { text, pattern } => {
-                self.like(pattern, |compiler| compiler.expression(scope, text));
+                let is_indexed = matches!(text, Expression::Field(_));
+                self.like(pattern, is_indexed, |compiler| compiler.expression(scope, text));
             }
             Filter::In { domain, operand, values } => {
                 self.one_of(*domain, values, |compiler| compiler.expression(scope, operand));
@@ -48,7 +49,7 @@ impl Compiler<'_> {
             }
             Filter::ContainsLike { array, pattern } => {
                 self.any_element(scope, *array, |compiler| {
-                    compiler.like(pattern, |compiler| compiler.element(Domain::Text));
+                    compiler.like(pattern, false, |compiler| compiler.element(Domain::Text));
                 });
             }
             Filter::IsNull(expression) => {
@@ -152,11 +153,22 @@ impl Compiler<'_> {
         self.sql.push(after).push(")");
     }
 
-    fn like(&mut self, pattern: &Pattern, text: impl FnOnce(&mut Self)) {
+    /// With `is_indexed`, what the pattern begins with is also asked as a range: an index answers
+    /// that, and the statement need not be planned again for each pattern.
+    fn like(&mut self, pattern: &Pattern, is_indexed: bool, text: impl Fn(&mut Self)) {
+        let range = self.engine().like_range(pattern).filter(|_| is_indexed);
+        self.sql.push(if range.is_some() { "(" } else { "" });
+        if let Some((first, end)) = &range {
+            text(self);
+            self.sql.push(" COLLATE nocase >= ").bind(Bound::Text(first.clone())).push(" AND ");
+            text(self);
+            self.sql.push(" COLLATE nocase < ").bind(Bound::Text(end.clone())).push(" AND ");
+        }
         let like = self.engine().like(pattern);
         self.sql.push(like.before);
         text(self);
         self.sql.push(like.between).bind(Bound::Text(like.pattern)).push(like.after);
+        self.sql.push(if range.is_some() { ")" } else { "" });
     }
 
     fn one_of(&mut self, domain: Domain, values: &[query::Bound], operand: impl Fn(&mut Self)) {

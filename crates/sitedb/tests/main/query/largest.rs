@@ -38,7 +38,7 @@ async fn what_the_limits_allow_both_engines_answer() {
             format!("SELECT PackageID FROM T_Package WHERE PackageID IN ({inner})")
         });
         assert_eq!(rows(&fresh.database, &within).await.len(), 4);
-        let order = vec!["Name", "Flag"].repeat(8).join(", ");
+        let order = ["Name", "Flag"].repeat(8).join(", ");
         let found = rows(&fresh.database, &format!("SELECT PackageID FROM T_Package ORDER BY {order}")).await;
         assert_eq!(found.len(), 4);
     })

@@ -55,10 +55,10 @@ fn patterns_are_like_or_regular_expressions() {
     check(
         "SELECT Name FROM T_Package WHERE Name LIKE 'a[_]%' AND Name LIKE '[a-c^.]_' AND Name LIKE 'ö%'",
         &expect![[r#"
-            -- Sqlite Text("a\\_%"), Text("(?is)^[a-c\\x{5e}\\x{2e}].$"), Text("(?is)^\\x{f6}.*$")
+            -- Sqlite Text("a_"), Text("a`"), Text("a\\_%"), Text("(?is)^[a-c\\x{5e}\\x{2e}].$"), Text("(?is)^\\x{f6}.*$")
             SELECT s0."Name"
             FROM "T_Package" AS s0
-            WHERE ((s0."Name" LIKE $1 ESCAPE '\') AND (s0."Name" REGEXP $2) AND (s0."Name" REGEXP $3))
+            WHERE ((s0."Name" COLLATE nocase >= $1 AND s0."Name" COLLATE nocase < $2 AND (s0."Name" LIKE +$3 ESCAPE '\')) AND (s0."Name" REGEXP $4) AND (s0."Name" REGEXP $5))
             -- Postgres Text("a\\_%"), Text("^[a-c\\u005e\\u002e].$"), Text("ö%")
             SELECT CAST(s0."Name" AS TEXT)
             FROM "T_Package" AS s0
