@@ -102,8 +102,11 @@ impl Hashing {
             match hash {
                 Some(hash) => verify(&password, &hash),
                 None => {
+                    // It takes as long as for an account that exists, and nobody has the password.
                     let decoy = decoy.get_or_init(decoy_hash);
-                    verify(&password, decoy) && false
+                    let is_decoy = verify(&password, decoy);
+                    debug_assert!(!is_decoy, "the decoy's password is random");
+                    false
                 }
             }
         });

@@ -155,7 +155,6 @@ reasons! {
     36 "DATABASE_VALUE" Failed Major Database "A stored value is not what its column holds.";
     37 "REQUEST_ID_INVALID" InvalidParameter Functional Provider "A request id has 1-64 printable ASCII characters.";
     38 "REQUEST_ID_REUSED" InvalidParameter Functional Provider "The request id was used for another call.";
-    39 "SOURCE_SCOPE" AccessDenied Functional Security "Who sets a source path shares a scope with its source root.";
     40 "QUERY_SLOW_READER" Timeout Minor Database "The rows were not taken in time.";
     41 "QUERY_VALUE" Failed Major Database "A view gave what its class does not declare.";
     42 "DATABASE_VIEW" Failed Major Database "A view could not be made.";

@@ -6,8 +6,11 @@ use super::{
     DP01, DP02, DP03, Objects, Value, caller, code, number, out, package_path, path, refused, text, texts,
 };
 
+/// Arguments by name, each made when it is needed.
+type Given = &'static [(&'static str, fn() -> Value)];
+
 /// Every live method with a call that is refused.
-const REFUSED: &[(&str, &str, &[(&str, fn() -> Value)])] = &[
+const REFUSED: &[(&str, &str, Given)] = &[
     ("SMS_Package.PackageID='XYZ0FFFF'", "AddChangeNotification", &[]),
     ("SMS_Package.PackageID='XYZ0FFFF'", "AddDistributionPoints", &[("SiteCode", site), ("NALPath", dp01)]),
     ("SMS_Package", "CheckDuplicateShareName", &[("ShareName", null), ("PackageID", empty)]),
@@ -100,7 +103,7 @@ fn dp01_text() -> Value {
     text(DP01)
 }
 
-fn arguments(given: &[(&'static str, fn() -> Value)]) -> Vec<(&'static str, Value)> {
+fn arguments(given: Given) -> Vec<(&'static str, Value)> {
     given.iter().map(|(name, value)| (*name, value())).collect()
 }
 
