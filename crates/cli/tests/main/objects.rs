@@ -13,7 +13,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Asks again until the answer is as wanted, as a client polls.
 #[track_caller]
 fn poll(world: &World, arguments: &[&str], is_wanted: impl Fn(&Value) -> bool) -> Value {
-    #[expect(clippy::disallowed_methods, reason = "other processes run on the machine's clock")]
     let begun = Instant::now();
     loop {
         let answer = world.ask(arguments).done();
@@ -308,6 +307,39 @@ fn values_of_a_wrong_type_or_name_change_nothing() {
     let (exit, code, _) = refusal(&world.ask(&["get", "SMS_Package.PackageID="]));
     assert_eq!((exit, code.as_str()), (2, "INVALID_PATH"));
     assert_eq!(world.ask(&["get", &path]).done()["Name"], "Editor");
+}
+
+#[test]
+fn without_a_running_site_objects_are_read_and_written_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let ask = |arguments: &[&str]| crate::support::json(folder.path(), arguments);
+    ask(&["site", "init", "--listen", "127.0.0.1:0"]).done();
+    let made =
+        ask(&["put", "SMS_Package", "Name=Editor", "PkgSourceFlag=2", "PkgSourcePath=/srv/editor"]).done();
+    assert_eq!(made["ActionInProgress"], 2);
+    let refreshed = ask(&["invoke", &package_path("XYZ00001"), "RefreshPkgSource"]).done();
+    assert_eq!(refreshed["ReturnValue"], 0, "the site will read the source when it runs");
+    let rows = ask(&["query", "SELECT Name FROM SMS_Package WHERE SourceVersion = 1"]).done();
+    assert_eq!(rows[0]["Name"], "Editor");
+    let site = crate::support::Running::start(folder.path(), "site");
+    assert_eq!(ask(&["query", "SELECT Name FROM SMS_Package WHERE SourceVersion = 1"]).done(), rows);
+    assert_eq!(site.stop(), 0);
+    ask(&["delete", &package_path("XYZ00001")]).done();
+    assert_eq!(refusal(&ask(&["get", &package_path("XYZ00001")])).0, 4);
+}
+
+#[test]
+fn a_query_of_many_rows_is_printed_as_it_comes() {
+    let world = World::new();
+    // More rows than one event of the control socket has.
+    for number in 0..120 {
+        world.ask(&["put", "SMS_Package", &format!("Name=n{number:03}")]).done();
+    }
+    let rows = world.ask(&["query", "SELECT PackageID, Name FROM SMS_Package ORDER BY Name DESC"]).done();
+    let names: Vec<&str> = rows.as_array().unwrap().iter().map(|row| row["Name"].as_str().unwrap()).collect();
+    assert_eq!((names.len(), names[0], names[119]), (120, "n119", "n000"));
+    let table = restock(&world.site_data(), &["query", "SELECT Name FROM SMS_Package WHERE Name = 'none'"]);
+    assert_eq!((table.code, table.stdout.as_str(), table.stderr.as_str()), (0, "", "No rows.\n"));
 }
 
 #[test]
