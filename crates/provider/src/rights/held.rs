@@ -60,6 +60,13 @@ pub struct Rights {
     pub(super) limit: Operations,
 }
 
+impl Default for Rights {
+    /// Nothing.
+    fn default() -> Self {
+        Self::none()
+    }
+}
+
 impl Rights {
     /// Everything on every object.
     pub fn full() -> Self {
