@@ -109,7 +109,7 @@ impl DataFolder {
     ///
     /// Errors: kind not-found when nothing was initialised there.
     pub(crate) fn role(&self) -> Result<Role, Failure> {
-        self.found()?.ok_or_else(|| self.missing("site or distribution point", "restock site init"))
+        self.found()?.ok_or_else(|| self.missing("site or distribution point", "site init"))
     }
 
     /// Checks that nothing was initialised there.
@@ -129,8 +129,8 @@ impl DataFolder {
     /// Checks that the folder belongs to `wanted`.
     pub(crate) fn expect(&self, wanted: Role) -> Result<(), Failure> {
         let (noun, init) = match wanted {
-            Role::Site => ("site", "restock site init"),
-            Role::Dp => ("distribution point", "restock dp init --site URL --token TOKEN"),
+            Role::Site => ("site", "site init"),
+            Role::Dp => ("distribution point", "dp init --site URL --token TOKEN"),
         };
         match self.found()? {
             None => Err(self.missing(noun, init)),

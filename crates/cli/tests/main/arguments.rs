@@ -47,7 +47,8 @@ fn a_folder_without_a_site_is_4_and_says_what_to_do() {
     for arguments in [&["status"][..], &["package", "list"], &["library", "stat"], &["site", "run"]] {
         let ran = restock(dir.path(), arguments);
         assert_eq!((ran.code, ran.stdout.as_str()), (4, ""), "{arguments:?} {ran:?}");
-        assert!(ran.stderr.starts_with("error: ") && ran.stderr.contains("\nTry: "), "{ran:?}");
+        let hint = format!("\nTry: restock --data {} site init\n", dir.path().display());
+        assert!(ran.stderr.starts_with("error: ") && ran.stderr.contains(&hint), "{ran:?}");
     }
     let failure = &json(dir.path(), &["status"]).document()["error"];
     assert_eq!(failure["kind"], "not_found");
