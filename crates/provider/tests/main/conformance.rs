@@ -102,8 +102,8 @@ of a class that is *declared only*, queries give no rows, and Put and methods ar
 is live when a test of its class names it. Properties of a live class are read from the site's state or stand
 in its declaration; which are lazy, keys or read-only is said by `$metadata`.
 
-| class | tier | rows | methods that are live | methods declared only | tests |
-|---|---|---|---|---|---|
+| class | tier | rows | properties (keys; lazy) | methods that are live | methods declared only | tests |
+|---|---|---|---|---|---|---|
 ",
     );
     for class in schema().classes() {
@@ -125,9 +125,17 @@ in its declaration; which are lazy, keys or read-only is said by `$metadata`.
         let list = |methods: Vec<&restock_cim::Method>| {
             methods.iter().map(|method| method.name.as_str()).collect::<Vec<_>>().join(", ")
         };
+        let keys: Vec<&str> = class.keys().map(|key| key.name.as_str()).collect();
+        let lazy = class.properties.iter().filter(|property| property.is_lazy()).count();
+        let properties = format!("{} ({}; {lazy})", class.properties.len(), keys.join(", "));
         let (name, tier, count) = (&class.name, tier(class), tests.len());
-        writeln!(text, "| `{name}` | {tier} | {rows} | {} | {} | {count} |", list(live), list(declared))
-            .unwrap();
+        writeln!(
+            text,
+            "| `{name}` | {tier} | {rows} | {properties} | {} | {} | {count} |",
+            list(live),
+            list(declared)
+        )
+        .unwrap();
     }
     text.push_str("\n## Tests by class\n");
     for class in schema().classes() {
