@@ -158,7 +158,7 @@ async fn memberships_are_changed_slot_by_slot_all_or_nothing() {
     );
     let first = slots(&[&id], &[2], &["SMS00UNA"]);
     site.invoke_as(&who, class, "RemoveMemberships", &first).await.unwrap();
-    assert_eq!(scopes().await, [north.clone()]);
+    assert_eq!(scopes().await, std::slice::from_ref(&north));
     // A scope with members stays.
     let object = format!("SMS_SecuredCategory.CategoryID=\"{north}\"");
     assert_eq!(code(site.provider.delete(&crate::objects::caller(), &path(&object)).await), "IN_USE");

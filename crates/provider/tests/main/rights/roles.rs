@@ -25,7 +25,7 @@ async fn the_user_of_an_imported_role_works_inside_its_scope_and_nowhere_else() 
     let hers = read(&made, "PackageID").parse().unwrap();
     assert_eq!(site.seen_by(&anna, "SELECT * FROM SMS_Package", "Name").await, ["Hers"]);
     let members = format!("SELECT * FROM SMS_SecuredCategoryMembership WHERE ObjectKey = '{hers}'");
-    assert_eq!(site.seen_by(&crate::objects::caller(), &members, "CategoryID").await, [north.clone()]);
+    assert_eq!(site.seen_by(&crate::objects::caller(), &members, "CategoryID").await, [north]);
 
     // Distributes, refreshes and redistributes.
     let add = |nal: &str| [("SiteCode", texts(&["XYZ"])), ("NALPath", texts(&[nal]))];
