@@ -1,8 +1,8 @@
 //! Who somebody is: accounts, passwords, tokens, and signing in.
 //!
 //! [`Accounts`] turns a name with a password, or a token, into a [`SignedIn`]. Passwords are kept as
-//! argon2id; a run costs 19 MiB and tens of milliseconds, so there is a [`back_off`] that decides
-//! before it, a queue that is short, and a [`memory`] of credentials that were right a moment ago.
+//! argon2id; a run costs 19 MiB and tens of milliseconds, so there is a back-off that decides
+//! before it, a queue that is short, and a memory of credentials that were right a moment ago.
 //!
 //! What it does not do: it knows no protocol of a door, and decides no rights (`rights`).
 //! Source: docs/rights.md, "Signing in".

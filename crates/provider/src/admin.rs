@@ -1,6 +1,6 @@
 //! Managing accounts, roles, scopes and tokens.
 //!
-//! [`Provider::administer`] is what `restock admin` asks; the classes SMS_Admin, SMS_Role,
+//! [`crate::Provider::administer`] is what `restock admin` asks; the classes SMS_Admin, SMS_Role,
 //! SMS_SecuredCategory and SMS_SecuredCategoryMembership call the same functions. Nobody gives more
 //! than they hold, whoever asks.
 //!

@@ -1,6 +1,6 @@
 //! The audit trail: who did, or was refused, what.
 //!
-//! [`record`] keeps one action in the transaction that carries it out: a row whose hash covers the
+//! `record` keeps one action in the transaction that carries it out: a row whose hash covers the
 //! row before it, and a status message. [`verify`] walks the chain and names the first record that
 //! is not as it was written; it also knows heads that were kept elsewhere ([`Head`]), without which
 //! a cut-off end cannot be seen.
@@ -22,8 +22,7 @@ use restock_sitedb::{DatabaseError, Tx};
 use crate::errors::Action;
 use crate::object::Caller;
 
-pub use encode::{canonical, hash};
-pub use message::text as message_text;
+pub use encode::hash;
 pub(crate) use operation::{Subject, caller_of, result_of};
 pub use restock_sitedb::audit::Record;
 pub(crate) use state::digest_of;

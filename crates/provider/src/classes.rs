@@ -1,6 +1,6 @@
 //! The classes that do something: which functions write, delete and call their objects.
 //!
-//! Every class is declared ([`declarations`]); those with rows have a view. [`LIVE`] lists by hand
+//! Every class is declared ([`declarations`]); those with rows have a view. `LIVE` lists by hand
 //! what can be changed. A class or method that is not here is declared only, and refused by name.
 
 pub mod declarations;
