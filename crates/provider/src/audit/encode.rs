@@ -15,7 +15,7 @@ pub fn hash(previous: Digest, record: &Record) -> Digest {
 }
 
 /// The canonical encoding of `record`: every field but its own hash.
-pub fn canonical(previous: Digest, record: &Record) -> Vec<u8> {
+fn canonical(previous: Digest, record: &Record) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(256 + record.path.len() + record.parameters.len());
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&FORMAT.to_le_bytes());

@@ -55,12 +55,3 @@ pub(super) fn of(record: &Record, site: SiteCode, package: Option<PackageId>) ->
         ],
     }
 }
-
-/// The sentence people read for an audit message with these insertion strings.
-pub fn text(id: u32, strings: &[String]) -> String {
-    let s = |position: usize| strings.get(position - 1).map_or("", String::as_str);
-    match id {
-        REFUSED => format!("{} was refused {} on {} ({}, from {}).", s(1), s(3), s(2), s(6), s(4)),
-        _ => format!("{} did {} on {} (from {}).", s(1), s(3), s(2), s(4)),
-    }
-}
