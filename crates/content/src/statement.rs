@@ -1,7 +1,8 @@
 //! The signed statement that makes a manifest a content version, and the keys that sign it.
 //!
 //! A site has a root key that signs its [`KeyList`]; the keys in the list sign [`Statement`]s. A
-//! holder pins the root key when it is enrolled and accepts what a listed key signed.
+//! holder pins the root key when it is enrolled and accepts what a listed key signed. The list also
+//! names the keys of other sites ([`ForeignKey`]), each good for statements of its own site only.
 //!
 //! Source: docs/formats/statement.md.
 
@@ -15,7 +16,11 @@ use crate::manifest::ManifestRoot;
 const STATEMENT_MAGIC: &[u8; 4] = b"RSst";
 const KEY_LIST_MAGIC: &[u8; 4] = b"RSkl";
 const FORMAT: u16 = 1;
+/// A key list that names keys of other sites.
+const FORMAT_FOREIGN: u16 = 2;
 const KEYS_MAX: u16 = 256;
+/// Keys of other sites in one list, at most.
+pub const FOREIGN_KEYS_MAX: usize = 8_192;
 
 /// A content version, signed by the site that owns the package.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +96,12 @@ impl Statement {
     /// Reads a statement. Its signature is not checked: see [`Statement::verify`].
     pub fn decode(bytes: &[u8]) -> Result<Self, StatementError> {
         let mut reader = Reader::new(bytes);
-        expect_header(&mut reader, STATEMENT_MAGIC, "not a statement", "statement format is not known")?;
+        if reader.take(4)? != STATEMENT_MAGIC {
+            return Err(StatementError::Form("not a statement"));
+        }
+        if reader.u16()? != FORMAT {
+            return Err(StatementError::Form("statement format is not known"));
+        }
         let site = site_code(&mut reader)?;
         let package = std::str::from_utf8(reader.take(8)?)
             .ok()
@@ -113,16 +123,18 @@ impl Statement {
         Ok(Self { site, version, root, published_at, key_id, signature })
     }
 
-    /// Checks that a key of `keys` signed this statement for the list's site.
+    /// Checks that a key which `keys` lists for the statement's site signed it.
+    ///
+    /// A key that is listed for one site signs nothing for another. Whether that site owns the
+    /// package is not told by a key list: the caller knows.
     pub fn verify(&self, keys: &KeyList) -> Result<(), StatementError> {
-        if keys.site != self.site {
-            return Err(StatementError::Signature("the statement is of another site than the key list"));
+        let mut of_site = keys.keys_of(self.site).peekable();
+        if of_site.peek().is_none() {
+            return Err(StatementError::Signature("the key list has no key of the statement's site"));
         }
-        let key = keys
-            .keys
-            .iter()
+        let key = of_site
             .find(|key| key.key_id() == self.key_id)
-            .ok_or(StatementError::Signature("the signing key is not in the site's key list"))?;
+            .ok_or(StatementError::Signature("the signing key is not listed for the statement's site"))?;
         key.verify(&self.signed_bytes(), &self.signature)
     }
 }
@@ -168,7 +180,7 @@ impl std::fmt::Debug for SigningKey {
 }
 
 /// A public Ed25519 key as its 32 bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublicKey(pub [u8; 32]);
 
 impl PublicKey {
@@ -185,6 +197,15 @@ impl PublicKey {
     }
 }
 
+/// A key of another site, whose statements a site accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ForeignKey {
+    /// The site whose statements it signs, and no other's.
+    pub site: SiteCode,
+    /// The key.
+    pub key: PublicKey,
+}
+
 /// The keys that may sign a site's statements, signed by the site's root key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyList {
@@ -196,27 +217,64 @@ pub struct KeyList {
     pub root: PublicKey,
     /// Signing keys, 1 to 256.
     pub keys: Vec<PublicKey>,
+    /// Keys of other sites, at most [`FOREIGN_KEYS_MAX`], rising, each once; none of the list's own site.
+    pub foreign: Vec<ForeignKey>,
     /// Ed25519 of the root key over everything before it.
     pub signature: [u8; 64],
 }
 
 impl KeyList {
-    /// Makes and signs a list.
+    /// Makes and signs a list without keys of other sites.
     pub fn sign(site: SiteCode, serial: u32, keys: Vec<PublicKey>, root: &SigningKey) -> Self {
-        let mut list = Self { site, serial, root: root.public(), keys, signature: [0; 64] };
+        Self::sign_with_foreign(site, serial, keys, Vec::new(), root)
+    }
+
+    /// Makes and signs a list. Foreign keys are put in order; those of `site` itself are left out.
+    pub fn sign_with_foreign(
+        site: SiteCode,
+        serial: u32,
+        keys: Vec<PublicKey>,
+        mut foreign: Vec<ForeignKey>,
+        root: &SigningKey,
+    ) -> Self {
+        foreign.retain(|key| key.site != site);
+        foreign.sort_unstable();
+        foreign.dedup();
+        let mut list = Self { site, serial, root: root.public(), keys, foreign, signature: [0; 64] };
         list.signature = root.0.sign(&list.signed_bytes()).to_bytes();
         list
     }
 
+    /// The keys that sign for `site`.
+    pub fn keys_of(&self, site: SiteCode) -> impl Iterator<Item = PublicKey> + '_ {
+        let own = self.keys.iter().copied().filter(move |_| site == self.site);
+        let foreign = self.foreign.iter().filter(move |key| key.site == site).map(|key| key.key);
+        own.chain(foreign)
+    }
+
+    /// The site's own keys as another site lists them.
+    pub fn as_foreign(&self) -> impl Iterator<Item = ForeignKey> + '_ {
+        self.keys.iter().map(|key| ForeignKey { site: self.site, key: *key })
+    }
+
     fn signed_bytes(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(48 + 32 * self.keys.len());
+        let mut out = Vec::with_capacity(48 + 32 * self.keys.len() + 35 * self.foreign.len());
         out.extend(KEY_LIST_MAGIC);
-        out.extend(FORMAT.to_le_bytes());
+        // Without foreign keys a list is readable by holders that know format 1 only.
+        let format = if self.foreign.is_empty() { FORMAT } else { FORMAT_FOREIGN };
+        out.extend(format.to_le_bytes());
         out.extend(self.site.as_bytes());
         out.extend(self.serial.to_le_bytes());
         out.extend(self.root.0);
         out.extend((self.keys.len() as u16).to_le_bytes());
         self.keys.iter().for_each(|key| out.extend(key.0));
+        if !self.foreign.is_empty() {
+            out.extend((self.foreign.len() as u16).to_le_bytes());
+            for foreign in &self.foreign {
+                out.extend(foreign.site.as_bytes());
+                out.extend(foreign.key.0);
+            }
+        }
         out
     }
 
@@ -230,7 +288,13 @@ impl KeyList {
     /// Reads a list. Its signature is not checked: see [`KeyList::verify`].
     pub fn decode(bytes: &[u8]) -> Result<Self, StatementError> {
         let mut reader = Reader::new(bytes);
-        expect_header(&mut reader, KEY_LIST_MAGIC, "not a key list", "key list format is not known")?;
+        if reader.take(4)? != KEY_LIST_MAGIC {
+            return Err(StatementError::Form("not a key list"));
+        }
+        let format = reader.u16()?;
+        if format != FORMAT && format != FORMAT_FOREIGN {
+            return Err(StatementError::Form("key list format is not known"));
+        }
         let site = site_code(&mut reader)?;
         let serial = reader.u32()?;
         let root = PublicKey(reader.array()?);
@@ -239,9 +303,10 @@ impl KeyList {
             return Err(StatementError::Form("a key list has 1 to 256 keys"));
         }
         let keys = (0..count).map(|_| reader.array().map(PublicKey)).collect::<Result<_, _>>()?;
+        let foreign = if format == FORMAT_FOREIGN { foreign_keys(&mut reader, site)? } else { Vec::new() };
         let signature = reader.array()?;
         reader.finish()?;
-        Ok(Self { site, serial, root, keys, signature })
+        Ok(Self { site, serial, root, keys, foreign, signature })
     }
 
     /// Checks that the pinned root key signed this list.
@@ -255,19 +320,21 @@ impl KeyList {
     }
 }
 
-fn expect_header(
-    reader: &mut Reader<'_>,
-    magic: &[u8; 4],
-    not_this: &'static str,
-    unknown: &'static str,
-) -> Result<(), StatementError> {
-    if reader.take(4)? != magic {
-        return Err(StatementError::Form(not_this));
+/// The keys of other sites in a list of format 2: at least one, rising, none of `own`.
+fn foreign_keys(reader: &mut Reader<'_>, own: SiteCode) -> Result<Vec<ForeignKey>, StatementError> {
+    let count = usize::from(reader.u16()?);
+    if count == 0 || count > FOREIGN_KEYS_MAX {
+        return Err(StatementError::Form("a key list of format 2 has 1 to 8192 keys of other sites"));
     }
-    if reader.u16()? != FORMAT {
-        return Err(StatementError::Form(unknown));
+    let mut keys: Vec<ForeignKey> = Vec::new();
+    for _ in 0..count {
+        let key = ForeignKey { site: site_code(reader)?, key: PublicKey(reader.array()?) };
+        if key.site == own || keys.last().is_some_and(|last| *last >= key) {
+            return Err(StatementError::Form("the keys of other sites are not in order"));
+        }
+        keys.push(key);
     }
-    Ok(())
+    Ok(keys)
 }
 
 fn site_code(reader: &mut Reader<'_>) -> Result<SiteCode, StatementError> {
@@ -290,7 +357,7 @@ pub fn fuzz_one(bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use super::{KeyList, SigningKey, Statement, StatementError, fuzz_one};
+    use super::{ForeignKey, KeyList, SigningKey, Statement, StatementError, fuzz_one};
     use crate::manifest::ManifestRoot;
     use proptest::prelude::{any, prop, proptest};
     use restock_names::{ContentVersion, Digest, Epoch, SourceVersion, Timestamp};
@@ -328,6 +395,54 @@ mod tests {
         assert!(matches!(good.verify(&foreign), Err(StatementError::Signature(_))));
     }
 
+    #[test]
+    fn a_foreign_key_signs_for_its_own_site_only() {
+        let sites = ["ABC", "DEF", "XYZ"].map(|code| code.parse().expect("valid"));
+        let [abc, def, xyz] = sites;
+        let keys: Vec<SigningKey> = (1..=4).map(|seed| SigningKey::from_bytes(&[seed; 32])).collect();
+        let root = SigningKey::from_bytes(&[9; 32]);
+        let foreign = vec![
+            ForeignKey { site: def, key: keys[2].public() },
+            ForeignKey { site: abc, key: keys[1].public() },
+            ForeignKey { site: abc, key: keys[1].public() },
+            ForeignKey { site: xyz, key: keys[3].public() },
+        ];
+        let list = KeyList::sign_with_foreign(xyz, 2, vec![keys[0].public()], foreign, &root);
+        assert_eq!(list.foreign.len(), 2, "each once, none of the list's own site");
+        assert_eq!(KeyList::decode(&list.encode()).expect("decodes"), list);
+        assert_eq!(list.verify(&root.public()), Ok(()));
+        let good = statement(&keys[0]);
+        // Rows: the site, which of the keys sign for it.
+        for (site, signs) in [(xyz, 0), (abc, 1), (def, 2)] {
+            for (at, key) in keys.iter().enumerate() {
+                let signed = Statement::sign(site, good.version, good.root, good.published_at, key);
+                assert_eq!(signed.verify(&list).is_ok(), at == signs, "{site:?}, key {at}");
+            }
+        }
+        let mut unordered = list;
+        unordered.foreign.reverse();
+        assert!(matches!(KeyList::decode(&unordered.encode()), Err(StatementError::Form(_))));
+    }
+
+    #[test]
+    fn samples_of_both_formats_are_read() {
+        let root: [u8; 32] = *include_bytes!("../../../docs/formats/samples/keys/root-public-key");
+        let decode = |bytes: &[u8]| {
+            fuzz_one(bytes);
+            let list = KeyList::decode(bytes).expect("decodes");
+            list.verify(&super::PublicKey(root)).expect("signed by the root key");
+            list
+        };
+        let first = decode(include_bytes!("../../../docs/formats/samples/keys/list"));
+        let second = decode(include_bytes!("../../../docs/formats/samples/keys/list-2"));
+        assert_eq!((first.serial, first.foreign.len()), (1, 0));
+        assert_eq!((second.serial, second.foreign.len(), second.keys == first.keys), (2, 2, true));
+        let foreign = include_bytes!("../../../docs/formats/samples/keys/foreign-statement");
+        let foreign = Statement::decode(foreign).expect("decodes");
+        assert_eq!(foreign.verify(&second), Ok(()));
+        assert!(foreign.verify(&first).is_err());
+    }
+
     proptest! {
         #[test]
         fn damaged_statements_never_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..300), flip in any::<usize>()) {
@@ -336,7 +451,9 @@ mod tests {
             let at = flip % good.len();
             good[at] ^= 1 << (flip % 8);
             fuzz_one(&good);
-            bytes.splice(0..0, *b"RSkl\x01\x00");
+            let (first, second) = (b"RSkl\x01\x00", b"RSkl\x02\x00XYZ");
+            fuzz_one(&[&first[..], &bytes].concat());
+            bytes.splice(0..0, *second);
             fuzz_one(&bytes);
         }
     }

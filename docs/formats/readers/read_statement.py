@@ -21,18 +21,29 @@ def signed_by(key, data):
 class KeyList:
     def __init__(self, data, pinned_root):
         reader = Reader(data)
-        check(reader.take(4) == b"RSkl" and reader.number(2) == 1, "not a key list of format 1")
+        check(reader.take(4) == b"RSkl", "not a key list")
+        number = reader.number(2)
+        check(number in (1, 2), f"a key list of format {number}")
         self.site = reader.take(3).decode("ascii")
         self.serial = reader.number(4)
         root = reader.take(32)
         count = reader.number(2)
         check(1 <= count <= 256, f"{count} keys")
         keys = [reader.take(32) for _ in range(count)]
+        foreign = []
+        if number == 2:
+            count = reader.number(2)
+            check(1 <= count <= 8192, f"{count} foreign keys")
+            foreign = [(reader.take(3).decode("ascii"), reader.take(32)) for _ in range(count)]
+            check(foreign == sorted(set(foreign)), "foreign keys are not in order")
+            check(all(site != self.site for site, _ in foreign), "a foreign key of the list's own site")
         reader.take(64)
         reader.finish()
         check(root == pinned_root, "the list is of another root key than the pinned one")
         check(signed_by(root, data), "the root key did not sign the list")
-        self.keys = {digest("key", key)[:8]: key for key in keys}
+        # By site and key id: a key signs for its own site only.
+        self.keys = {(self.site, digest("key", key)[:8]): key for key in keys}
+        self.keys.update({(site, digest("key", key)[:8]): key for site, key in foreign})
 
 
 class Statement:
@@ -48,13 +59,12 @@ class Statement:
         self.published_at_us = int.from_bytes(reader.take(8), "little", signed=True)
         self.root, self.root_length = reader.take(32), reader.number(4)
         self.pages, self.entries, self.runs, self.bytes = (reader.number(8) for _ in range(4))
-        key = keys.keys.get(reader.take(8))
-        check(self.site == keys.site, "the statement is of another site than the list")
-        check(key is not None and signed_by(key, data), "no key of the list signed the statement")
+        key = keys.keys.get((self.site, reader.take(8)))
+        check(key is not None and signed_by(key, data), "no key listed for the site signed the statement")
 
 
-def key_list():
-    return KeyList(read_bytes(SAMPLES, "keys", "list"), read_bytes(SAMPLES, "keys", "root-public-key"))
+def key_list(name="list"):
+    return KeyList(read_bytes(SAMPLES, "keys", name), read_bytes(SAMPLES, "keys", "root-public-key"))
 
 
 def statements(holder):
@@ -93,10 +103,12 @@ def body():
         for package, active in wanted["active"].items():
             check(pointer(holder, package) == tuple(active), f"{holder} has another version of {package} active")
         count += len(found)
+    foreign = Statement(read_bytes(SAMPLES, "keys", "foreign-statement"), key_list("list-2"))
+    check((foreign.site, foreign.package) == ("ABC", "ABC00001"), "the foreign statement is of another package")
     data = read_bytes(SAMPLES, "keys", "list")
     damaged = data[:-1] + bytes([data[-1] ^ 1])
     check(not signed_by(read_bytes(SAMPLES, "keys", "root-public-key"), damaged), "a damaged signature passes")
-    return f"{count} statements and the key list are signed as they should be"
+    return f"{count} statements and the key lists are signed as they should be"
 
 
 if __name__ == "__main__":
