@@ -55,7 +55,13 @@ pub(crate) struct Work {
     pub(crate) deadline: Duration,
 }
 
-type Batch = Result<Vec<Instance>, QueryFailed>;
+/// Rows that were read together. Rows that end without a last batch were cut off: whoever failed
+/// could not say so, because the reader took nothing.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) rows: Vec<Instance>,
+    pub(crate) is_last: bool,
+}
 
 /// The pool.
 pub(crate) struct Connections {
@@ -93,7 +99,10 @@ impl Connections {
     }
 
     /// Starts `work`; its rows come in batches.
-    pub(crate) async fn start(&self, work: Work) -> Result<mpsc::Receiver<Batch>, QueryFailed> {
+    pub(crate) async fn start(
+        &self,
+        work: Work,
+    ) -> Result<mpsc::Receiver<Result<Batch, QueryFailed>>, QueryFailed> {
         let began = Instant::now();
         let waiting = Arc::clone(&self.shared.permits).acquire_owned();
         let permit = match tokio::time::timeout(work.deadline, waiting).await {
@@ -307,7 +316,7 @@ struct Reader {
     decoder: Decoder,
     deadline: Duration,
     began: Instant,
-    sender: mpsc::Sender<Batch>,
+    sender: mpsc::Sender<Result<Batch, QueryFailed>>,
     /// Told when there are more rows than one batch holds.
     is_long: Arc<Notify>,
 }
@@ -335,7 +344,7 @@ impl Reader {
                             return End::Failed(QueryFailed::Deadline(self.deadline.as_secs()));
                         }
                         None => {
-                            if let Some(end) = self.give(&mut batch).await {
+                            if let Some(end) = self.give(&mut batch, false).await {
                                 return end;
                             }
                             continue;
@@ -344,7 +353,7 @@ impl Reader {
                 }
             };
             match next {
-                None => return self.give(&mut batch).await.unwrap_or(End::Done),
+                None => return self.give(&mut batch, true).await.unwrap_or(End::Done),
                 Some(Err(source)) => {
                     return End::Failed(DatabaseError::Statement { operation: self.name, source }.into());
                 }
@@ -355,7 +364,7 @@ impl Reader {
             }
             if batch.len() >= BATCH_ROWS_MAX {
                 self.is_long.notify_one();
-                if let Some(end) = self.give(&mut batch).await {
+                if let Some(end) = self.give(&mut batch, false).await {
                     return end;
                 }
             }
@@ -363,13 +372,13 @@ impl Reader {
     }
 
     /// Gives the batch on; `Some` when that was the end.
-    async fn give(&self, batch: &mut Vec<Instance>) -> Option<End> {
-        if batch.is_empty() {
+    async fn give(&self, batch: &mut Vec<Instance>, is_last: bool) -> Option<End> {
+        if batch.is_empty() && !is_last {
             return None;
         }
         let whole = WHOLE_MAX.saturating_sub(self.began.elapsed());
         let patience = self.deadline.min(whole);
-        let batch = std::mem::take(batch);
+        let batch = Batch { rows: std::mem::take(batch), is_last };
         match tokio::time::timeout(patience, self.sender.send(Ok(batch))).await {
             Ok(Ok(())) => None,
             Ok(Err(_gone)) => Some(End::Unwanted),

@@ -8,6 +8,7 @@ use restock_names::Zone;
 use tokio::sync::mpsc;
 
 use super::compile::{Allowed, PRODUCT_ROWS_MAX, Statement};
+use super::connections::Batch;
 use super::decode::Decoder;
 use super::{QueryFailed, connections};
 use crate::{Database, DatabaseError, Views};
@@ -40,8 +41,8 @@ impl Default for QueryOptions {
 pub struct Rows {
     class: Arc<Class>,
     batch: std::vec::IntoIter<Instance>,
-    incoming: mpsc::Receiver<Result<Vec<Instance>, QueryFailed>>,
-    has_failed: bool,
+    incoming: mpsc::Receiver<Result<Batch, QueryFailed>>,
+    is_over: bool,
 }
 
 impl Rows {
@@ -56,14 +57,15 @@ impl Rows {
             if let Some(instance) = self.batch.next() {
                 return Some(Ok(instance));
             }
-            if self.has_failed {
+            if self.is_over {
                 return None;
             }
-            match self.incoming.recv().await? {
-                Ok(batch) => self.batch = batch.into_iter(),
-                Err(error) => {
-                    self.has_failed = true;
-                    return Some(Err(error));
+            match self.incoming.recv().await {
+                Some(Ok(batch)) => (self.is_over, self.batch) = (batch.is_last, batch.rows.into_iter()),
+                failed => {
+                    self.is_over = true;
+                    // Rows that end without a last batch must not look as if they were all.
+                    return Some(Err(failed.and_then(Result::err).unwrap_or(QueryFailed::SlowReader)));
                 }
             }
         }
@@ -121,7 +123,7 @@ impl Database {
             deadline: options.deadline,
         };
         let incoming = self.queries().start(work).await?;
-        Ok(Rows { class, batch: Vec::new().into_iter(), incoming, has_failed: false })
+        Ok(Rows { class, batch: Vec::new().into_iter(), incoming, is_over: false })
     }
 
     /// Counts the factors of each product.

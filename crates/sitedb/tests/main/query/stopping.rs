@@ -132,6 +132,25 @@ async fn a_reader_that_takes_nothing_is_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_that_were_cut_off_never_look_as_if_they_were_all() {
+    let fresh = with(sqlite().await, ROWS).await;
+    let mut rows = fresh.database.query("rows", endless_query(), short()).await.unwrap();
+    rows.next().await.unwrap().unwrap();
+    // Closing waits until the query has given up, and with it the wish to say why.
+    seconds(30, fresh.database.close()).await;
+    let last = seconds(20, async {
+        loop {
+            match rows.next().await {
+                Some(Ok(_)) => {}
+                last => break last,
+            }
+        }
+    });
+    assert!(matches!(last.await, Some(Err(QueryFailed::SlowReader))), "the last thing that comes is a failure");
+    assert!(rows.next().await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_query_does_not_keep_others_from_writing() {
     let fresh = with(sqlite().await, ROWS).await;
     let mut rows = fresh.database.query("rows", endless_query(), options()).await.unwrap();
