@@ -113,3 +113,32 @@ pub(crate) async fn read_body(
         bytes.extend_from_slice(data);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use futures_util::{FutureExt as _, stream};
+    use http_body_util::BodyExt as _;
+
+    use super::{Broken, Content, Sent};
+    use crate::socket::Shared;
+
+    #[test]
+    fn an_answer_that_cannot_be_finished_asks_for_a_reset() {
+        let shared = Arc::new(Shared::default());
+        let pieces = stream::iter([Ok(Bytes::from_static(b"{\"value\":[")), Err(Broken), Ok(Bytes::new())]);
+        let content = Content::Pieces(Box::pin(pieces));
+        let mut sent = Sent::new(content, Arc::clone(&shared), shared.begin());
+        let mut frame = || sent.frame().now_or_never().expect("the pieces are there");
+        assert!(frame().is_some_and(|frame| frame.is_ok()));
+        assert!(!shared.must_reset());
+        assert!(frame().is_some_and(|frame| frame.is_err()), "hyper ends the connection at an error");
+        assert!(shared.must_reset());
+        assert!(frame().is_none(), "nothing follows");
+        assert!(shared.is_busy());
+        drop(sent);
+        assert!(!shared.is_busy(), "between requests the connection may be idle again");
+    }
+}

@@ -272,7 +272,29 @@ pub fn fuzz_one(bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::{Framing, FramingLimits, Violation};
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_passed_on_or_refused_however_they_are_split(
+            parts in prop::collection::vec(
+                prop_oneof![
+                    Just("GET / HTTP/1.1\r\n".to_owned()),
+                    Just("Content-Length: 3\r\n".to_owned()),
+                    Just("Transfer-Encoding: chunked\r\n".to_owned()),
+                    Just("\r\n".to_owned()),
+                    Just("3\r\nabc\r\n0\r\n".to_owned()),
+                    Just("ffffffffffffffffff\r\n".to_owned()),
+                    "[\\x00-\\x7f]{0,6}",
+                ],
+                0..12,
+            )
+        ) {
+            super::fuzz_one(parts.concat().as_bytes());
+        }
+    }
 
     fn limits() -> FramingLimits {
         FramingLimits { head_bytes_max: 200, headers_max: 4 }

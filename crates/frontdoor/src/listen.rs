@@ -163,6 +163,7 @@ async fn serve(stream: Stream, peer: Peer, handler: Arc<Handler>, cancel: Cancel
     let limits = handler.limits().clone();
     let shared = Arc::new(Shared::default());
     let socket = Socket::new(stream, Arc::clone(&shared), &limits);
+    let connection_shared = Arc::clone(&shared);
     let service = service_fn(move |request| {
         let (handler, shared) = (Arc::clone(&handler), Arc::clone(&shared));
         // Boxed: closing by hand needs a connection that can be moved.
@@ -183,7 +184,11 @@ async fn serve(stream: Stream, peer: Peer, handler: Arc<Handler>, cancel: Cancel
         if is_stopping {
             match timeout(limits.drain_max, ended).await {
                 Ok(ended) => break ended,
-                Err(_elapsed) => return,
+                Err(_elapsed) => {
+                    // What is cut off must not look as if it were whole.
+                    connection_shared.reset();
+                    return;
+                }
             }
         }
         tokio::select! {

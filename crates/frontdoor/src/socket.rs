@@ -56,11 +56,11 @@ impl Shared {
         violation.as_ref().filter(|(before, _)| *before == number).map(|(_, violation)| violation.clone())
     }
 
-    fn is_busy(&self) -> bool {
+    pub(crate) fn is_busy(&self) -> bool {
         self.busy.load(Ordering::Acquire) > 0
     }
 
-    fn must_reset(&self) -> bool {
+    pub(crate) fn must_reset(&self) -> bool {
         self.must_reset.load(Ordering::Acquire)
     }
 }
