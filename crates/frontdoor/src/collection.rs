@@ -11,7 +11,7 @@ use restock_provider::{Refusal, Rows};
 use restock_wire::odata::{Selection, Shown};
 
 use crate::content::{Broken, Pieces};
-use crate::page::Paged;
+use crate::page::{Paged, Place};
 
 /// Bytes of one piece; a row may come on top.
 const PIECE_BYTES: usize = 16 * 1024;
@@ -31,11 +31,14 @@ pub(crate) struct Collection {
     pub(crate) correlation: String,
 }
 
+/// Makes the address of the page after a place; `None` without randomness.
+pub(crate) type NextLink = Box<dyn Fn(&Place) -> Option<String> + Send>;
+
 /// A page of a collection.
 pub(crate) struct Page {
     pub(crate) paged: Paged,
     /// The address of the next page, once the place is known where this one ends.
-    pub(crate) next: Box<dyn Fn(&crate::page::Place) -> Option<String> + Send>,
+    pub(crate) next: NextLink,
 }
 
 struct Writing {

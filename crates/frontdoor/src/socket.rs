@@ -21,6 +21,8 @@ use crate::framing::{Framing, FramingLimits, Violation};
 
 /// Bytes read at once.
 const READ_BYTES: usize = 16 * 1024;
+/// Bytes read at once to be forgotten.
+const DRAIN_BYTES: usize = 2 * 1024;
 /// Stands for a head that was refused: the HTTP library hands it on like any other, and the
 /// handler answers with the violation.
 const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
@@ -281,7 +283,7 @@ impl Socket {
     /// answer away from a client that is still sending.
     pub(crate) async fn drain(&mut self, bytes_max: usize) {
         use tokio::io::AsyncReadExt;
-        let (mut bytes, mut left) = ([0; READ_BYTES], bytes_max);
+        let (mut bytes, mut left) = ([0; DRAIN_BYTES], bytes_max);
         while left > 0 {
             let read = match &mut self.stream {
                 Stream::Plain(stream) => stream.read(&mut bytes).await,
