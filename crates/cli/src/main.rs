@@ -73,7 +73,9 @@ fn mistake(error: &clap::Error) -> Failure {
     let message = text.split("Usage: ").next().unwrap_or(&text);
     let message = message.split("For more information, try").next().unwrap_or(message);
     let message = match error.kind() {
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "a command or an argument is missing".to_owned(),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            "a command or an argument is missing".to_owned()
+        }
         _ => message.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" "),
     };
     Failure::usage(output::guarded(&message)).hint(help_meant())
