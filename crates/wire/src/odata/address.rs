@@ -53,7 +53,7 @@ pub enum SegmentKey {
 /// Why a path names nothing. The text begins with the stable code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// Longer than [`PATH_BYTES_MAX`].
+    /// Longer than 8 KiB.
     #[error("URL_LENGTH: the path has {0} bytes, the limit is {PATH_BYTES_MAX}")]
     Length(usize),
     /// Nothing lies there.

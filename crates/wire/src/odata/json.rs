@@ -58,7 +58,7 @@ impl fmt::Display for Place<'_> {
 /// Reads one JSON value, and nothing after it.
 ///
 /// Errors: text that is not JSON (`NaN` is not), a name that stands twice in an object (compared
-/// without case), a number beyond what a double holds, nesting deeper than [`DEPTH_MAX`].
+/// without case), a number beyond what a double holds, nesting deeper than 32.
 pub fn read_json(bytes: &[u8]) -> Result<Json, JsonError> {
     let path = RefCell::new(Vec::new());
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
