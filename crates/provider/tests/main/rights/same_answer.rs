@@ -65,9 +65,41 @@ struct Layout {
     permissions: Vec<(usize, usize)>,
     /// Which package is at which point.
     targets: Vec<(usize, usize)>,
+    /// For each of two roles of the site: which of [`TYPES`] it reads.
+    reads: Vec<Vec<bool>>,
+    /// Further questions: form and two of [`CLASSES`].
+    asked: Vec<(usize, usize, usize)>,
 }
 
-const ROLES: [&str; 5] = ["SMS0002R", "SMS0008R", "SMS0009R", "SMS000BR", "Points only"];
+/// Object types of random roles.
+const TYPES: [u32; 7] = [2, 6, 27, 28, 29, 42, 43];
+
+/// Classes with a property that names a package.
+const CLASSES: [(&str, &str); 9] = [
+    ("SMS_Package", "PackageID"),
+    ("SMS_PackageStatusRootSummarizer", "PackageID"),
+    ("SMS_PackageStatusDetailSummarizer", "PackageID"),
+    ("SMS_PackageStatusDistPointsSummarizer", "PackageID"),
+    ("SMS_DistributionPoint", "PackageID"),
+    ("SMS_DistributionDPStatus", "PackageID"),
+    ("SMS_DPGroupPackages", "PkgID"),
+    ("SMS_ObjectContentExtraInfo", "PackageID"),
+    ("SMS_PackageStatus", "PackageID"),
+];
+
+fn question((form, first, second): (usize, usize, usize)) -> String {
+    let ((a, key), (b, other)) = (CLASSES[first], CLASSES[second]);
+    match form {
+        0 => format!("SELECT COUNT(*) FROM {a}"),
+        1 => format!("SELECT * FROM {a} WHERE {key} IN (SELECT {other} FROM {b})"),
+        2 => format!("SELECT * FROM {a} WHERE {key} NOT IN (SELECT {other} FROM {b})"),
+        3 => format!("SELECT a.{key}, b.{other} FROM {a} AS a JOIN {b} AS b ON a.{key} = b.{other}"),
+        4 => format!("SELECT a.{key}, b.{other} FROM {a} AS a LEFT JOIN {b} AS b ON a.{key} = b.{other}"),
+        _ => format!("SELECT * FROM {a} WHERE {key} LIKE 'XYZ0000%'"),
+    }
+}
+
+const ROLES: [&str; 6] = ["SMS0002R", "SMS0008R", "SMS0009R", "SMS000BR", "Random 0", "Random 1"];
 const SCOPES: [&str; 3] = ["Default", "North", "SMS00ALL"];
 
 fn layouts() -> impl Strategy<Value = Layout> {
@@ -78,13 +110,17 @@ fn layouts() -> impl Strategy<Value = Layout> {
         places(2),
         prop::collection::vec((0..ROLES.len(), 0..SCOPES.len()), 0..4),
         prop::collection::vec((0..4_usize, 0..3_usize), 0..8),
+        prop::collection::vec(prop::collection::vec(any::<bool>(), TYPES.len()), 2),
+        prop::collection::vec((0..6_usize, 0..CLASSES.len(), 0..CLASSES.len()), 8),
     )
-        .prop_map(|(packages, points, groups, permissions, targets)| Layout {
+        .prop_map(|(packages, points, groups, permissions, targets, reads, asked)| Layout {
             packages,
             points,
             groups,
             permissions,
             targets,
+            reads,
+            asked,
         })
 }
 
@@ -92,8 +128,16 @@ fn layouts() -> impl Strategy<Value = Layout> {
 async fn build(layout: &Layout) -> (Objects, [Vec<String>; 3], Caller) {
     let site = Objects::new().await;
     site.scope("North").await;
-    let only_points = r#"<SMS_Roles><SMS_Role RoleName="Points only"><Operations><Operation GrantedOperations="1" ObjectTypeID="42"/></Operations></SMS_Role></SMS_Roles>"#;
-    site.admin(AdminOperation::ImportRole { xml: only_points.to_owned(), overwrite: false }).await;
+    for (n, reads) in layout.reads.iter().enumerate() {
+        let operations = TYPES.iter().zip(reads).filter(|(_, reads)| **reads).map(|(object_type, _)| {
+            format!("<Operation GrantedOperations=\"1\" ObjectTypeID=\"{object_type}\"/>")
+        });
+        let operations: String = operations.collect();
+        let xml = format!(
+            "<SMS_Roles><SMS_Role RoleName=\"Random {n}\"><Operations>{operations}</Operations></SMS_Role></SMS_Roles>"
+        );
+        site.admin(AdminOperation::ImportRole { xml, overwrite: false }).await;
+    }
     let mut packages = Vec::new();
     for n in 0..4 {
         packages.push(site.package(&format!("P{n}")).await);
@@ -188,16 +232,28 @@ async fn check(layout: &Layout) {
         }
     }
     erase(&other, &hidden).await;
-    for query in QUERIES {
+    let asked = layout.asked.iter().map(|asked| question(*asked));
+    for query in QUERIES.into_iter().map(str::to_owned).chain(asked) {
+        let query = query.as_str();
         let (limited, erased) =
             (answer(&site, &who, &keys, query).await, answer(&other, &who, &other_keys, query).await);
         assert_eq!(limited, erased, "{query}\n{layout:?}");
         // Nor is anything hidden that is not to be: who sees everything sees the same rows there.
         if OF_OBJECTS.contains(&query) {
             let whole = answer(&other, &crate::objects::caller(), &other_keys, query).await;
+            let (limited, whole) = (without_scopes(limited), without_scopes(whole));
             assert_eq!(limited, whole, "{query}\n{layout:?}");
         }
     }
+}
+
+/// Rows without the names of scopes: an account is shown its own.
+fn without_scopes(rows: Vec<String>) -> Vec<String> {
+    let without = |row: String| {
+        let kept = row.split(';').filter(|value| !value.starts_with("SecuredScopeNames=")).map(str::to_owned);
+        kept.collect::<Vec<String>>().join(";")
+    };
+    rows.into_iter().map(without).collect()
 }
 
 proptest! {
