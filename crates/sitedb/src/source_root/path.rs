@@ -1,4 +1,4 @@
-//! Source paths as administrators write them: UNC, drive letter, absolute POSIX.
+//! Source paths as administrators write them: UNC, drive letter, absolute POSIX, or a URL.
 
 use restock_names::Escaped;
 
@@ -23,6 +23,8 @@ enum Form {
     Drive,
     /// `/…`.
     Posix,
+    /// `scheme://host/…`: kept as it was put, matched like any other form, and never fetched.
+    Url,
 }
 
 /// Why a text is no source path.
@@ -41,7 +43,7 @@ impl SourcePath {
         }
         let (head, rest) = self.components.split_at(root.components.len());
         let is_same = |a: &String, b: &String| match self.form {
-            Form::Posix => a == b,
+            Form::Posix | Form::Url => a == b,
             Form::Unc | Form::Drive => a.to_lowercase() == b.to_lowercase(),
         };
         head.iter().zip(&root.components).all(|(a, b)| is_same(a, b)).then_some(rest)
@@ -73,6 +75,9 @@ impl std::str::FromStr for SourcePath {
         let mut drive = text.chars();
         let path = if let Some(rest) = text.strip_prefix(r"\\").or_else(|| text.strip_prefix("//")) {
             Self { form: Form::Unc, components: windows(rest) }
+        } else if let Some((scheme, rest)) = url(text) {
+            let scheme = std::iter::once(format!("{}:", scheme.to_ascii_lowercase()));
+            Self { form: Form::Url, components: scheme.chain(split(rest, &['/'])).collect() }
         } else if drive.next().is_some_and(|c| c.is_ascii_alphabetic()) && drive.next() == Some(':') {
             if !matches!(drive.next(), None | Some('\\' | '/')) {
                 return Err(fail("is relative to a drive: a path such as D:\\folder is wanted"));
@@ -95,6 +100,15 @@ impl std::str::FromStr for SourcePath {
         }
         Ok(path)
     }
+}
+
+/// Scheme and rest of `scheme://rest`; a scheme has two characters at least, so `D://x` is a drive.
+fn url(text: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = text.split_once("://")?;
+    let is_scheme = scheme.len() > 1
+        && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+.-".contains(&b));
+    is_scheme.then_some((scheme, rest))
 }
 
 fn split(text: &str, separators: &[char]) -> Vec<String> {
@@ -122,7 +136,17 @@ mod tests {
             let error = text.parse::<SourcePath>().expect_err(text).to_string();
             assert!(error.contains(reason), "{text}: {error}");
         }
-        for good in ["/", "D:", r"d:\", r"\\h\s", "//h/s/x", "/a\\b//c/"] {
+        for good in [
+            "/",
+            "D:",
+            r"d:\",
+            r"\\h\s",
+            "//h/s/x",
+            "/a\\b//c/",
+            "http://169.254.169.254/",
+            "file:///etc",
+            "D://x",
+        ] {
             assert!(good.parse::<SourcePath>().is_ok(), "{good}");
         }
     }
