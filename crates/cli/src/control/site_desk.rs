@@ -48,10 +48,14 @@ impl SiteDesk {
         let config = settings.config(folder.path());
         let own_folders = config.folders();
         let site = Site::open(config, Arc::clone(&clock)).await.map_err(site_failure)?;
-        let provider =
-            Provider::start(site.database().clone(), clock, own_folders, settings.provider_config(folder.path()))
-                .await
-                .map_err(|e| Failure::caused(Kind::Failed, "cannot start the provider", &e))?;
+        let provider = Provider::start(
+            site.database().clone(),
+            clock,
+            own_folders,
+            settings.provider_config(folder.path()),
+        )
+        .await
+        .map_err(|e| Failure::caused(Kind::Failed, "cannot start the provider", &e))?;
         let url = settings.url();
         Ok(Self { site, provider, data: folder.path().to_owned(), url, metrics: None, admin_service: None })
     }
