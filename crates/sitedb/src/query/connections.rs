@@ -5,18 +5,20 @@
 //! thousand steps whether to go on; PostgreSQL is told on a second connection to cancel, and ends
 //! by itself when its client has gone.
 
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _};
 use restock_cim::Instance;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection};
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection};
 use sqlx::{Arguments as _, ConnectOptions as _, Connection as _, Row as _};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 use tokio_util::task::TaskTracker;
 
 use super::QueryFailed;
@@ -323,37 +325,29 @@ struct Reader {
 
 impl Reader {
     async fn read<R: AnyRow>(&self, mut rows: impl Stream<Item = Result<R, sqlx::Error>> + Unpin) -> End {
-        let mut left = self.deadline.saturating_sub(self.began.elapsed());
+        // Made once: a timer for each row would cost more than the row.
+        let deadline = tokio::time::sleep_until(self.began + self.deadline);
+        let flush = tokio::time::sleep(BATCH_WAIT);
+        let gone = self.sender.closed();
+        tokio::pin!(deadline, flush, gone);
         let mut batch = Vec::new();
         loop {
-            // What is there already is taken at once.
-            let next = match rows.next().now_or_never() {
-                Some(next) => next,
-                None => {
-                    let waits = Instant::now();
-                    let patience = if batch.is_empty() { left } else { left.min(BATCH_WAIT) };
-                    let next = tokio::select! {
-                        next = rows.next() => Some(next),
-                        () = self.sender.closed() => return End::Unwanted,
-                        () = tokio::time::sleep(patience) => None,
-                    };
-                    left = left.saturating_sub(waits.elapsed());
-                    match next {
-                        Some(next) => next,
-                        None if left.is_zero() => {
-                            return End::Failed(QueryFailed::Deadline(self.deadline.as_secs()));
-                        }
-                        None => {
-                            if let Some(end) = self.give(&mut batch, false).await {
-                                return end;
-                            }
-                            continue;
-                        }
+            let next = tokio::select! {
+                biased;
+                next = rows.next() => next,
+                () = &mut gone => return End::Unwanted,
+                () = &mut deadline => {
+                    return End::Failed(QueryFailed::Deadline(self.deadline.as_secs()));
+                }
+                () = &mut flush, if !batch.is_empty() => {
+                    if let Some(end) = self.give(&mut batch, false, deadline.as_mut()).await {
+                        return end;
                     }
+                    continue;
                 }
             };
             match next {
-                None => return self.give(&mut batch, true).await.unwrap_or(End::Done),
+                None => return self.give(&mut batch, true, deadline.as_mut()).await.unwrap_or(End::Done),
                 Some(Err(source)) => {
                     return End::Failed(DatabaseError::Statement { operation: self.name, source }.into());
                 }
@@ -362,24 +356,36 @@ impl Reader {
                     Err(error) => return End::Failed(error),
                 },
             }
+            if batch.len() == 1 {
+                flush.as_mut().reset(Instant::now() + BATCH_WAIT);
+            }
             if batch.len() >= BATCH_ROWS_MAX {
                 self.is_long.notify_one();
-                if let Some(end) = self.give(&mut batch, false).await {
+                if let Some(end) = self.give(&mut batch, false, deadline.as_mut()).await {
                     return end;
                 }
             }
         }
     }
 
-    /// Gives the batch on; `Some` when that was the end.
-    async fn give(&self, batch: &mut Vec<Instance>, is_last: bool) -> Option<End> {
+    /// Gives the batch on; `Some` when that was the end. Time in which the reader is waited for is
+    /// added to the deadline, which is the database's.
+    async fn give(&self, batch: &mut Vec<Instance>, is_last: bool, deadline: Pin<&mut Sleep>) -> Option<End> {
         if batch.is_empty() && !is_last {
             return None;
         }
-        let whole = WHOLE_MAX.saturating_sub(self.began.elapsed());
-        let patience = self.deadline.min(whole);
         let batch = Batch { rows: std::mem::take(batch), is_last };
-        match tokio::time::timeout(patience, self.sender.send(Ok(batch))).await {
+        let batch = match self.sender.try_send(Ok(batch)) {
+            Ok(()) => return None,
+            Err(TrySendError::Closed(_)) => return Some(End::Unwanted),
+            Err(TrySendError::Full(batch)) => batch,
+        };
+        let waits = Instant::now();
+        let patience = self.deadline.min(WHOLE_MAX.saturating_sub(self.began.elapsed()));
+        let given = tokio::time::timeout(patience, self.sender.send(batch)).await;
+        let later = deadline.deadline() + waits.elapsed();
+        deadline.reset(later);
+        match given {
             Ok(Ok(())) => None,
             Ok(Err(_gone)) => Some(End::Unwanted),
             Err(_elapsed) => Some(End::Failed(QueryFailed::SlowReader)),
