@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
@@ -32,6 +33,8 @@ const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r
 pub(crate) struct Shared {
     /// Requests that are being answered.
     busy: AtomicU64,
+    /// The connection, to be told when the last of them has ended: then its patience begins.
+    ended: AtomicWaker,
     must_reset: AtomicBool,
     /// Requests handed to the handler.
     requests: AtomicU64,
@@ -73,7 +76,9 @@ pub(crate) struct Busy(Arc<Shared>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.busy.fetch_sub(1, Ordering::AcqRel);
+        if self.0.busy.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.ended.wake();
+        }
     }
 }
 
@@ -166,7 +171,12 @@ impl Socket {
 
     /// Nothing came: fails when that has lasted too long between requests or within a head.
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        if self.shared.is_busy() || !self.framing.awaits_head() {
+        if !self.framing.awaits_head() {
+            return Poll::Pending;
+        }
+        // Registered before it is looked: the answer may end in between.
+        self.shared.ended.register(cx.waker());
+        if self.shared.is_busy() {
             return Poll::Pending;
         }
         let until = match self.head_since {
