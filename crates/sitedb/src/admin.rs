@@ -2,7 +2,7 @@
 //!
 //! An [`Account`] has [`Permission`]s: a [`Role`] within a [`Scope`]. A role is a bit field of
 //! operations for each object type; a scope is a set of objects. Reading effective grants is
-//! [`Tx::grants`]; what they mean is decided by `restock-provider`.
+//! [`crate::Tx::grants`]; what they mean is decided by `restock-provider`.
 //!
 //! What it does not do: it checks no password, hashes nothing and judges no right.
 //! Source: docs/formats/database.md, docs/rights.md.

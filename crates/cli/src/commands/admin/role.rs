@@ -137,7 +137,7 @@ impl Import {
 fn decoded(bytes: &[u8]) -> Option<String> {
     let units = |of: fn([u8; 2]) -> u16, bytes: &[u8]| {
         let pairs = bytes.chunks_exact(2).map(|pair| of([pair[0], pair[1]])).collect::<Vec<u16>>();
-        String::from_utf16(&pairs).ok().filter(|_| bytes.len() % 2 == 0)
+        String::from_utf16(&pairs).ok().filter(|_| bytes.len().is_multiple_of(2))
     };
     match bytes {
         [0xff, 0xfe, rest @ ..] => units(u16::from_le_bytes, rest),
