@@ -1,5 +1,8 @@
 //! Objects as people and programs read them.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use crate::output::{Output, Style, guarded};
@@ -35,8 +38,8 @@ fn cell(value: &Value) -> String {
 
 /// The rows of a query, printed as they come.
 ///
-/// Columns are the properties of the first row. They are as wide as the first page of rows needs;
-/// a longer cell further on moves the rest of its line.
+/// Columns are the properties of the first page's rows, those of a join as `alias.Property`. They
+/// are as wide as that page needs; a longer cell further on moves the rest of its line.
 pub(super) struct Rows {
     output: Output,
     columns: Vec<(String, usize)>,
@@ -57,13 +60,15 @@ impl Rows {
                 self.count += 1;
             }
         } else {
+            let rows: Vec<Cow<'_, Map<String, Value>>> =
+                page.iter().filter_map(Value::as_object).map(flat).collect();
             if self.count == 0 {
-                self.measure(page);
+                self.measure(&rows);
                 let names: Vec<&str> = self.columns.iter().map(|(name, _)| name.as_str()).collect();
                 let heading = self.line(names.into_iter().map(str::to_owned));
                 text.push_str(&format!("{}\n", self.output.style.strong(&heading)));
             }
-            for row in page.iter().filter_map(Value::as_object) {
+            for row in &rows {
                 text.push_str(&self.line(self.columns.iter().map(|(name, _)| column(row, name))));
                 text.push('\n');
                 self.count += 1;
@@ -81,20 +86,42 @@ impl Rows {
         }
     }
 
-    fn measure(&mut self, page: &[Value]) {
-        let rows: Vec<&Map<String, Value>> = page.iter().filter_map(Value::as_object).collect();
-        let names = rows.first().map(|row| row.keys().filter(|name| !name.starts_with("__")));
+    fn measure(&mut self, rows: &[Cow<'_, Map<String, Value>>]) {
+        let names: BTreeSet<&String> = rows.iter().flat_map(|row| row.keys()).collect();
         let width = |name: &String| {
             let cells = rows.iter().map(|row| column(row, name).chars().count());
             cells.max().unwrap_or(0).max(name.chars().count())
         };
-        self.columns = names.into_iter().flatten().map(|name| (name.clone(), width(name))).collect();
+        let shown = names.into_iter().filter(|name| !name.starts_with("__"));
+        self.columns = shown.map(|name| (name.clone(), width(name))).collect();
     }
 
     fn line(&self, cells: impl Iterator<Item = String>) -> String {
         let padded = self.columns.iter().zip(cells).map(|((_, width), cell)| format!("{cell:<width$}"));
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     }
+}
+
+/// A row of a join with the properties of its objects side by side; an object that an outer join
+/// found no partner for leaves its columns empty.
+fn flat(row: &Map<String, Value>) -> Cow<'_, Map<String, Value>> {
+    let nested = |value: &Value| value.as_object().is_some_and(|members| members.contains_key("@odata.type"));
+    if row.get("__CLASS").is_none_or(|class| class != "__Generic") || !row.values().any(nested) {
+        return Cow::Borrowed(row);
+    }
+    let mut side_by_side = Map::new();
+    for (alias, value) in row {
+        match value {
+            Value::Object(members) => {
+                let properties = members.iter().filter(|(name, _)| !name.starts_with('@'));
+                side_by_side
+                    .extend(properties.map(|(name, value)| (format!("{alias}.{name}"), value.clone())));
+            }
+            Value::Null => {}
+            other => _ = side_by_side.insert(alias.clone(), other.clone()),
+        }
+    }
+    Cow::Owned(side_by_side)
 }
 
 fn column(row: &Map<String, Value>, name: &str) -> String {
@@ -109,7 +136,7 @@ fn column(row: &Map<String, Value>, name: &str) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::object;
+    use super::{column, flat, object};
     use crate::output::Style;
 
     #[test]
@@ -117,5 +144,15 @@ mod tests {
         let value = json!({"Name": "\u{1b}[31m<script>", "__RELPATH": "X", "Sizes": [1, 2], "None": null});
         let expected = "__RELPATH  X\nName       \\x1b[31m<script>\nNone       \nSizes      [1,2]\n";
         assert_eq!(object(&value, Style::plain()), expected);
+    }
+
+    #[test]
+    fn the_objects_of_a_joins_row_stand_side_by_side() {
+        let part = json!({"@odata.type": "#AdminService.SMS_Package", "Name": "P1", "PackageID": "XYZ00001"});
+        let row = json!({"__CLASS": "__Generic", "__RELPATH": null, "d": null, "p": part});
+        let row = flat(row.as_object().unwrap()).into_owned();
+        let names: Vec<&String> = row.keys().collect();
+        assert_eq!(names, ["__CLASS", "p.Name", "p.PackageID"]);
+        assert_eq!((column(&row, "p.Name").as_str(), column(&row, "d.SiteCode").as_str()), ("P1", ""));
     }
 }
