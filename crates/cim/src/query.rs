@@ -193,6 +193,23 @@ pub enum DateUnit {
     Millisecond,
 }
 
+impl DateUnit {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Year,
+        Self::Quarter,
+        Self::Month,
+        Self::DayOfYear,
+        Self::Day,
+        Self::Week,
+        Self::WeekDay,
+        Self::Hour,
+        Self::Minute,
+        Self::Second,
+        Self::Millisecond,
+    ];
+}
+
 /// A value that was written. Text that stands where a time is wanted becomes one on resolving.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Literal {

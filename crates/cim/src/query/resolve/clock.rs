@@ -206,20 +206,6 @@ mod tests {
     use super::{DAY, Range, add, beginning, border, of_border, part, reaching};
     use crate::query::DateUnit;
 
-    const UNITS: [DateUnit; 11] = [
-        DateUnit::Year,
-        DateUnit::Quarter,
-        DateUnit::Month,
-        DateUnit::DayOfYear,
-        DateUnit::Day,
-        DateUnit::Week,
-        DateUnit::WeekDay,
-        DateUnit::Hour,
-        DateUnit::Minute,
-        DateUnit::Second,
-        DateUnit::Millisecond,
-    ];
-
     fn at(text: &str) -> i64 {
         let time: jiff::civil::DateTime = text.parse().expect("a clock time");
         time.to_zoned(jiff::tz::TimeZone::UTC).expect("in range").timestamp().as_microsecond()
@@ -227,7 +213,7 @@ mod tests {
 
     #[test]
     fn parts_are_those_of_the_calendar() {
-        let parts = |text| UNITS.map(|unit| part(unit, at(text)));
+        let parts = |text| DateUnit::ALL.map(|unit| part(unit, at(text)));
         assert_eq!(parts("2026-11-22 10:20:30.456"), [2026, 4, 11, 326, 22, 48, 1, 10, 20, 30, 456]);
         assert_eq!(parts("2024-12-31 23:59:59.999"), [2024, 4, 12, 366, 31, 53, 3, 23, 59, 59, 999]);
         assert_eq!(parts("1969-12-31 00:00:00.001"), [1969, 4, 12, 365, 31, 53, 4, 0, 0, 0, 1]);
@@ -251,7 +237,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_lies_between_two_borders_has_one_number(
-            unit in prop::sample::select(UNITS.to_vec()),
+            unit in prop::sample::select(DateUnit::ALL.to_vec()),
             at in -62_000_000_000_000_000..250_000_000_000_000_000_i64,
         ) {
             let number = border(unit, at);

@@ -30,19 +30,7 @@ fn literal() -> impl Strategy<Value = Literal> {
 }
 
 fn unit() -> impl Strategy<Value = DateUnit> {
-    prop::sample::select(vec![
-        DateUnit::Year,
-        DateUnit::Quarter,
-        DateUnit::Month,
-        DateUnit::DayOfYear,
-        DateUnit::Day,
-        DateUnit::Week,
-        DateUnit::WeekDay,
-        DateUnit::Hour,
-        DateUnit::Minute,
-        DateUnit::Second,
-        DateUnit::Millisecond,
-    ])
+    prop::sample::select(&DateUnit::ALL[..])
 }
 
 fn operand() -> impl Strategy<Value = Operand> {
