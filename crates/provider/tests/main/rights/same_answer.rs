@@ -15,7 +15,7 @@ use crate::objects::{Objects, text, texts};
 use crate::site::dp;
 
 /// What is asked: rows, counters, joins, sub-selects, order, messages.
-const QUERIES: [&str; 24] = [
+const QUERIES: [&str; 30] = [
     "SELECT * FROM SMS_Package",
     "SELECT COUNT(*) FROM SMS_Package",
     "SELECT * FROM SMS_Package WHERE Name LIKE 'P%' ORDER BY Name DESC",
@@ -34,6 +34,12 @@ const QUERIES: [&str; 24] = [
     "SELECT * FROM SMS_ObjectContentExtraInfo",
     "SELECT * FROM SMS_DPGroupDistributionStatus",
     "SELECT * FROM SMS_SystemResourceList",
+    "SELECT * FROM SMS_DPStatusInfo",
+    "SELECT * FROM SMS_DPStatusDetails",
+    "SELECT * FROM SMS_DPContentInfo",
+    "SELECT * FROM SMS_DPGroupInfo",
+    "SELECT * FROM SMS_DPGroupContentInfo",
+    "SELECT * FROM SMS_DPGroupDistributionStatusDetails",
     "SELECT * FROM SMS_SecuredCategoryMembership",
     "SELECT * FROM SMS_StatMsgInsStrings WHERE InsStrIndex = 0",
     "SELECT * FROM SMS_StatMsgAttributes WHERE AttributeID = 400",
