@@ -234,15 +234,21 @@ impl KeyList {
         site: SiteCode,
         serial: u32,
         keys: Vec<PublicKey>,
-        mut foreign: Vec<ForeignKey>,
+        foreign: Vec<ForeignKey>,
         root: &SigningKey,
     ) -> Self {
-        foreign.retain(|key| key.site != site);
-        foreign.sort_unstable();
-        foreign.dedup();
+        let foreign = Self::in_order(site, foreign);
         let mut list = Self { site, serial, root: root.public(), keys, foreign, signature: [0; 64] };
         list.signature = root.0.sign(&list.signed_bytes()).to_bytes();
         list
+    }
+
+    /// Foreign keys as the list of `site` keeps them: in order, each once, none of its own.
+    pub fn in_order(site: SiteCode, mut foreign: Vec<ForeignKey>) -> Vec<ForeignKey> {
+        foreign.retain(|key| key.site != site);
+        foreign.sort_unstable();
+        foreign.dedup();
+        foreign
     }
 
     /// The keys that sign for `site`.

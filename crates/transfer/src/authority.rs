@@ -77,19 +77,30 @@ impl Authority {
         &self.certificate
     }
 
-    /// Signs a leaf for `identity` over `key`.
-    pub(crate) fn issue(
+    /// Signs the leaf a site's own listener shows, over `key`.
+    pub(crate) fn issue_for_listener(
+        &self,
+        site: SiteCode,
+        key: &impl PublicKeyData,
+        now: Timestamp,
+    ) -> Result<CertificateDer<'static>, TrustError> {
+        self.issue(&Identity::Site(site), key, now, true)
+    }
+
+    /// Signs a leaf for `identity` over `key`. Only one for a listener carries a name to ask for.
+    fn issue(
         &self,
         identity: &Identity,
         key: &impl PublicKeyData,
         now: Timestamp,
+        listens: bool,
     ) -> Result<CertificateDer<'static>, TrustError> {
         let mut params = CertificateParams::default();
         params.distinguished_name = name(&identity.to_string());
         let uri = identity.to_string().try_into().map_err(failed("name a certificate"))?;
         params.subject_alt_names.push(SanType::URI(uri));
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        if let Identity::Site(site) = identity {
+        if let (Identity::Site(site), true) = (identity, listens) {
             let dns = site_server_name(*site).try_into().map_err(failed("name a certificate"))?;
             params.subject_alt_names.push(SanType::DnsName(dns));
             params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
@@ -130,7 +141,7 @@ impl Authority {
         Ok(certificate.der().clone())
     }
 
-    /// Signs a leaf for `identity` over the key of a request.
+    /// Signs a client's leaf for `identity` over the key of a request.
     ///
     /// Nothing else of the request is used. Errors: a request that is not signed by its own key.
     pub(crate) fn issue_for_request(
@@ -141,7 +152,7 @@ impl Authority {
     ) -> Result<CertificateDer<'static>, TrustError> {
         let request = CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(request))
             .map_err(failed("read a certificate request"))?;
-        self.issue(identity, &request.public_key, now)
+        self.issue(identity, &request.public_key, now, false)
     }
 }
 

@@ -50,10 +50,10 @@ struct State {
 
 /// `site.json`.
 #[derive(Debug, Serialize, Deserialize)]
-struct SiteFile {
-    url: SiteUrl,
+pub(crate) struct SiteFile {
+    pub(crate) url: SiteUrl,
     #[serde(with = "hex_bytes")]
-    root_key: Vec<u8>,
+    pub(crate) root_key: Vec<u8>,
 }
 
 /// What a site's answer to an enrolment gives a point to keep.
@@ -235,7 +235,12 @@ fn open_key(folder: &Path) -> Result<KeyPair, TrustError> {
         .ok_or_else(|| TrustError::format(&path, "not a key"))
 }
 
-fn check_key_list(bytes: &[u8], site: SiteCode, root_key: &PublicKey) -> Result<KeyList, TrustError> {
+/// A key list of `site`, signed by `root_key`.
+pub(crate) fn check_key_list(
+    bytes: &[u8],
+    site: SiteCode,
+    root_key: &PublicKey,
+) -> Result<KeyList, TrustError> {
     let list = KeyList::decode(bytes).map_err(|error| TrustError::KeyList(error.to_string()))?;
     list.verify(root_key).map_err(|error| TrustError::KeyList(error.to_string()))?;
     if list.site != site {

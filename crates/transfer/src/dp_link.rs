@@ -215,9 +215,14 @@ impl<D: DpSide> Client<D> {
         let mut progress = every(PROGRESS_EVERY);
         let mut renewal = tokio::time::interval(RENEWAL_EVERY);
         let outbox = &self.shared.outbox;
+        let idle = self.config.idle;
+        let mut deadline = Instant::now() + idle;
         loop {
             tokio::select! {
-                message = reader.message("say anything", self.config.idle) => self.heard(message?).await?,
+                message = reader.message_by("say anything", deadline, idle) => {
+                    self.heard(message?).await?;
+                    deadline = Instant::now() + idle;
+                }
                 () = self.shared.changed.notified() => {
                     for message in outbox.unsent() {
                         writer.message(&message).await?;
@@ -251,6 +256,7 @@ impl<D: DpSide> Client<D> {
             Message::Job(job) => self.side.job(job).await,
             Message::Ack { sequence } => self.shared.outbox.acknowledged(sequence),
             Message::Ping | Message::Pong => {}
+            Message::KeyList { key_list } => self.identity.accept_key_list(&key_list)?,
             Message::Renewed { certificate } => self.identity.accept_renewal(certificate)?,
             Message::Refused(refusal) => return Err(refusal.into()),
             _ => return Err(LinkError::Unexpected("a message that has no place on a control connection")),

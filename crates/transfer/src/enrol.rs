@@ -8,6 +8,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use restock_names::SiteCode;
+
 use crate::authority::request_for;
 use crate::dp_identity::Enrolment;
 use crate::message::Message;
@@ -16,7 +18,7 @@ use crate::token::TokenKind;
 use crate::{DpIdentity, EnrolmentToken, Fingerprint, LinkError, PROTOCOL, SiteUrl, TrustError, stream};
 
 /// How long the site may take to answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why a machine was not enrolled.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +26,12 @@ pub enum EnrolError {
     /// The token is for another kind of machine.
     #[error("TOKEN_KIND: the token enrols a site, not a distribution point")]
     Kind,
+    /// The token is for another kind of machine.
+    #[error("TOKEN_KIND: the token enrols a distribution point, not a site")]
+    NotForSite,
+    /// The token is for another site, or was made by the site that wants to join.
+    #[error("TOKEN_NAME: the token lets site {token} join site {at}; this is site {own}")]
+    OtherSite { token: String, at: SiteCode, own: SiteCode },
     /// The link: no connection, another site, or the site refused (`TOKEN_USED`, `TOKEN_EXPIRED`, …).
     #[error(transparent)]
     Link(#[from] LinkError),
@@ -51,6 +59,7 @@ pub async fn enrol(url: &SiteUrl, token: &EnrolmentToken, folder: &Path) -> Resu
         secret: token.secret().to_vec(),
         name: token.name().clone(),
         request: request_for(&key)?,
+        site: None,
     };
     writer.message(&request).await?;
     let answer = reader.message("answer the enrolment", ANSWER_TIMEOUT).await?;

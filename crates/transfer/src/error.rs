@@ -17,6 +17,14 @@ pub enum LinkError {
     /// TLS did not come about: another authority, an old version, a plain port.
     #[error("LINK_TLS: failed to agree on TLS with {peer}")]
     Handshake { peer: String, source: io::Error },
+    /// The far end's certificate is not valid at this time: one of the two clocks is wrong.
+    #[error(
+        "CERT_TIME: the certificate of {peer} is not valid now: it is {now} here, the certificate is valid {valid}"
+    )]
+    CertificateTime { peer: String, now: restock_names::Timestamp, valid: String },
+    /// A site below this one that content is wanted from.
+    #[error("LINK_DOWN: site {site} is not connected")]
+    NotConnected { site: restock_names::SiteCode },
     /// The far end is not who it should be.
     #[error("IDENTITY: {wanted} was expected, {found} answers")]
     Identity { wanted: String, found: String },
@@ -65,6 +73,8 @@ impl LinkError {
             Self::Bind { .. } => "LINK_BIND",
             Self::Connect { .. } => "LINK_CONNECT",
             Self::Handshake { .. } => "LINK_TLS",
+            Self::CertificateTime { .. } => "CERT_TIME",
+            Self::NotConnected { .. } => "LINK_DOWN",
             Self::Identity { .. } | Self::Certificate(_) => "IDENTITY",
             Self::Protocol { .. } => "LINK_PROTOCOL",
             Self::Io { .. } => "LINK_IO",
@@ -85,6 +95,7 @@ impl LinkError {
         match self {
             Self::Connect { .. } | Self::Handshake { .. } | Self::Io { .. } | Self::Closed => true,
             Self::Truncated | Self::Timeout { .. } => true,
+            Self::CertificateTime { .. } | Self::NotConnected { .. } => true,
             Self::Refused(refusal) => refusal.is_transient,
             Self::Bind { .. } | Self::Identity { .. } | Self::Certificate(_) | Self::Protocol { .. } => false,
             Self::TooLong { .. } | Self::Format(_) | Self::Unexpected(_) | Self::Trust(_) | Self::Stopped => {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use restock_content::transfer::FrameHeader;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::Instant;
 
 use crate::LinkError;
 use crate::message::{MESSAGE_BYTES_MAX, Message};
@@ -49,6 +50,13 @@ pub(crate) fn put_frame(out: &mut Vec<u8>, kind: u8, parts: &[&[u8]]) {
     out.extend_from_slice(&length.to_le_bytes());
     out.push(kind);
     parts.iter().for_each(|part| out.extend_from_slice(part));
+}
+
+/// The frame of a control message's JSON text.
+pub(crate) fn message_frame(json: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(json.len() + 5);
+    put_frame(&mut out, TYPE_MESSAGE, &[json]);
+    out
 }
 
 /// Appends one item: its header and its stored bytes.
@@ -138,6 +146,17 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         what: &'static str,
         after: Duration,
     ) -> Result<Message, LinkError> {
+        self.message_by(what, Instant::now() + after, after).await
+    }
+
+    /// As [`Self::message`] up to `deadline`, which is `after` from the last sign of life: a wait that
+    /// is begun again has no more time. Dropping the future loses nothing.
+    pub(crate) async fn message_by(
+        &mut self,
+        what: &'static str,
+        deadline: Instant,
+        after: Duration,
+    ) -> Result<Message, LinkError> {
         let wait = async {
             loop {
                 match self.next().await?.message()? {
@@ -146,7 +165,9 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 }
             }
         };
-        tokio::time::timeout(after, wait).await.map_err(|_elapsed| LinkError::Timeout { what, after })?
+        tokio::time::timeout_at(deadline, wait)
+            .await
+            .map_err(|_elapsed| LinkError::Timeout { what, after })?
     }
 }
 
@@ -185,9 +206,7 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
 
     /// Writes one control message.
     pub(crate) async fn message(&mut self, message: &Message) -> Result<(), LinkError> {
-        let mut out = Vec::new();
-        put_frame(&mut out, TYPE_MESSAGE, &[&message.encode()]);
-        self.write(&out).await
+        self.write(&message_frame(&message.encode())).await
     }
 
     /// Says farewell, best effort.

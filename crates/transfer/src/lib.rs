@@ -1,9 +1,12 @@
-//! Content on the wire: the link between a site and its distribution points.
+//! Content on the wire: the link between a site, its distribution points and the sites next to it.
 //!
 //! A site listens ([`SiteLink`]); a distribution point enrols once with a token ([`enrol`]), keeps a
 //! control connection ([`DpLink`]) on which jobs are pushed and reports acknowledged, and fetches a
 //! content version over several connections ([`pull`]). Every connection is mutual TLS 1.3 with the
 //! site's own authority ([`SiteTrust`], [`DpIdentity`]).
+//!
+//! A site joins another one with a token too ([`join`], [`SiteUpstream`]) and keeps a connection to
+//! it ([`UpstreamLink`]) on which both send each other what changed; content is fetched either way.
 //!
 //! What is fetched, in which order and how it is verified is decided by `restock_content::transfer`;
 //! this crate moves the bytes. It stores nothing but keys and certificates, decides no rights (the
@@ -20,16 +23,21 @@ mod enrol;
 mod error;
 mod frame;
 mod identity;
+mod join;
 mod links;
 mod message;
 mod pull;
+mod replicate;
 mod secret;
 mod serve;
 mod site_link;
+mod site_message;
 mod site_trust;
 mod stream;
 mod tls;
 mod token;
+mod upstream;
+mod upstream_link;
 
 pub use backoff::Backoff;
 pub use door_certificate::DoorCertificate;
@@ -40,17 +48,23 @@ pub use error::LinkError;
 #[doc(hidden)]
 pub use frame::fuzz_one as fuzz_frames;
 pub use identity::{Fingerprint, Identity, IdentityError, SiteUrl, SiteUrlError};
-pub use links::{Connection, Links};
+pub use join::join;
+pub use links::{Connection, Links, SiteCounts};
 #[doc(hidden)]
 pub use message::fuzz_one as fuzz_messages;
 pub use message::{
     Hello, Job, JobId, JobKind, PROTOCOL, Progress, Refusal, Report, ReportState, Totals, Welcome,
 };
-pub use pull::{PullError, PullOptions, PullProgress, PullReport, pull, pull_repair};
+pub use pull::{PullError, PullOptions, PullProgress, PullReport, PullSource, pull, pull_repair};
 pub use secret::TrustError;
-pub use site_link::{EnrolRequest, LinkLimits, SiteLink, SiteLinkConfig, SiteSide};
+pub use site_link::{
+    EnrolRequest, EnrolSiteRequest, LinkLimits, Puller, SiteEnrolled, SiteLink, SiteLinkConfig, SiteSide,
+};
+pub use site_message::{Batch, CHANGE_BYTES_MAX, Change, NextChanges, Received, ReplicaFacts, SiteHello};
 pub use site_trust::SiteTrust;
 pub use token::{EnrolmentToken, TokenError, TokenKind};
+pub use upstream::SiteUpstream;
+pub use upstream_link::{UpstreamLink, UpstreamLinkConfig};
 
 use std::sync::Arc;
 

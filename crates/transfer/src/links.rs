@@ -1,10 +1,15 @@
-//! Which distribution points are connected to a site, and how to reach them.
+//! Which distribution points and sites are connected to a site, and how to reach them.
+
+mod sites;
+
+pub(crate) use sites::Handed;
+pub use sites::SiteCounts;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use restock_names::DistributionPointName;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::Job;
@@ -17,11 +22,14 @@ const JOBS_MAX: usize = 1024;
 #[derive(Debug, Clone, Default)]
 pub struct Links {
     registry: Arc<Mutex<Registry>>,
+    /// Rises when there may be changes for the sites next to this one.
+    changed: Arc<watch::Sender<u64>>,
 }
 
 #[derive(Debug, Default)]
 struct Registry {
     points: BTreeMap<DistributionPointName, Point>,
+    sites: sites::Sites,
     /// Control connections there ever were.
     connections: u64,
 }
@@ -128,6 +136,11 @@ impl Links {
     /// The token that ends a point's other connections.
     pub(crate) fn token(&self, name: &DistributionPointName) -> CancellationToken {
         self.lock().points.entry(name.clone()).or_default().all.child_token()
+    }
+
+    /// Hears of [`Self::wake_sites`].
+    pub(crate) fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
     }
 
     fn lock(&self) -> MutexGuard<'_, Registry> {

@@ -8,7 +8,10 @@
 
 mod connection;
 mod inventory;
+mod source;
 mod store;
+
+pub use source::PullSource;
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock};
@@ -24,7 +27,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Backoff, DpIdentity, LinkError, Run};
+use crate::{Backoff, LinkError, Run};
 
 use inventory::LibraryInventory;
 
@@ -153,7 +156,7 @@ impl PullError {
 /// What all connections of a pull share.
 struct Pull {
     library: Arc<Library>,
-    identity: Arc<DpIdentity>,
+    source: PullSource,
     content: ContentVersion,
     options: PullOptions,
     progress: Arc<dyn PullProgress>,
@@ -178,7 +181,7 @@ struct Counts {
     connections_failed: AtomicU32,
 }
 
-/// Fetches everything `statement`'s version needs into `library` and makes it durable.
+/// Fetches everything `statement`'s version needs from `source` into `library` and makes it durable.
 ///
 /// The statement is not stored and the version not activated: that is the caller's next step. After
 /// an error or a kill another call goes on: what was recorded is not asked for again, nor what was
@@ -187,14 +190,14 @@ struct Counts {
 ///
 /// Errors: [`PullError`], the first that cannot be helped by another connection.
 pub async fn pull(
-    identity: &Arc<DpIdentity>,
+    source: impl Into<PullSource>,
     library: &Arc<Library>,
     statement: &AcceptedStatement,
     options: &PullOptions,
     progress: &Arc<dyn PullProgress>,
     run: &Run,
 ) -> Result<PullReport, PullError> {
-    let begun = run.clock.monotonic();
+    let (source, begun) = (source.into(), run.clock.monotonic());
     let (at, wanted) = (Arc::clone(library), statement.clone());
     let (inventory, receiver) = blocking(run, move || {
         settle_older(&at, &wanted.version).map_err(PullError::Library)?;
@@ -204,7 +207,7 @@ pub async fn pull(
     })
     .await?;
     let writer = library.begin();
-    let pull = Pull::new(identity, library, statement, options, progress, inventory, receiver, writer);
+    let pull = Pull::new(&source, library, statement, options, progress, inventory, receiver, writer);
     let (pull, ended) = pull.drive(run, true).await;
     let mut report = pull.report();
     let sealed = blocking(run, move || pull.seal()).await;
@@ -220,7 +223,7 @@ pub async fn pull(
 /// Items beneath a damaged page are found once that page is repaired. Errors: [`PullError`]; what
 /// was fetched before is kept.
 pub async fn pull_repair(
-    identity: &Arc<DpIdentity>,
+    source: impl Into<PullSource>,
     library: &Arc<Library>,
     statement: &AcceptedStatement,
     damaged: &[Item],
@@ -228,7 +231,7 @@ pub async fn pull_repair(
     progress: &Arc<dyn PullProgress>,
     run: &Run,
 ) -> Result<PullReport, PullError> {
-    let begun = run.clock.monotonic();
+    let (source, begun) = (source.into(), run.clock.monotonic());
     let mut report = PullReport::default();
     let mut rest: Vec<Item> = damaged.to_vec();
     rest.sort_unstable();
@@ -257,7 +260,7 @@ pub async fn pull_repair(
         rest = hidden.into_iter().map(|(item, _)| item).collect();
         let receiver = Receiver::repair(&found);
         let writer = library.begin_repair();
-        let pull = Pull::new(identity, library, statement, options, progress, inventory, receiver, writer);
+        let pull = Pull::new(&source, library, statement, options, progress, inventory, receiver, writer);
         let (pull, ended) = pull.drive(run, false).await;
         report.add(&pull.report());
         let sealed = blocking(run, move || pull.seal()).await;
@@ -292,7 +295,7 @@ impl PullReport {
 impl Pull {
     #[expect(clippy::too_many_arguments, reason = "one place puts the parts of a pull together")]
     fn new(
-        identity: &Arc<DpIdentity>,
+        source: &PullSource,
         library: &Arc<Library>,
         statement: &AcceptedStatement,
         options: &PullOptions,
@@ -303,7 +306,7 @@ impl Pull {
     ) -> Self {
         Self {
             library: Arc::clone(library),
-            identity: Arc::clone(identity),
+            source: source.clone(),
             content: statement.version,
             options: *options,
             progress: Arc::clone(progress),

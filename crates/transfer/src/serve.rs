@@ -6,19 +6,20 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use restock_content::library::{Library, LibraryError};
 use restock_content::manifest::ManifestRoot;
 use restock_content::transfer::{FrameHeader, Outgoing, Request, SendError, Sender};
-use restock_names::{ContentVersion, DistributionPointName};
-use tokio::sync::mpsc;
+use restock_names::ContentVersion;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::error::chain;
 use crate::frame::{TYPE_REQUEST, put_item};
 use crate::message::Message;
-use crate::site_link::{Shared, SiteSide, refuse};
+use crate::site_link::{Puller, SiteSide, refuse};
 use crate::stream::{Reader, Writer};
-use crate::{LinkError, Refusal};
+use crate::{LinkError, Refusal, Run};
 
 /// A batch is handed over when it has this many bytes.
 const BATCH_BYTES: usize = 1 << 20;
@@ -28,29 +29,45 @@ const BATCHES_AHEAD: usize = 2;
 const REQUESTS_MAX: usize = 16;
 type Batch = Result<Vec<u8>, Refusal>;
 
-/// Serves one version to one point until it closes the connection.
+/// What serving takes.
+#[derive(Debug)]
+pub(crate) struct Serving<'a, S> {
+    pub(crate) side: &'a Arc<S>,
+    pub(crate) library: &'a Arc<Library>,
+    pub(crate) run: &'a Run,
+    /// A puller that asks for nothing for this long is given up.
+    pub(crate) idle: Duration,
+    /// Pulls that may run at once.
+    pub(crate) pulls: &'a Arc<Semaphore>,
+}
+
+/// Serves one version to one puller until it closes the connection.
 pub(crate) async fn serve_pull<S: SiteSide>(
-    shared: &Shared<S>,
-    name: &DistributionPointName,
+    shared: Serving<'_, S>,
+    puller: &Puller,
     content: &ContentVersion,
     mut reader: Reader,
     mut writer: Writer,
 ) -> Result<(), LinkError> {
-    let root = match authorise(shared, name, content).await {
+    let root = match authorise(&shared, puller, content).await {
         Ok(root) => root,
         Err(refusal) => return refuse(writer, refusal.into()).await,
     };
     let Ok(_permit) = shared.pulls.try_acquire() else {
-        let text = format!("{} pull connections are open", shared.limits.pulls);
+        let text = "as many pull connections are open as are allowed";
         return refuse(writer, Refusal::transient("LINK_BUSY", text).into()).await;
     };
     writer.message(&Message::PullReady).await?;
     let (requests, asked) = mpsc::channel(REQUESTS_MAX);
     let (answers, mut batches) = mpsc::channel(BATCHES_AHEAD);
-    let library = Arc::clone(&shared.library);
+    let library = Arc::clone(shared.library);
     shared.run.tracker.spawn_blocking(move || read_frames(&library, root, asked, &answers));
-    let ended = exchange(shared, &mut reader, &mut writer, &requests, &mut batches).await;
-    shared.side.pull_ended(name, content, writer.sent(), reader.received());
+    let ended = exchange(shared.idle, &mut reader, &mut writer, &requests, &mut batches).await;
+    let (sent, received) = (writer.sent(), reader.received());
+    match puller {
+        Puller::Point(name) => shared.side.pull_ended(name, content, sent, received),
+        Puller::Site(site) => shared.side.site_pull_ended(*site, content, sent, received),
+    }
     match ended {
         Err(LinkError::Closed) => Ok(()),
         Err(error) => refuse(writer, error).await,
@@ -58,14 +75,17 @@ pub(crate) async fn serve_pull<S: SiteSide>(
     }
 }
 
-/// The version's root, if the point may have it.
+/// The version's root, if the puller may have it.
 async fn authorise<S: SiteSide>(
-    shared: &Shared<S>,
-    name: &DistributionPointName,
+    shared: &Serving<'_, S>,
+    puller: &Puller,
     content: &ContentVersion,
 ) -> Result<ManifestRoot, Refusal> {
-    shared.side.authorise_pull(name, content).await?;
-    let (library, content) = (Arc::clone(&shared.library), *content);
+    match puller {
+        Puller::Point(name) => shared.side.authorise_pull(name, content).await?,
+        Puller::Site(site) => shared.side.authorise_site_pull(*site, content).await?,
+    }
+    let (library, content) = (Arc::clone(shared.library), *content);
     let found = shared.run.tracker.spawn_blocking(move || library.statement(&content)).await;
     match found {
         Ok(Ok(Some(statement))) => Ok(statement.root),
@@ -83,8 +103,8 @@ fn damaged(error: &LibraryError) -> Refusal {
     Refusal::transient("CONTENT_DAMAGED", "this holder cannot read the content; it must be repaired here")
 }
 
-async fn exchange<S: SiteSide>(
-    shared: &Shared<S>,
+async fn exchange(
+    idle: Duration,
     reader: &mut Reader,
     writer: &mut Writer,
     requests: &mpsc::Sender<Request>,
@@ -98,9 +118,9 @@ async fn exchange<S: SiteSide>(
                 Some(Err(refusal)) => return Err(refusal.into()),
                 None => return Err(LinkError::Stopped),
             },
-            frame = tokio::time::timeout(shared.limits.idle, reader.next()) => {
-                let after = shared.limits.idle;
-                let frame = frame.map_err(|_idle| LinkError::Timeout { what: "ask for anything", after })??;
+            frame = tokio::time::timeout(idle, reader.next()) => {
+                let frame =
+                    frame.map_err(|_idle| LinkError::Timeout { what: "ask for anything", after: idle })??;
                 if frame.kind != TYPE_REQUEST {
                     return Err(LinkError::Unexpected("a frame that is no request"));
                 }

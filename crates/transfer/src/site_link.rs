@@ -1,112 +1,35 @@
-//! The site's end: a listener that enrols machines, keeps control connections and serves pulls.
+//! The site's end: a listener that enrols machines, keeps control connections and serves pulls, for
+//! distribution points and for sites below.
 //!
 //! Rights are not decided here: [`SiteSide`] is asked who is enrolled, whether a token holds and
 //! what a point may fetch.
 //!
 //! Source: docs/formats/link.md.
 
+mod below;
 mod control;
 mod enrolment;
+mod side;
 
-use std::future::Future;
+pub use side::{EnrolRequest, EnrolSiteRequest, Puller, SiteEnrolled, SiteSide};
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use restock_content::library::Library;
-use restock_names::{ContentVersion, Digest, DistributionPointName, Timestamp};
+use restock_names::{DistributionPointName, SiteCode};
 use rustls::pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::error::chain;
 use crate::message::Message;
+use crate::serve::{self, Serving};
+use crate::site_message::SiteHello;
 use crate::stream::Writer;
-use crate::token::TokenKind;
-use crate::{
-    Connection, Fingerprint, Hello, Identity, LinkError, Links, PROTOCOL, Progress, Refusal, Report, Run,
-    SiteTrust, serve, stream,
-};
-
-/// What a site decides and remembers about its points. The link calls it from many tasks.
-pub trait SiteSide: Send + Sync + 'static {
-    /// Is `fingerprint` the key enrolled for `name`, and the point not removed? Asked once for each
-    /// connection.
-    fn is_enrolled(
-        &self,
-        name: &DistributionPointName,
-        fingerprint: Fingerprint,
-    ) -> impl Future<Output = Result<bool, Refusal>> + Send;
-
-    /// Redeems a token and enrols the key, in one transaction.
-    ///
-    /// Refusals: `TOKEN_UNKNOWN`, `TOKEN_USED`, `TOKEN_EXPIRED`, `TOKEN_NAME`. The same token with
-    /// the same key again, after a lost answer, may be accepted.
-    fn enrol(&self, request: EnrolRequest) -> impl Future<Output = Result<(), Refusal>> + Send;
-
-    /// A control connection is up, and jobs can be sent to it: notes what the point says about itself
-    /// and sends its open jobs again. The point's reports are taken after this returned; an older
-    /// connection of it may still be ending.
-    fn connected(
-        &self,
-        name: &DistributionPointName,
-        connection: Connection,
-        hello: Hello,
-        remote: SocketAddr,
-    ) -> impl Future<Output = Result<(), Refusal>> + Send;
-
-    /// The control connection is gone. No newer one had taken its place then; one may have since.
-    fn disconnected(&self, name: &DistributionPointName) -> impl Future<Output = ()> + Send;
-
-    /// Takes a report. `Ok` means that it is durable: only then it is acknowledged. The same report
-    /// may come again.
-    ///
-    /// A transient refusal makes the point send it again, any other makes it forget the report.
-    fn report(
-        &self,
-        name: &DistributionPointName,
-        report: Report,
-    ) -> impl Future<Output = Result<(), Refusal>> + Send;
-
-    /// Notes how far a job is. Must not wait.
-    fn progress(&self, name: &DistributionPointName, progress: Progress);
-
-    /// May the point fetch this version now: is it targeted, and the version current or being
-    /// distributed?
-    fn authorise_pull(
-        &self,
-        name: &DistributionPointName,
-        content: &ContentVersion,
-    ) -> impl Future<Output = Result<(), Refusal>> + Send;
-
-    /// A pull connection has ended, having moved this many bytes. Must not wait.
-    fn pull_ended(
-        &self,
-        name: &DistributionPointName,
-        content: &ContentVersion,
-        wire_sent: u64,
-        wire_received: u64,
-    ) {
-        tracing::debug!(point = %name, package.id = %content.package, wire_sent, wire_received, "pull connection ended");
-    }
-}
-
-/// A machine that wants to become a distribution point.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EnrolRequest {
-    /// SHA-256 of the token's secret.
-    pub token_hash: Digest,
-    /// What it wants to be.
-    pub kind: TokenKind,
-    /// The name it wants.
-    pub name: DistributionPointName,
-    /// SHA-256 of its public key.
-    pub fingerprint: Fingerprint,
-    /// When its certificate ends; it is renewed before.
-    pub expires_at: Timestamp,
-    /// Where it connects from.
-    pub remote: SocketAddr,
-}
+use crate::{Fingerprint, Hello, Identity, LinkError, Links, PROTOCOL, Refusal, Run, SiteTrust, stream};
 
 /// Where a site listens, and its limits.
 #[derive(Debug, Clone)]
@@ -159,7 +82,7 @@ pub(crate) struct Shared<S> {
     pub(crate) links: Links,
     pub(crate) limits: LinkLimits,
     pub(crate) run: Run,
-    pub(crate) pulls: Semaphore,
+    pub(crate) pulls: Arc<Semaphore>,
     /// One enrolment at a time; a refused one holds it for a moment, so that guessing is slow.
     pub(crate) enrolments: tokio::sync::Mutex<()>,
 }
@@ -180,7 +103,7 @@ impl SiteLink {
         let listener = TcpListener::bind(config.listen).await.map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
         let limits = config.limits;
-        let pulls = Semaphore::new(limits.pulls);
+        let pulls = Arc::new(Semaphore::new(limits.pulls));
         let (run_here, enrolments) = (run.clone(), tokio::sync::Mutex::default());
         let shared =
             Arc::new(Shared { trust, library, side, links, limits, run: run_here, pulls, enrolments });
@@ -210,8 +133,14 @@ async fn accept_all<S: SiteSide>(listener: TcpListener, shared: Arc<Shared<S>>) 
                         let (_connection, handshake) = permits;
                         serve_connection(tcp, remote, &shared, handshake).await
                     });
-                    if let Some(Err(error)) = ended.await {
-                        tracing::debug!(%remote, cause = chain(&error), "link connection ended");
+                    match ended.await {
+                        Some(Err(error)) if is_suspect(&error) => {
+                            tracing::warn!(%remote, cause = chain(&error), "link connection refused");
+                        }
+                        Some(Err(error)) => {
+                            tracing::debug!(%remote, cause = chain(&error), "link connection ended");
+                        }
+                        _ => {}
                     }
                 });
             }
@@ -221,6 +150,17 @@ async fn accept_all<S: SiteSide>(listener: TcpListener, shared: Arc<Shared<S>>) 
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
+    }
+}
+
+/// Did somebody show that it is not who it should be?
+fn is_suspect(error: &LinkError) -> bool {
+    match error {
+        LinkError::Handshake { source, .. } => {
+            let cause = source.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+            matches!(cause, Some(rustls::Error::InvalidCertificate(_)))
+        }
+        other => matches!(other.code(), "IDENTITY" | "SENDER_MISMATCH" | "CERT_TIME"),
     }
 }
 
@@ -251,33 +191,43 @@ async fn serve_connection<S: SiteSide>(
     let after = shared.limits.handshake;
     let (mut reader, mut writer, certificate) = stream::accept(tcp, config, after).await?;
     let first = async {
-        let name = match certificate {
+        let peer = match certificate {
             Some(certificate) => Some(identify(shared, &certificate).await?),
             None => None,
         };
-        Ok((name, reader.message("say what it wants", after).await?))
+        Ok((peer, reader.message("say what it wants", after).await?))
     };
-    let (name, first) = match first.await {
+    let (peer, first) = match first.await {
         Ok(first) => first,
         Err(error) => return refuse(writer, error).await,
     };
     drop(handshake);
-    match (name, first) {
-        (None, Message::Enrol { protocol: PROTOCOL, secret, name, request }) => {
-            let answer = enrolment::answer(shared, remote, &secret, name, &request).await;
+    match (peer, first) {
+        (None, Message::Enrol { protocol: PROTOCOL, secret, name, request, site }) => {
+            let answer = enrolment::answer(shared, remote, &secret, name, &request, site).await;
             writer.message(&answer).await?;
             writer.close().await;
             Ok(())
         }
-        (Some(name), Message::Hello(hello)) if hello.protocol == PROTOCOL => {
+        (Some(Peer::Point(name)), Message::Hello(hello)) if hello.protocol == PROTOCOL => {
             Box::pin(control::serve(shared, name, hello, remote, reader, writer)).await
         }
-        (Some(name), Message::PullHello { protocol: PROTOCOL, content }) => {
-            let token = shared.links.token(&name);
-            let pull = Box::pin(serve::serve_pull(shared, &name, &content, reader, writer));
+        (Some(Peer::Site(site)), Message::SiteHello(hello)) if hello.protocol == PROTOCOL => {
+            Box::pin(below::serve(shared, site, hello, remote, reader, writer)).await
+        }
+        (Some(peer), Message::PullHello { protocol: PROTOCOL, content }) => {
+            let token = match &peer {
+                Peer::Point(name) => shared.links.token(name),
+                Peer::Site(site) => site.all.clone(),
+            };
+            let puller = Puller::from(peer);
+            let pull = Box::pin(serve::serve_pull(shared.serving(), &puller, &content, reader, writer));
             token.run_until_cancelled(pull).await.unwrap_or(Err(LinkError::Stopped))
         }
-        (None, Message::Hello(_) | Message::PullHello { .. }) => {
+        (Some(Peer::Site(site)), Message::ServeHello { protocol: PROTOCOL, ticket, content }) => {
+            below::hand_over(shared, &site, ticket, &content, reader, writer).await
+        }
+        (None, Message::Hello(_) | Message::PullHello { .. } | Message::SiteHello(_)) => {
             let text = "a certificate is wanted; without one a machine can only enrol";
             refuse(writer, Refusal::new("IDENTITY", text).into()).await
         }
@@ -285,33 +235,98 @@ async fn serve_connection<S: SiteSide>(
             _,
             Message::Hello(Hello { protocol, .. })
             | Message::PullHello { protocol, .. }
+            | Message::SiteHello(SiteHello { protocol, .. })
+            | Message::ServeHello { protocol, .. }
             | Message::Enrol { protocol, .. },
         ) if protocol != PROTOCOL => {
             let text = format!("protocol {protocol} is not spoken here, {PROTOCOL} is");
             refuse(writer, Refusal::new("LINK_PROTOCOL", text).into()).await
         }
+        (Some(peer @ Peer::Point(_)), Message::SiteHello(_) | Message::ServeHello { .. }) => {
+            refuse(writer, in_another_role("a site below this one", &peer)).await
+        }
+        (Some(peer @ Peer::Site(_)), Message::Hello(_)) => {
+            refuse(writer, in_another_role("a distribution point", &peer)).await
+        }
         _ => refuse(writer, LinkError::Unexpected("a first message that has no place here")).await,
     }
+}
+
+/// Who is at the other end, enrolled here under that name with that key.
+#[derive(Debug)]
+pub(crate) enum Peer {
+    Point(DistributionPointName),
+    Site(SitePeer),
+}
+
+/// A site below this one.
+#[derive(Debug)]
+pub(crate) struct SitePeer {
+    pub(crate) site: SiteCode,
+    pub(crate) enrolled: SiteEnrolled,
+    /// Ends every connection of the site when it is disconnected; taken before the site was looked up.
+    pub(crate) all: CancellationToken,
+}
+
+impl From<Peer> for Puller {
+    fn from(peer: Peer) -> Self {
+        match peer {
+            Peer::Point(name) => Self::Point(name),
+            Peer::Site(peer) => Self::Site(peer.site),
+        }
+    }
+}
+
+fn in_another_role(wanted: &str, peer: &Peer) -> LinkError {
+    let found = match peer {
+        Peer::Point(name) => format!("distribution point {name}"),
+        Peer::Site(peer) => format!("site {}", peer.site),
+    };
+    LinkError::Identity { wanted: wanted.to_owned(), found }
 }
 
 /// Who the certificate names, if that key is enrolled under that name here.
 async fn identify<S: SiteSide>(
     shared: &Shared<S>,
     certificate: &CertificateDer<'static>,
-) -> Result<DistributionPointName, LinkError> {
+) -> Result<Peer, LinkError> {
     let identity = Identity::of_certificate(certificate)?;
     let fingerprint = Fingerprint::of_key_in(certificate)?;
     match identity {
         Identity::DistributionPoint(site, name) if site == shared.trust.site() => {
             if shared.side.is_enrolled(&name, fingerprint).await? {
-                return Ok(name);
+                return Ok(Peer::Point(name));
             }
             let text = format!("{name} is not enrolled with this key");
             Err(Refusal::new("IDENTITY", text).into())
         }
+        // The site's own certificate is of the same authority: it is nobody below.
+        Identity::Site(site) if site != shared.trust.site() => {
+            let all = shared.links.site_token(site);
+            match shared.side.is_site_enrolled(site, fingerprint).await? {
+                Some(enrolled) => Ok(Peer::Site(SitePeer { site, enrolled, all })),
+                None => {
+                    let text = format!("site {site} is not enrolled with this key");
+                    Err(Refusal::new("IDENTITY", text).into())
+                }
+            }
+        }
         other => {
-            let wanted = format!("a distribution point of {}", shared.trust.site());
+            let wanted = format!("a distribution point of {} or a site below it", shared.trust.site());
             Err(LinkError::Identity { wanted, found: other.to_string() })
+        }
+    }
+}
+
+impl<S: SiteSide> Shared<S> {
+    /// What serving content takes.
+    pub(crate) fn serving(&self) -> Serving<'_, S> {
+        Serving {
+            side: &self.side,
+            library: &self.library,
+            run: &self.run,
+            idle: self.limits.idle,
+            pulls: &self.pulls,
         }
     }
 }
@@ -324,7 +339,10 @@ pub(crate) async fn refuse(mut writer: Writer, error: LinkError) -> Result<(), L
         LinkError::Trust(_) | LinkError::Io { .. } | LinkError::Closed => return Err(error),
         other => Refusal::new(other.code(), other.to_string().split_once(": ").map_or("", |(_, text)| text)),
     };
-    writer.message(&Message::Refused(refusal)).await?;
-    writer.close().await;
+    match writer.message(&Message::Refused(refusal)).await {
+        Ok(()) => writer.close().await,
+        // The reason stays what it is.
+        Err(gone) => tracing::trace!(cause = chain(&gone), "the peer does not hear why"),
+    }
     Err(error)
 }

@@ -6,20 +6,21 @@
 //! | `link.pem`, `link-key.pem` | the site's own certificate |
 //! | `root-key` | the seed of the key that signs the key list |
 //! | `signing-key` | the seed of the key that signs statements |
-//! | `key-list` | the signing keys, signed by the root key |
+//! | `key-list` | the signing keys and those of other sites that are accepted, signed by the root key |
 //!
 //! All have mode 0600. `ca.pem` is written last: without it the folder holds nothing.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use restock_content::statement::{KeyList, SigningKey};
+use restock_content::statement::{FOREIGN_KEYS_MAX, ForeignKey, KeyList, SigningKey};
 use restock_names::{Clock, DistributionPointName, SiteCode, Timestamp};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::sync::watch;
 
-use crate::authority::{Authority, is_due, new_key};
+use crate::authority::{Authority, is_due, new_key, request_for};
 use crate::secret::{TrustError, create_folder, read_secret, write_secret};
 use crate::tls::server_config;
 use crate::{EnrolmentToken, Fingerprint, Identity, TokenKind};
@@ -31,7 +32,9 @@ pub struct SiteTrust {
     site: SiteCode,
     authority: Authority,
     signing_key: SigningKey,
-    key_list: KeyList,
+    /// The list; whoever is connected hears of a newer one.
+    key_list: watch::Sender<Arc<KeyList>>,
+    renewing: Mutex<()>,
     leaf: Mutex<Leaf>,
 }
 
@@ -54,7 +57,7 @@ impl SiteTrust {
         create_folder(folder)?;
         let (authority, authority_key) = Authority::create(site, clock.now())?;
         let link_key = new_key()?;
-        let certificate = authority.issue(&Identity::Site(site), &link_key, clock.now())?;
+        let certificate = authority.issue_for_listener(site, &link_key, clock.now())?;
         let random = |source| TrustError::Random { source };
         let root_key = SigningKey::generate().map_err(random)?;
         let signing_key = SigningKey::generate().map_err(random)?;
@@ -104,7 +107,9 @@ impl SiteTrust {
         };
         let config = leaf_config(folder, &authority, certificate.clone())?;
         let leaf = Mutex::new(Leaf { certificate, config });
-        let trust = Self { folder: folder.to_owned(), site, authority, signing_key, key_list, leaf };
+        let key_list = watch::Sender::new(Arc::new(key_list));
+        let (folder, renewing) = (folder.to_owned(), Mutex::new(()));
+        let trust = Self { folder, site, authority, signing_key, key_list, renewing, leaf };
         trust.server_config(clock.now())?;
         Ok(trust)
     }
@@ -124,9 +129,63 @@ impl SiteTrust {
         &self.signing_key
     }
 
-    /// The keys that sign statements, signed by the site's root key.
-    pub fn key_list(&self) -> &KeyList {
-        &self.key_list
+    /// The keys whose statements this site and its points accept, signed by the site's root key.
+    pub fn key_list(&self) -> Arc<KeyList> {
+        Arc::clone(&self.key_list.borrow())
+    }
+
+    /// Hears of each newer list.
+    pub(crate) fn key_list_changes(&self) -> watch::Receiver<Arc<KeyList>> {
+        self.key_list.subscribe()
+    }
+
+    /// Makes `foreign` the keys of other sites this site accepts, and tells whoever is connected.
+    ///
+    /// The caller has checked each against the root key of its site. Keys of this site itself are
+    /// left out. Nothing happens when the keys are the accepted ones; else the list's serial rises.
+    /// Returns the list's serial. Writes and syncs a file: call it off the runtime's threads.
+    ///
+    /// Errors: more than [`restock_content::statement::FOREIGN_KEYS_MAX`] keys; the file.
+    pub fn accept_foreign_keys(&self, foreign: Vec<ForeignKey>) -> Result<u32, TrustError> {
+        self.renew_key_list(|held| {
+            let wanted = KeyList::in_order(self.site, foreign);
+            (wanted != held.foreign).then_some((held.serial, wanted))
+        })
+    }
+
+    /// Raises the list's serial above `seen`, which a holder has: after a restore from an old backup
+    /// holders refuse lists until then. Returns the list's serial.
+    ///
+    /// Errors: the file.
+    pub fn raise_key_list_serial(&self, seen: u32) -> Result<u32, TrustError> {
+        self.renew_key_list(|held| (held.serial <= seen).then(|| (seen, held.foreign.clone())))
+    }
+
+    /// Signs a list with these foreign keys and the serial after the given one, if one is wanted.
+    fn renew_key_list(
+        &self,
+        wanted: impl FnOnce(&KeyList) -> Option<(u32, Vec<ForeignKey>)>,
+    ) -> Result<u32, TrustError> {
+        // One at a time: a serial stands for one list.
+        let _turn = self.renewing.lock().expect("no code panics while holding this lock");
+        let held = self.key_list();
+        let Some((above, foreign)) = wanted(&held) else { return Ok(held.serial) };
+        if foreign.len() > FOREIGN_KEYS_MAX {
+            let text = format!("{} keys of other sites, at most {FOREIGN_KEYS_MAX} are kept", foreign.len());
+            return Err(TrustError::KeyList(text));
+        }
+        let serial = above
+            .checked_add(1)
+            .ok_or_else(|| TrustError::KeyList("the serial cannot rise any more".to_owned()))?;
+        let path = self.folder.join("root-key");
+        let seed = read_secret(&path)?.ok_or_else(|| TrustError::Missing(self.folder.clone()))?;
+        let seed: [u8; 32] =
+            seed.try_into().map_err(|_length| TrustError::format(&path, "32 bytes are wanted"))?;
+        let root = SigningKey::from_bytes(&seed);
+        let list = KeyList::sign_with_foreign(self.site, serial, held.keys.clone(), foreign, &root);
+        write_secret(&self.folder.join("key-list"), &list.encode())?;
+        self.key_list.send_replace(Arc::new(list));
+        Ok(serial)
     }
 
     /// A fresh enrolment token; the caller stores its hash with an expiry.
@@ -147,6 +206,32 @@ impl SiteTrust {
     ) -> Result<CertificateDer<'static>, TrustError> {
         let identity = Identity::DistributionPoint(self.site, name.clone());
         self.authority.issue_for_request(&identity, request, now)
+    }
+
+    /// Signs the certificate by which a site below this one connects, over the key of its request.
+    pub(crate) fn issue_to_site(
+        &self,
+        site: SiteCode,
+        request: &[u8],
+        now: Timestamp,
+    ) -> Result<CertificateDer<'static>, TrustError> {
+        self.authority.issue_for_request(&Identity::Site(site), request, now)
+    }
+
+    /// The fingerprint of the key that this site's own certificate is over.
+    pub fn link_fingerprint(&self) -> Result<Fingerprint, TrustError> {
+        let leaf = self.leaf.lock().expect("no code panics while holding this lock");
+        Ok(Fingerprint::of_key_in(&leaf.certificate)?)
+    }
+
+    /// A request for a certificate over the key of this site's link.
+    pub(crate) fn link_request(&self) -> Result<Vec<u8>, TrustError> {
+        request_for(&open_link_key(&self.folder)?)
+    }
+
+    /// The private key of this site's link.
+    pub(crate) fn link_key(&self) -> Result<PrivateKeyDer<'static>, TrustError> {
+        key_in(&self.folder.join("link-key.pem"))
     }
 
     /// Signs a certificate for a listener of this machine under `names`, over `key`.
@@ -186,19 +271,23 @@ impl SiteTrust {
     pub(crate) fn server_config(&self, now: Timestamp) -> Result<Arc<ServerConfig>, TrustError> {
         let mut leaf = self.leaf.lock().expect("no code panics while holding this lock");
         if is_due(&leaf.certificate, now) {
-            let key_path = self.folder.join("link-key.pem");
-            let key = read_secret(&key_path)?.ok_or_else(|| TrustError::Missing(self.folder.clone()))?;
-            let key = String::from_utf8(key)
-                .ok()
-                .and_then(|pem| rcgen::KeyPair::from_pem(&pem).ok())
-                .ok_or_else(|| TrustError::format(&key_path, "not a key"))?;
-            let certificate = self.authority.issue(&Identity::Site(self.site), &key, now)?;
+            let key = open_link_key(&self.folder)?;
+            let certificate = self.authority.issue_for_listener(self.site, &key, now)?;
             write_secret(&self.folder.join("link.pem"), to_pem(&certificate).as_bytes())?;
             let config = leaf_config(&self.folder, &self.authority, certificate.clone())?;
             *leaf = Leaf { certificate, config };
         }
         Ok(Arc::clone(&leaf.config))
     }
+}
+
+fn open_link_key(folder: &Path) -> Result<rcgen::KeyPair, TrustError> {
+    let path = folder.join("link-key.pem");
+    let key = read_secret(&path)?.ok_or_else(|| TrustError::Missing(folder.to_owned()))?;
+    String::from_utf8(key)
+        .ok()
+        .and_then(|pem| rcgen::KeyPair::from_pem(&pem).ok())
+        .ok_or_else(|| TrustError::format(&path, "not a key"))
 }
 
 fn leaf_config(
@@ -242,10 +331,36 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
+    use restock_content::statement::{ForeignKey, SigningKey};
     use restock_names::{Clock, ManualClock, SystemClock};
 
     use super::SiteTrust;
     use crate::{TokenKind, TrustError};
+
+    #[test]
+    fn the_key_list_rises_with_the_keys_of_other_sites_and_survives_the_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = SystemClock;
+        let trust = SiteTrust::create(folder.path(), "XYZ".parse().unwrap(), &clock).unwrap();
+        let key = |site: &str, seed: u8| ForeignKey {
+            site: site.parse().unwrap(),
+            key: SigningKey::from_bytes(&[seed; 32]).public(),
+        };
+        assert_eq!(trust.accept_foreign_keys(vec![key("XYZ", 9)]).unwrap(), 1, "its own are no foreign keys");
+        let mut heard = trust.key_list_changes();
+        assert_eq!(trust.accept_foreign_keys(vec![key("DEF", 2), key("ABC", 1)]).unwrap(), 2);
+        assert!(heard.has_changed().unwrap());
+        heard.mark_unchanged();
+        assert_eq!(trust.accept_foreign_keys(vec![key("ABC", 1), key("DEF", 2), key("ABC", 1)]).unwrap(), 2);
+        assert!(!heard.has_changed().unwrap());
+        assert_eq!(trust.raise_key_list_serial(1).unwrap(), 2);
+        assert_eq!(trust.raise_key_list_serial(2).unwrap(), 3);
+        let opened = SiteTrust::open(folder.path(), &clock).unwrap();
+        assert_eq!(opened.key_list(), trust.key_list());
+        assert_eq!((opened.key_list().serial, opened.key_list().foreign.len()), (3, 2));
+        assert!(opened.key_list().verify(&trust.key_list().root).is_ok());
+        assert!(trust.raise_key_list_serial(u32::MAX).is_err());
+    }
 
     #[test]
     fn a_sites_keys_are_made_once_kept_private_and_renewed_when_due() {

@@ -4,8 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ClientConfig;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::{CertificateError, ClientConfig};
 use tokio::io::{ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
@@ -13,7 +13,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 use crate::frame::{FrameReader, FrameWriter};
 use crate::tls::{ALPN, server_name};
 use crate::{Identity, LinkError, SiteUrl};
-use restock_names::SiteCode;
+use restock_names::{SiteCode, Timestamp};
 
 /// How long TCP and TLS may take together.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,7 +39,7 @@ pub(crate) async fn connect(
         let stream = TlsConnector::from(config)
             .connect(server_name(site), tcp)
             .await
-            .map_err(|source| LinkError::Handshake { peer: url.to_string(), source })?;
+            .map_err(|source| handshake_failed(url.to_string(), source))?;
         Ok::<_, LinkError>(TlsStream::Client(stream))
     };
     let stream = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(|_elapsed| {
@@ -69,12 +69,36 @@ pub(crate) async fn accept(
     let stream = tokio::time::timeout(after, accepting)
         .await
         .map_err(|_elapsed| LinkError::Timeout { what: "finish the TLS handshake", after })?
-        .map_err(|source| LinkError::Handshake { peer, source })?;
+        .map_err(|source| handshake_failed(peer, source))?;
     let stream = TlsStream::Server(stream);
     check_protocol(&stream)?;
     let certificate = peer_certificate(&stream);
     let (reader, writer) = split(stream);
     Ok((reader, writer, certificate))
+}
+
+/// Tells a certificate that is not valid at this time from every other reason.
+fn handshake_failed(peer: String, source: io::Error) -> LinkError {
+    let time =
+        |time: UnixTime| Timestamp(i64::try_from(time.as_secs()).unwrap_or(0).saturating_mul(1_000_000));
+    let cause = source.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match cause {
+        Some(rustls::Error::InvalidCertificate(CertificateError::ExpiredContext {
+            time: now,
+            not_after,
+        })) => {
+            let valid = format!("until {}", time(*not_after));
+            LinkError::CertificateTime { peer, now: time(*now), valid }
+        }
+        Some(rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext {
+            time: now,
+            not_before,
+        })) => {
+            let valid = format!("from {}", time(*not_before));
+            LinkError::CertificateTime { peer, now: time(*now), valid }
+        }
+        _ => LinkError::Handshake { peer, source },
+    }
 }
 
 fn split(stream: Stream) -> (Reader, Writer) {

@@ -8,11 +8,12 @@ use restock_content::transfer::{ConnectionId, Step};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::source::Cut;
 use super::store::store;
 use super::{Pull, PullError, until_cancelled};
 use crate::frame::{Frame, TYPE_REQUEST, put_frame};
 use crate::message::Message;
-use crate::stream::{Reader, Writer, connect};
+use crate::stream::{Reader, Writer};
 use crate::{LinkError, PROTOCOL, Run};
 
 /// How long a holder may take to say that the version may be fetched.
@@ -69,7 +70,7 @@ fn stored(pull: &Pull) -> u64 {
 
 /// One connection, from connect to its end. Its thread has ended when this returns.
 async fn one_connection(pull: &Arc<Pull>, id: ConnectionId, run: &Run) -> Result<(), PullError> {
-    let (mut reader, mut writer) = until_cancelled(&run.cancel, async { Ok(open(pull).await?) }).await?;
+    let (mut reader, mut writer, cut) = until_cancelled(&run.cancel, async { Ok(open(pull).await?) }).await?;
     pull.receiver().opened(id);
     let (frames, mut batches) = mpsc::channel::<Vec<Frame>>(BATCHES_AHEAD);
     let (answers, mut results) = mpsc::unbounded_channel();
@@ -85,6 +86,9 @@ async fn one_connection(pull: &Arc<Pull>, id: ConnectionId, run: &Run) -> Result
     });
     let mut pending = Vec::new();
     let exchange = exchange(pull, id, &mut reader, &mut writer, &mut pending, &frames, &mut results);
+    // A holder that lost its right is dropped at once.
+    let exchange =
+        async { cut.token.run_until_cancelled(exchange).await.unwrap_or(Err(LinkError::Stopped.into())) };
     let ended = until_cancelled(&run.cancel, exchange).await;
     // What arrived whole before the end need not be sent again.
     if !pending.is_empty() && frames.send(pending).await.is_err() {
@@ -115,12 +119,11 @@ async fn one_connection(pull: &Arc<Pull>, id: ConnectionId, run: &Run) -> Result
     }
 }
 
-async fn open(pull: &Pull) -> Result<(Reader, Writer), LinkError> {
-    let identity = &pull.identity;
-    let (mut reader, mut writer) = connect(identity.url(), identity.site(), identity.client_config()).await?;
+async fn open(pull: &Pull) -> Result<(Reader, Writer, Cut), LinkError> {
+    let (mut reader, mut writer, cut) = pull.source.connect(pull.content).await?;
     writer.message(&Message::PullHello { protocol: PROTOCOL, content: pull.content }).await?;
     match reader.message("answer the request for a version", READY_TIMEOUT).await? {
-        Message::PullReady => Ok((reader, writer)),
+        Message::PullReady => Ok((reader, writer, cut)),
         Message::Refused(refusal) => Err(refusal.into()),
         _ => Err(LinkError::Unexpected("another answer to a request for a version")),
     }

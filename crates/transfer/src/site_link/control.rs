@@ -1,8 +1,12 @@
 //! A control connection: the site's half.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use restock_content::statement::KeyList;
 use restock_names::DistributionPointName;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::{Shared, SiteSide, refuse};
 use crate::links::Registration;
@@ -19,6 +23,7 @@ pub(super) async fn serve<S: SiteSide>(
     reader: Reader,
     mut writer: Writer,
 ) -> Result<(), LinkError> {
+    let keys = shared.trust.key_list_changes();
     let welcome =
         Welcome { protocol: PROTOCOL, site: shared.trust.site(), key_list: shared.trust.key_list().encode() };
     writer.message(&Message::Welcome(welcome)).await?;
@@ -27,7 +32,7 @@ pub(super) async fn serve<S: SiteSide>(
     let ended = match shared.side.connected(&name, registration.connection, hello, remote).await {
         Ok(()) => {
             let cancel = registration.cancel.clone();
-            let serving = converse(shared, &name, &mut registration, reader, writer);
+            let serving = converse(shared, &name, &mut registration, keys, reader, writer);
             cancel.run_until_cancelled(serving).await.unwrap_or(Err(LinkError::Stopped))
         }
         Err(refusal) => refuse(writer, refusal.into()).await,
@@ -43,16 +48,24 @@ async fn converse<S: SiteSide>(
     shared: &Shared<S>,
     name: &DistributionPointName,
     registration: &mut Registration,
+    mut keys: watch::Receiver<Arc<KeyList>>,
     mut reader: Reader,
     mut writer: Writer,
 ) -> Result<(), LinkError> {
+    let idle = shared.limits.idle;
+    let mut deadline = Instant::now() + idle;
     loop {
         tokio::select! {
             job = registration.jobs.recv() => match job {
                 Some(job) => writer.message(&Message::Job(job)).await?,
                 None => return Ok(()),
             },
-            message = reader.message("say anything", shared.limits.idle) => {
+            Ok(()) = keys.changed() => {
+                let key_list = keys.borrow_and_update().encode();
+                writer.message(&Message::KeyList { key_list }).await?;
+            }
+            message = reader.message_by("say anything", deadline, idle) => {
+                deadline = Instant::now() + idle;
                 if let Some(answer) = answer(shared, name, message?).await? {
                     writer.message(&answer).await?;
                 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use restock_names::{Clock, ManualClock, SystemClock, Timestamp};
 use restock_transfer::{
     Backoff, DpLink, DpLinkConfig, DpSide, HelloFacts, Job, JobId, JobKind, LinkError, Progress, Refusal,
-    Report, ReportState, Run, Totals, Welcome,
+    Report, ReportState, Run, SiteUrl, Totals, Welcome,
 };
 
+use crate::peer::Listener;
 use crate::world::{Point, World, content, eventually, in_runtime};
 
 #[derive(Debug, Default)]
@@ -156,5 +157,25 @@ fn a_certificate_past_two_thirds_of_its_life_is_renewed_over_the_link() {
         assert_eq!(renewed.fingerprint(), point.identity.fingerprint());
         link.reconnect();
         eventually("the point is back with it", || world.side.hellos.lock().unwrap().len() == 2).await;
+    });
+}
+
+#[test]
+fn a_site_that_says_nothing_is_given_up_although_the_point_speaks() {
+    in_runtime(async {
+        let world = World::new().await;
+        let listener = Listener::new(&world.path("trust")).await;
+        let point = world.point_at("DP01", &SiteUrl::of_address(listener.address())).await;
+        let (ping, idle) = (Duration::from_millis(50), Duration::from_millis(400));
+        let side = Arc::new(TestPoint::default());
+        let config = DpLinkConfig { ping, idle, ..DpLinkConfig::default() };
+        let _link = DpLink::start(config, Arc::clone(&point.identity), Arc::clone(&side), &point.run);
+        let mut peer = listener.accept().await;
+        assert_eq!(peer.message().await.unwrap()["type"], "hello");
+        let keys: String = world.trust.key_list().encode().iter().map(|b| format!("{b:02x}")).collect();
+        peer.say(serde_json::json!({"type": "welcome", "protocol": 1, "site": "XYZ", "key_list": keys}))
+            .await;
+        while peer.frame().await.is_some() {}
+        eventually("it is given up", || *side.disconnects.lock().unwrap() == ["LINK_TIMEOUT"]).await;
     });
 }

@@ -17,6 +17,14 @@ const MESSAGES: &[&str] = &[
     r#"{"type":"enrol","protocol":1,"secret":"00","name":"DP01","request":"3000"}"#,
     r#"{"type":"enrolled","site":"XYZ","certificate":"00","authority":"00","root_key":"00","key_list":"00"}"#,
     r#"{"type":"renew","request":"00"}"#,
+    r#"{"type":"enrol","protocol":1,"secret":"00","name":"ABC","request":"3000","site":{"root_key":"00","key_list":"00","authority":"0000000000000000000000000000000000000000000000000000000000000000","url":"restock://x:1"}}"#,
+    r#"{"type":"key_list","key_list":"00"}"#,
+    r#"{"type":"site_hello","protocol":1,"site":"ABC","incarnation":"a1","received":{"incarnation":"b2","sequence":7},"key_list":"00","software":"x"}"#,
+    r#"{"type":"site_welcome","protocol":1,"site":"XYZ","incarnation":"b2","received":{"incarnation":"","sequence":0},"key_list":"00"}"#,
+    r#"{"type":"changes","first":1,"last":3,"objects":[{"kind":"package","key":"XYZ00001","n":1.5},null]}"#,
+    r#"{"type":"changes_ack","last":3}"#,
+    r#"{"type":"pull_wanted","ticket":1,"content":{"package":"XYZ00001","epoch":1,"version":3}}"#,
+    r#"{"type":"serve_hello","protocol":1,"ticket":1,"content":{"package":"XYZ00001","epoch":1,"version":3}}"#,
     r#"{"type":"later","unknown":[{}]}"#,
 ];
 

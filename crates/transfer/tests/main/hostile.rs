@@ -286,7 +286,7 @@ fn sign(world: &World, version: ContentVersion, root: ManifestRoot, key: &Signin
 }
 
 fn accepted(world: &World, statement: &Statement) -> AcceptedStatement {
-    accept_statement(&statement.encode(), &statement.version, world.trust.key_list(), None).unwrap()
+    accept_statement(&statement.encode(), &statement.version, &world.trust.key_list(), None).unwrap()
 }
 
 /// A point that does with a job what a distribution point does first.

@@ -5,8 +5,11 @@
 mod control;
 mod decoders;
 mod enrolment;
+mod hierarchy;
 mod hostile;
+mod hostile_sites;
 mod peer;
 mod pulls;
+mod sites;
 mod strangers;
 mod world;

@@ -1,7 +1,7 @@
 //! A peer written from docs/formats/link.md alone: it has the site's keys and says what a test wants.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
@@ -108,6 +108,17 @@ pub(crate) async fn dial(
     identity: Option<&Path>,
     protocol: &[u8],
 ) -> Result<Peer, std::io::Error> {
+    let files = identity.map(|folder| (folder.join("certificate.pem"), folder.join("key.pem")));
+    dial_with(address, authority, files, protocol).await
+}
+
+/// Connects to a site with a certificate and its key, or with none.
+pub(crate) async fn dial_with(
+    address: SocketAddr,
+    authority: &Path,
+    identity: Option<(PathBuf, PathBuf)>,
+    protocol: &[u8],
+) -> Result<Peer, std::io::Error> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(authority).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -117,9 +128,9 @@ pub(crate) async fn dial(
         .with_root_certificates(roots);
     let mut config = match identity {
         None => builder.with_no_client_auth(),
-        Some(folder) => {
-            let certificate = CertificateDer::from_pem_file(folder.join("certificate.pem")).unwrap();
-            let key = PrivateKeyDer::from_pem_file(folder.join("key.pem")).unwrap();
+        Some((certificate, key)) => {
+            let certificate = CertificateDer::from_pem_file(certificate).unwrap();
+            let key = PrivateKeyDer::from_pem_file(key).unwrap();
             builder.with_client_auth_cert(vec![certificate], key).unwrap()
         }
     };

@@ -12,19 +12,22 @@ use restock_content::library::{Library, Role, Writer};
 use restock_content::manifest::{
     Builder, ChunkRun, Entry, EntryKind, FileChunks, ManifestRoot, PageError, PageSink,
 };
-use restock_content::statement::Statement;
+use restock_content::statement::{KeyList, Statement};
 use restock_content::transfer::{AcceptedStatement, accept_statement};
 use restock_names::{
-    Clock, ContentVersion, Digest, DistributionPointName, EntryPath, Epoch, PackageId, SourceVersion,
-    SystemClock, Timestamp,
+    Clock, ContentVersion, Digest, DistributionPointName, EntryPath, Epoch, PackageId, SiteCode,
+    SourceVersion, SystemClock, Timestamp,
 };
 use restock_transfer::{
-    Backoff, Connection, DpIdentity, EnrolRequest, EnrolmentToken, Fingerprint, Hello, Links, Progress,
-    PullError, PullOptions, PullProgress, Refusal, Report, Run, SiteLink, SiteLinkConfig, SiteSide,
+    Backoff, Batch, Connection, DpIdentity, EnrolRequest, EnrolSiteRequest, EnrolmentToken, Fingerprint,
+    Hello, LinkError, LinkLimits, Links, NextChanges, Progress, PullError, PullOptions, PullProgress,
+    Refusal, ReplicaFacts, Report, Run, SiteEnrolled, SiteHello, SiteLink, SiteLinkConfig, SiteSide,
     SiteTrust, SiteUrl, TokenKind, enrol,
 };
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::hierarchy::{Replica, sites};
 
 /// What a test waits for, at most.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -58,9 +61,23 @@ pub(crate) struct TestSide {
     pub(crate) refuse_reports: Mutex<Vec<Refusal>>,
     pub(crate) forbidden: Mutex<Vec<PackageId>>,
     pub(crate) sent: Mutex<u64>,
+    pub(crate) replica: Arc<Replica>,
 }
 
 impl SiteSide for TestSide {
+    async fn is_site_enrolled(
+        &self,
+        site: SiteCode,
+        fingerprint: Fingerprint,
+    ) -> Result<Option<SiteEnrolled>, Refusal> {
+        let enrolled = self.replica.enrolled.lock().unwrap();
+        Ok(enrolled.get(&site).filter(|(key, _)| *key == fingerprint).map(|(_, enrolled)| *enrolled))
+    }
+    async fn enrol_site(&self, request: EnrolSiteRequest) -> Result<(), Refusal> {
+        self.replica.redeem(request)
+    }
+    sites!(|this: &Self| Arc::clone(&this.replica));
+
     async fn is_enrolled(
         &self,
         name: &DistributionPointName,
@@ -144,6 +161,7 @@ pub(crate) struct World {
     pub(crate) links: Links,
     pub(crate) run: Run,
     pub(crate) address: SocketAddr,
+    pub(crate) limits: LinkLimits,
 }
 
 /// An enrolled point with a library.
@@ -167,10 +185,11 @@ impl World {
             folder,
             trust: Arc::new(trust),
             library: Arc::new(library),
-            side: Arc::default(),
+            side: Arc::new(TestSide { replica: Replica::new("XYZ-1"), ..TestSide::default() }),
             links: Links::new(),
             run: run(),
             address: "127.0.0.1:0".parse().unwrap(),
+            limits: LinkLimits::default(),
         };
         world.listen().await;
         world
@@ -178,7 +197,7 @@ impl World {
 
     /// Begins to listen, on the same port as before if there was one.
     pub(crate) async fn listen(&mut self) {
-        let config = SiteLinkConfig { listen: self.address, limits: Default::default() };
+        let config = SiteLinkConfig { listen: self.address, limits: self.limits };
         let (trust, library) = (Arc::clone(&self.trust), Arc::clone(&self.library));
         let (side, links) = (Arc::clone(&self.side), self.links.clone());
         let link = SiteLink::start(config, trust, library, side, links, &self.run).await.unwrap();
@@ -228,20 +247,25 @@ impl World {
 
     /// Publishes a version with these files and gives its statement.
     pub(crate) fn publish(&self, version: u32, files: &BTreeMap<String, Vec<u8>>) -> AcceptedStatement {
-        let writer = self.library.begin();
-        let root = put_tree(&writer, files);
-        writer.seal().unwrap();
-        let statement = Statement::sign(
-            self.trust.site(),
-            content(version),
-            root,
-            Timestamp(0),
-            self.trust.signing_key(),
-        );
-        self.library.store_statement(&statement).unwrap();
-        self.library.activate(&statement.version).unwrap();
-        accept_statement(&statement.encode(), &statement.version, self.trust.key_list(), None).unwrap()
+        publish_at(&self.trust, &self.library, version, files)
     }
+}
+
+/// Publishes a version at a site.
+pub(crate) fn publish_at(
+    trust: &SiteTrust,
+    library: &Library,
+    version: u32,
+    files: &BTreeMap<String, Vec<u8>>,
+) -> AcceptedStatement {
+    let writer = library.begin();
+    let root = put_tree(&writer, files);
+    writer.seal().unwrap();
+    let (content, key) = (content(version), trust.signing_key());
+    let statement = Statement::sign(trust.site(), content, root, Timestamp(0), key);
+    library.store_statement(&statement).unwrap();
+    library.activate(&statement.version).unwrap();
+    accept_statement(&statement.encode(), &statement.version, &trust.key_list(), None).unwrap()
 }
 
 impl Point {

@@ -1,0 +1,70 @@
+//! How a site joins the one above it: it shows a token and is given a certificate.
+//!
+//! Before anything is sent, the far end must show a chain up to the authority whose fingerprint the
+//! token carries.
+//!
+//! Source: docs/formats/link.md, "Enrolment".
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::dp_identity::Enrolment;
+use crate::enrol::{ANSWER_TIMEOUT, EnrolError};
+use crate::message::Message;
+use crate::site_message::JoiningSite;
+use crate::tls::joining_config;
+use crate::token::TokenKind;
+use crate::{EnrolmentToken, Fingerprint, LinkError, PROTOCOL, SiteTrust, SiteUpstream, SiteUrl, stream};
+
+/// Enrols the site whose keys are `trust`, and whose own link listens at `own_url`, at the site at
+/// `url`, and keeps the enrolment in `folder`.
+///
+/// Errors: [`EnrolError`]. After a failure it can be called again: the key is the site's own, so a
+/// parent whose answer was lost recognises it.
+pub async fn join(
+    url: &SiteUrl,
+    token: &EnrolmentToken,
+    folder: &Path,
+    trust: &Arc<SiteTrust>,
+    own_url: &SiteUrl,
+) -> Result<SiteUpstream, EnrolError> {
+    if token.kind() != TokenKind::Site {
+        return Err(EnrolError::NotForSite);
+    }
+    let own = trust.site();
+    if token.site() == own || token.name().as_str() != own.as_str() {
+        return Err(EnrolError::OtherSite { token: token.name().to_string(), at: token.site(), own });
+    }
+    SiteUpstream::prepare(folder)?;
+    let config = joining_config(token.authority_fingerprint())?;
+    let (mut reader, mut writer) = stream::connect(url, token.site(), config).await?;
+    let keys = trust.key_list();
+    let site = JoiningSite {
+        root_key: keys.root.0.to_vec(),
+        key_list: keys.encode(),
+        authority: trust.authority_fingerprint(),
+        url: own_url.clone(),
+    };
+    let request = Message::Enrol {
+        protocol: PROTOCOL,
+        secret: token.secret().to_vec(),
+        name: token.name().clone(),
+        request: trust.link_request()?,
+        site: Some(site),
+    };
+    writer.message(&request).await?;
+    let answer = reader.message("answer the enrolment", ANSWER_TIMEOUT).await?;
+    writer.close().await;
+    match answer {
+        Message::Enrolled { site: _, certificate, authority, root_key, key_list } => {
+            let found = Fingerprint::of(&authority);
+            if found != token.authority_fingerprint() {
+                return Err(EnrolError::Authority { wanted: token.authority_fingerprint(), found });
+            }
+            let enrolment = Enrolment { url: url.clone(), certificate, authority, root_key, key_list };
+            Ok(SiteUpstream::save(folder, trust, token.site(), enrolment)?)
+        }
+        Message::Refused(refusal) => Err(LinkError::Refused(refusal).into()),
+        _ => Err(LinkError::Unexpected("another answer to an enrolment").into()),
+    }
+}

@@ -1,0 +1,128 @@
+//! Connections of a site below: its control connection, and those on which it serves this one.
+
+use std::net::SocketAddr;
+
+use restock_names::ContentVersion;
+
+use super::{Shared, SitePeer, SiteSide, refuse};
+use crate::dp_identity::check_key_list;
+use crate::links::Handed;
+use crate::message::Message;
+use crate::replicate::{self, End, Talk};
+use crate::site_message::SiteHello;
+use crate::stream::{Reader, Writer};
+use crate::{Fingerprint, LinkError, Refusal};
+
+/// Serves the control connection of a site below until it ends.
+pub(super) async fn serve<S: SiteSide>(
+    shared: &Shared<S>,
+    peer: SitePeer,
+    hello: SiteHello,
+    remote: SocketAddr,
+    reader: Reader,
+    mut writer: Writer,
+) -> Result<(), LinkError> {
+    let site = peer.site;
+    if hello.site != site {
+        let text = format!("site {site} says that it is {}", hello.site);
+        return refuse(writer, Refusal::new("SENDER_MISMATCH", text).into()).await;
+    }
+    let keys = match check_key_list(&hello.key_list, site, &peer.enrolled.root_key) {
+        Ok(keys) => keys,
+        Err(error) => return refuse(writer, Refusal::new("KEY_LIST", error.to_string()).into()).await,
+    };
+    // An older connection of the site is ended before it is asked what is applied.
+    let mut registration = shared.links.register_site(site, &peer.all);
+    let begin = async {
+        let facts = shared.side.replica_facts(site).await?;
+        shared.side.site_connected(site, hello.clone(), keys, Some(remote)).await?;
+        let list = shared.trust.key_list_changes();
+        let welcome = SiteHello::new(shared.trust.site(), &facts, shared.trust.key_list().encode());
+        Ok::<_, Refusal>((facts, list, welcome))
+    };
+    let ended = match begin.await {
+        Ok((facts, list, welcome)) => {
+            tracing::debug!(%site, %remote, software = hello.software, "site connected");
+            let talk = Talk {
+                side: &*shared.side,
+                links: &shared.links,
+                peer: site,
+                ours: facts,
+                theirs: hello,
+                idle: shared.limits.idle,
+                // The site below asks for signs of life.
+                tick: shared.limits.idle,
+                key_list: list,
+            };
+            let cancel = registration.cancel.clone();
+            let end = Below { shared, peer: &peer };
+            let serving = async {
+                writer.message(&Message::SiteWelcome(welcome)).await?;
+                replicate::converse(talk, &end, &mut registration.commands, reader, writer).await
+            };
+            cancel.run_until_cancelled(Box::pin(serving)).await.unwrap_or(Err(LinkError::Stopped))
+        }
+        Err(refusal) => refuse(writer, refusal.into()).await,
+    };
+    if shared.links.unregister_site(site, &registration) {
+        tracing::debug!(%site, "site disconnected");
+        let cause = ended.as_ref().err().unwrap_or(&LinkError::Closed);
+        shared.side.site_disconnected(site, cause, None).await;
+    }
+    ended
+}
+
+/// Gives a connection on which a site below serves a version to the pull that wants it.
+pub(super) async fn hand_over<S: SiteSide>(
+    shared: &Shared<S>,
+    peer: &SitePeer,
+    ticket: u64,
+    content: &ContentVersion,
+    reader: Reader,
+    writer: Writer,
+) -> Result<(), LinkError> {
+    let Some(waiting) = shared.links.take_wish(peer.site, ticket, content) else {
+        return refuse(writer, LinkError::Unexpected("nobody wants this version")).await;
+    };
+    let (held, ended) = tokio::sync::oneshot::channel();
+    // The pull may have ended meanwhile: then the connection is dropped here.
+    if waiting.send(Handed { reader, writer, cut: peer.all.clone(), held }).is_ok() {
+        // It counts as a connection of this listener until the pull lets go of it.
+        let _let_go = ended.await;
+    }
+    Ok(())
+}
+
+/// What a site below says beside changes.
+struct Below<'a, S> {
+    shared: &'a Shared<S>,
+    peer: &'a SitePeer,
+}
+
+impl<S: SiteSide> End for Below<'_, S> {
+    async fn heard(&self, message: Message) -> Result<Option<Message>, LinkError> {
+        let (shared, site) = (self.shared, self.peer.site);
+        match message {
+            Message::Renew { request } => {
+                let certificate = shared.trust.issue_to_site(site, &request, shared.run.clock.now())?;
+                let fingerprint = Fingerprint::of_key_in(&certificate)?;
+                if shared.side.is_site_enrolled(site, fingerprint).await?.is_none() {
+                    let text = format!("site {site} is not enrolled with the key of its request");
+                    return Err(Refusal::new("IDENTITY", text).into());
+                }
+                tracing::info!(%site, "certificate renewed");
+                Ok(Some(Message::Renewed { certificate: certificate.to_vec() }))
+            }
+            Message::KeyList { key_list } => {
+                let keys = check_key_list(&key_list, site, &self.peer.enrolled.root_key)?;
+                shared.side.site_key_list(site, keys).await?;
+                Ok(None)
+            }
+            _ => Err(LinkError::Unexpected("a message that has no place on a control connection")),
+        }
+    }
+
+    fn due(&self) -> Result<Vec<Message>, LinkError> {
+        Ok(Vec::new())
+    }
+}

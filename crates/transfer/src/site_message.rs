@@ -1,0 +1,122 @@
+//! What two sites say to each other: who they are, what they have of each other, changes.
+//!
+//! What a change is, this crate does not know: objects are JSON values that pass through.
+//!
+//! Source: docs/formats/link.md, "Between sites".
+
+use restock_names::SiteCode;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::message::hex_bytes;
+use crate::{Fingerprint, PROTOCOL, SiteUrl};
+
+/// The longest JSON text of one object, in bytes: it must fit one frame.
+pub const CHANGE_BYTES_MAX: usize = 1_000_000;
+
+/// Numbers of changes are kept in signed 64 bits.
+pub(crate) const SEQUENCE_MAX: u64 = i64::MAX as u64;
+
+/// What a joining site adds to its enrolment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct JoiningSite {
+    /// The public key that signs its key list.
+    #[serde(with = "hex_bytes")]
+    pub(crate) root_key: Vec<u8>,
+    /// Its key list.
+    #[serde(with = "hex_bytes")]
+    pub(crate) key_list: Vec<u8>,
+    /// SHA-256 of its authority's certificate.
+    pub(crate) authority: Fingerprint,
+    /// Where its own link listens.
+    pub(crate) url: SiteUrl,
+}
+
+/// The first message on a control connection between sites, and its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteHello {
+    /// The protocol spoken.
+    pub protocol: u32,
+    /// Who speaks.
+    pub site: SiteCode,
+    /// The speaker's database: another text after each restore.
+    pub incarnation: String,
+    /// What the speaker has of the other site's changes.
+    pub received: Received,
+    /// The speaker's key list as encoded by `restock_content::statement::KeyList`.
+    #[serde(with = "hex_bytes")]
+    pub key_list: Vec<u8>,
+    /// Name and version of its program.
+    #[serde(default)]
+    pub software: String,
+}
+
+/// How far one site has followed another.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Received {
+    /// The database whose numbers `sequence` counts in; empty when there was none.
+    pub incarnation: String,
+    /// The highest number applied.
+    pub sequence: u64,
+}
+
+/// What a site says about itself to another one; the link adds the rest of [`SiteHello`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReplicaFacts {
+    /// This site's database: another text after each restore, at most 64 bytes.
+    pub incarnation: String,
+    /// What this site has of the other one's changes.
+    pub received: Received,
+}
+
+/// One object and the number of its last change at the sending site.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// The number.
+    pub sequence: u64,
+    /// The object, at most [`CHANGE_BYTES_MAX`] as text.
+    pub object: Value,
+}
+
+/// Changes to send, in rising order.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct NextChanges {
+    /// Every change up to this number is among `changes` or does not concern the other site.
+    pub through: u64,
+    /// The changes.
+    pub changes: Vec<Change>,
+}
+
+/// Changes that arrived, to be applied in one transaction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// The sender's database.
+    pub incarnation: String,
+    /// They follow the number before this one.
+    pub first: u64,
+    /// What is applied with them, to be stored with them and told in the next hello.
+    pub last: u64,
+    /// The objects.
+    pub objects: Vec<Value>,
+}
+
+/// `changes` on the wire.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Changes {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    pub(crate) objects: Vec<Value>,
+}
+
+impl SiteHello {
+    pub(crate) fn new(site: SiteCode, facts: &ReplicaFacts, key_list: Vec<u8>) -> Self {
+        Self {
+            protocol: PROTOCOL,
+            site,
+            incarnation: facts.incarnation.clone(),
+            received: facts.received.clone(),
+            key_list,
+            software: format!("restock {}", env!("CARGO_PKG_VERSION")),
+        }
+    }
+}
