@@ -72,12 +72,7 @@ pub(crate) struct Add {
 
 impl Add {
     fn run(self, session: &Session) -> Result<Done, Failure> {
-        let made = if self.random_password { Some(random()?) } else { None };
-        let password = match (&made, self.no_password) {
-            (Some(made), _) => Some(made.clone()),
-            (None, true) => None,
-            (None, false) => Some(read_password(session)?),
-        };
+        let (password, made) = password(session, self.random_password, self.no_password)?;
         let operation = AdminOperation::AddAccount {
             name: self.name,
             display_name: self.display_name,
@@ -148,12 +143,7 @@ pub(crate) struct Passwd {
 
 impl Passwd {
     fn run(self, session: &Session) -> Result<Done, Failure> {
-        let made = if self.random_password { Some(random()?) } else { None };
-        let password = match (&made, self.no_password) {
-            (Some(made), _) => Some(made.clone()),
-            (None, true) => None,
-            (None, false) => Some(read_password(session)?),
-        };
+        let (password, made) = password(session, self.random_password, self.no_password)?;
         let operation = AdminOperation::SetPassword { account: self.name, password };
         match ask(session, "restock admin account passwd", operation)? {
             AdminAnswer::Account(row) => {
@@ -218,8 +208,19 @@ impl Remove {
     }
 }
 
-fn random() -> Result<Secret, Failure> {
-    random_password().map_err(|e| Failure::failed(format!("drawing a random password: {e}")))
+/// The password the account gets, and beside it one that was made here and has to be shown.
+fn password(
+    session: &Session,
+    is_random: bool,
+    is_none: bool,
+) -> Result<(Option<Secret>, Option<Secret>), Failure> {
+    if is_random {
+        let made =
+            random_password().map_err(|e| Failure::failed(format!("drawing a random password: {e}")))?;
+        return Ok((Some(made.clone()), Some(made)));
+    }
+    let read = if is_none { None } else { Some(read_password(session)?) };
+    Ok((read, None))
 }
 
 /// The account, and the password that was made for it.
