@@ -14,6 +14,7 @@ use restock_transfer::{
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::TaskTracker;
 
 use crate::hierarchy::code;
 use crate::world::{
@@ -106,9 +107,13 @@ fn changes_go_both_ways_in_order_and_are_acknowledged_when_they_are_taken() {
             below.replica.applied_of("XYZ") == 251 && above.applied_of("ABC") == 131
         })
         .await;
-        eventually("they are counted", || world.links.site_counts(code("ABC")).objects_sent == 251).await;
+        eventually("they are counted", || {
+            let counts = world.links.site_counts(code("ABC"));
+            (counts.objects_sent, counts.objects_received) == (251, 131)
+        })
+        .await;
         let (counts, hellos) = (world.links.site_counts(code("ABC")), above.hellos.lock().unwrap().len());
-        assert_eq!((counts.objects_received, counts.replayed, counts.gaps, hellos), (131, 0, 0, 1));
+        assert_eq!((counts.replayed, counts.gaps, hellos), (0, 0, 1));
     });
 }
 
@@ -270,7 +275,10 @@ fn a_newer_key_list_reaches_whoever_is_connected() {
         eventually("the point has it", || point.identity.key_list().serial == 2).await;
         assert_eq!(statement.verify(&point.identity.key_list()), Ok(()));
         eventually("the site below has it", || below.upstream.parent_key_list().serial == 2).await;
-        assert_eq!(below.replica.key_lists.lock().unwrap()[0].serial, 2);
+        eventually("it was told", || {
+            below.replica.key_lists.lock().unwrap().first().is_some_and(|list| list.serial == 2)
+        })
+        .await;
         // It is kept, and the other way it goes too.
         let opened = restock_transfer::DpIdentity::open(&world.path("DP01-identity")).unwrap();
         assert_eq!(opened.key_list(), *world.trust.key_list());
@@ -309,13 +317,14 @@ async fn counting_wire(to: std::net::SocketAddr) -> (std::net::SocketAddr, Arc<A
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, count) = (listener.local_addr().unwrap(), Arc::new(AtomicU64::new(0)));
     let counted = Arc::clone(&count);
-    tokio::spawn(async move {
+    let tasks = TaskTracker::new();
+    tasks.clone().spawn(async move {
         while let Ok((near, _)) = listener.accept().await {
             let far = TcpStream::connect(to).await.unwrap();
             let (near, far) = (near.into_split(), far.into_split());
             for (mut from, mut into) in [(near.0, far.1), (far.0, near.1)] {
                 let count = Arc::clone(&counted);
-                tokio::spawn(async move {
+                tasks.spawn(async move {
                     let mut bytes = vec![0; 64 << 10];
                     while let Ok(length @ 1..) = from.read(&mut bytes).await {
                         count.fetch_add(length as u64, Ordering::Relaxed);
