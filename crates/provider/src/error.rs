@@ -67,6 +67,11 @@ impl OperationError {
         self
     }
 
+    pub(crate) fn site_incomplete() -> Self {
+        Self::new(ErrorKind::Failed, "SITE_INCOMPLETE", "the site was not initialised to its end")
+            .hint("restock site init")
+    }
+
     pub(crate) fn unknown_package(id: PackageId) -> Self {
         Self::not_found("NOT_FOUND", format!("package {id} does not exist")).hint("restock package list")
     }

@@ -139,10 +139,7 @@ async fn circumstances(
     own_folders: Arc<[PathBuf]>,
     zone: Arc<Zone>,
 ) -> Result<Circumstances, OperationError> {
-    let site = tx.site().await?.ok_or_else(|| {
-        OperationError::new(ErrorKind::Failed, "SITE_INCOMPLETE", "the site was not initialised to its end")
-            .hint("restock site init")
-    })?;
+    let site = tx.site().await?.ok_or_else(OperationError::site_incomplete)?;
     Ok(Circumstances { now, site: site.code, own_folders, zone })
 }
 

@@ -17,7 +17,7 @@ use crate::rows::{
     LoopRow, MessageRow, PackageRow, PackageStatus, PointRow, RefreshPhase, RefreshState, ScheduleRow,
     SiteRow, SourceFlag, TargetRow, VersionRow,
 };
-use crate::{ErrorKind, OperationError, Why};
+use crate::{OperationError, Why};
 
 const MESSAGES_DEFAULT: u32 = 100;
 const MESSAGES_MAX: u32 = 1_000;
@@ -276,9 +276,7 @@ pub(crate) async fn loops(tx: &mut Tx) -> Result<Vec<LoopRow>, OperationError> {
 }
 
 pub(crate) async fn site(tx: &mut Tx) -> Result<SiteRow, OperationError> {
-    let site = tx.site().await?.ok_or_else(|| {
-        OperationError::new(ErrorKind::Failed, "SITE_INCOMPLETE", "the site was not initialised to its end")
-    })?;
+    let site = tx.site().await?.ok_or_else(OperationError::site_incomplete)?;
     Ok(SiteRow {
         site: site.code,
         epoch: site.epoch,

@@ -97,11 +97,7 @@ impl Provider {
         self.database
             .transact(name, move |tx| {
                 Box::pin(async move {
-                    let site = tx.site().await?.ok_or_else(|| {
-                        let text = "the site was not initialised to its end";
-                        OperationError::new(ErrorKind::Failed, "SITE_INCOMPLETE", text)
-                            .hint("restock site init")
-                    })?;
+                    let site = tx.site().await?.ok_or_else(OperationError::site_incomplete)?;
                     let giver = Giver { rights: &caller.rights, by: &caller.account, now, site: site.code };
                     let (path, parameters) = (operation.path(), operation.parameters());
                     let before = audit::digest_of(tx, &path).await?;

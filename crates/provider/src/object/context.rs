@@ -7,9 +7,9 @@ use restock_names::{NalPath, PackageId, SiteCode, Timestamp};
 use restock_sitedb::Tx;
 
 use super::{Caller, ProviderConfig, PutForm, ResolvedKeys};
-use crate::Refusal;
 use crate::perform::Circumstances;
 use crate::rights::{self, Securable};
+use crate::{Provider, Refusal};
 
 /// What every function of a class knows.
 #[derive(Debug, Clone)]
@@ -43,6 +43,25 @@ pub(crate) struct PutContext {
     pub(crate) read_only: Option<Name>,
     /// The object was named by a path, not by the keys among its values: it is there already.
     pub(crate) must_exist: bool,
+}
+
+impl Provider {
+    /// The context of a request that begins at this moment.
+    pub(super) fn object_context(
+        &self,
+        caller: &Caller,
+        site: SiteCode,
+        class: Arc<Class>,
+        keys: Option<ResolvedKeys>,
+    ) -> ObjectContext {
+        let at = Circumstances {
+            now: self.clock.now(),
+            site,
+            own_folders: Arc::clone(&self.own_folders),
+            zone: Arc::clone(&self.zone),
+        };
+        ObjectContext { at, caller: caller.clone(), config: Arc::clone(&self.config), class, keys }
+    }
 }
 
 impl ObjectContext {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use restock_cim::ObjectPath;
 
-use super::context::ObjectContext;
 use super::invoke::caused;
 use super::keys::ResolvedKeys;
 use super::path::{declared, shown};
@@ -39,13 +38,7 @@ impl Provider {
             let text = format!("objects of {} cannot be deleted at this site", class.name);
             Refusal::provider("NOT_SUPPORTED", text)
         })?;
-        let context = Arc::new(ObjectContext {
-            at: self.circumstances(site),
-            caller: caller.clone(),
-            config: Arc::clone(&self.config),
-            class,
-            keys: Some(keys),
-        });
+        let context = Arc::new(self.object_context(caller, site, class, Some(keys)));
         self.database
             .transact("delete_object", move |tx| {
                 Box::pin(async move {

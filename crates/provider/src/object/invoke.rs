@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use restock_cim::{Method, Value};
-use restock_names::SiteCode;
+use restock_sitedb::request::Answered;
 
-use super::context::{MethodContext, ObjectContext};
+use super::context::MethodContext;
 use super::keys::ResolvedKeys;
 use super::path::{declared, shown};
 use super::{Caller, MethodAnswer, MethodCall, MethodFailure, log, values};
 use crate::errors::Action;
-use crate::perform::{Circumstances, check_request_id};
+use crate::perform::check_request_id;
 use crate::{Provider, Refusal, audit, classes};
-use restock_sitedb::request::Answered;
 
 /// A call that was carried out before, as it is kept.
 const KEPT: &str = "0";
@@ -73,13 +72,7 @@ impl Provider {
             let text = format!("{}.{} is declared and not supported at this site", class.name, method.name);
             Refusal::provider("NOT_SUPPORTED", text)
         })?;
-        let object = ObjectContext {
-            at: self.circumstances(site),
-            caller: caller.clone(),
-            config: Arc::clone(&self.config),
-            class,
-            keys,
-        };
+        let object = self.object_context(caller, site, class, keys);
         let request = caller.request_id.clone();
         if let Some(id) = &request {
             check_request_id(id)?;
@@ -122,15 +115,6 @@ impl Provider {
             answer.return_value = value;
         }
         Ok(answer)
-    }
-
-    pub(super) fn circumstances(&self, site: SiteCode) -> Circumstances {
-        Circumstances {
-            now: self.clock.now(),
-            site,
-            own_folders: Arc::clone(&self.own_folders),
-            zone: Arc::clone(&self.zone),
-        }
     }
 }
 

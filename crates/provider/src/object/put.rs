@@ -8,7 +8,7 @@ use std::sync::Arc;
 use restock_cim::{Class, Instance, Name, Value};
 use restock_names::SiteCode;
 
-use super::context::{ObjectContext, PutContext};
+use super::context::PutContext;
 use super::invoke::caused;
 use super::keys::ResolvedKeys;
 use super::path::{declared, shown};
@@ -125,13 +125,7 @@ impl Provider {
                 values::check_bounds(&class, property, value)?;
             }
         }
-        let object = ObjectContext {
-            at: self.circumstances(site),
-            caller: caller.clone(),
-            config: Arc::clone(&self.config),
-            class,
-            keys,
-        };
+        let object = self.object_context(caller, site, class, keys);
         let must_exist = put.path.is_some();
         Ok(PutContext { object, form: put.form, values, seen_version, read_only, must_exist })
     }

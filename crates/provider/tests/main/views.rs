@@ -2,5 +2,6 @@
 
 mod columns;
 mod plans;
+#[path = "../../../sitedb/tests/main/server.rs"]
 mod server;
 pub(crate) mod world;

@@ -1,4 +1,5 @@
-//! Databases for tests: a SQLite file in a fresh folder, or a PostgreSQL cluster of its own.
+//! Databases for tests: a SQLite file in a fresh folder, or a PostgreSQL cluster of its own. The tests of
+//! `provider` take this file too.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
