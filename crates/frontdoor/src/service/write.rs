@@ -82,16 +82,13 @@ impl Handler {
         path: ObjectPath,
         name: &Name,
     ) -> Result<Answer, Refused> {
+        let shown = path.to_string();
+        let invalid = |text: &str| {
+            self.mapping.core(Status::InvalidMethod, "INVALID_METHOD", text, "ExecMethod", &shown)
+        };
         let Some(method) = class.method(name.as_str()) else {
             let text = format!("{} has no method {name}", class.name);
-            let shown = path.to_string();
-            return Err(self.mapping.core(
-                Status::InvalidMethod,
-                "INVALID_METHOD",
-                &text,
-                "ExecMethod",
-                &shown,
-            ));
+            return Err(invalid(&text));
         };
         if method.is_static != (path.keys == Keys::Class) {
             let text = match method.is_static {
@@ -100,19 +97,12 @@ impl Handler {
                     format!("{name} is called on an instance: POST {}(key)/AdminService.{name}", class.name)
                 }
             };
-            let shown = path.to_string();
-            return Err(self.mapping.core(
-                Status::InvalidMethod,
-                "INVALID_METHOD",
-                &text,
-                "ExecMethod",
-                &shown,
-            ));
+            return Err(invalid(&text));
         }
         let zone = &self.provider.config().zone;
         let json = if asked.body.is_empty() { Json::Null } else { self.json(asked, "ExecMethod", class)? };
         let body = Body::of_call(self.provider.schema(), class, method, json, zone)
-            .map_err(|error| self.body_refused_by(&error, "ExecMethod", &path.to_string()))?;
+            .map_err(|error| self.body_refused_by(&error, "ExecMethod", &shown))?;
         let call = MethodCall { path, method: method.name.clone(), arguments: body.values };
         let answer = self.provider.invoke(&asked.caller, call).await.map_err(|r| self.mapping.refusal(&r))?;
         let is_generic = Preferences::of(&asked.parts.headers).is_generic;

@@ -1,5 +1,6 @@
-//! Databases for tests: a SQLite file in a fresh folder, or a PostgreSQL cluster of its own. The tests of
-//! `provider` take this file too.
+//! Databases for tests: a SQLite file in a fresh folder, or a PostgreSQL cluster of its own.
+//!
+//! Tests of other crates take this file too.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
