@@ -33,7 +33,8 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(total)
 }
 
-/// Reads `4096`, `64 KiB`, `1.5 GiB`; decimal units (`kB`, `MB`) are refused, because sizes are shown in IEC units.
+/// Reads `4096`, `64 KiB`, `1.5 GiB`; decimal units (`kB`, `MB`) are refused, because sizes
+/// are shown in IEC units.
 pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let fail = || {
         format!("{text:?} is not a size: bytes or an IEC unit are wanted, such as 250000, 64 KiB, 1.5 GiB")

@@ -50,7 +50,7 @@ pub enum PathError {
 impl EntryPath {
     /// Checks `bytes` and takes them as a path.
     ///
-    /// Errors: the first rule broken, in the order of [`PathError`]'s rows 1-8 of the path rules.
+    /// Errors: the first rule broken, in the order of [`PathError`].
     pub fn new(bytes: impl Into<Vec<u8>>) -> Result<Self, PathError> {
         let bytes = bytes.into();
         check(&bytes)?;

@@ -2,7 +2,8 @@
 //!
 //! The object API ([`object`]) reads, queries, writes, deletes and calls the objects of the
 //! declared classes ([`classes`]) for a [`Caller`], and refuses with a [`Refusal`].
-//! [`Provider::perform`] is the API of the site's own commands; it takes an [`Operation`] and gives an [`Answer`] or an [`OperationError`].
+//! [`Provider::perform`] is the API of the site's own commands; it takes an [`Operation`] and
+//! gives an [`Answer`] or an [`OperationError`].
 //! Each operation writes its intent in one transaction and returns; the loops of `restock-site`
 //! make it true. Nothing here touches files or the network, and nothing reads a package's source.
 //!

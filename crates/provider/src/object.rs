@@ -1,7 +1,7 @@
 //! The object API: what a front door may ask of the classes.
 //!
-//! [`crate::Provider::get`], [`crate::Provider::query`], [`crate::Provider::put`], [`crate::Provider::delete`] and
-//! [`crate::Provider::invoke`] are the five verbs; [`Caller`] says who asks and through which door. Every
+//! [`crate::Provider::get`], [`crate::Provider::query`], [`crate::Provider::put`],
+//! [`crate::Provider::delete`] and [`crate::Provider::invoke`] are the five verbs; [`Caller`] says who asks and through which door. Every
 //! language of every door ends here, so that all of them obey the same rules of rights, types,
 //! audit and errors.
 //!

@@ -2,10 +2,12 @@
 //!
 //! [`Database`] opens SQLite or PostgreSQL and has two doors: [`Database::transact`] changes
 //! things, [`Database::read`] looks at one consistent state. Both hand out a [`Tx`], on which the
-//! modules below put their statements: [`package`], [`refresh`], [`version`], [`point`],
-//! [`target`], [`group`], [`program`], [`source_root`], [`token`], [`message`], [`request`], [`site`], [`loops`].
+//! modules below put their statements: [`package`], [`refresh`], [`schedule`], [`version`],
+//! [`point`], [`target`], [`group`], [`program`], [`source_root`], [`token`], [`message`],
+//! [`request`], [`site`], [`loops`], [`admin`], [`audit`]. [`query`] compiles questions of front
+//! doors to SQL.
 //!
-//! Two modules are pure and decide what rows may become: [`state`] (table 17a: one state per
+//! Two modules are pure and decide what rows may become: [`state`] (one state per
 //! package and distribution point) and [`refresh::Refresh`] (which requests a run covers).
 //!
 //! What it does not do: it reads no clock, no files and no configuration, and knows nothing of

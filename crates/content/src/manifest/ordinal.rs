@@ -1,9 +1,9 @@
 //! Reading a manifest by ordinal: the numbers by which a receiver asks for pages and chunks.
 //!
 //! Pages are numbered in preorder, the root is 0; the pages of a file's chunk list follow the
-//! entry page that lists the file, in entry order, before the next entry page. Chunks are numbered by their runs
-//! in manifest order, repeats counted once. Subtrees before the wanted number are skipped by the
-//! counts their index carries.
+//! entry page that lists the file, in entry order, before the next entry page. Chunks are
+//! numbered by their runs in manifest order, repeats counted once. Subtrees before the wanted
+//! number are skipped by the counts their index carries.
 //!
 //! Source: docs/formats/manifest.md, "Ordinals".
 

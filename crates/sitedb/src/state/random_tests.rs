@@ -1,5 +1,4 @@
-//! Table 17a: invariants over random sequences of events on one package with several distribution
-//! points.
+//! Invariants over random sequences of events on one package with several distribution points.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

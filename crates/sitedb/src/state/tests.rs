@@ -1,4 +1,4 @@
-//! Table 17a: the columns row by row, and single transitions.
+//! The table of states: the columns row by row, and single transitions.
 
 use std::time::Duration;
 

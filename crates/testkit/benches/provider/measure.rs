@@ -30,7 +30,7 @@ struct Row {
     what: String,
     value: f64,
     unit: &'static str,
-    /// What the issue demands; none for a figure that is only of interest.
+    /// What it must keep; none for a figure that is only of interest.
     limit: Option<f64>,
     detail: String,
 }

@@ -1,5 +1,5 @@
-//! A holder that holds the site's keys and means harm: rows 1-5, 8, 38-40, 46 and 47 of the bad
-//! inputs, on the link, and then a good holder that shows the point is none the worse.
+//! A holder that holds the site's keys and means harm on the link, and then a good holder that
+//! shows the point is none the worse.
 
 use std::collections::BTreeMap;
 use std::future::Future;

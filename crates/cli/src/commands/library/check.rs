@@ -23,8 +23,8 @@ Example:
 
 /// Read and hash every frame of the library of a site or DP
 ///
-/// Works beside a running process; shows how far it is on standard error. Nothing is changed; a damaged frame is repaired by
-/// `restock redistribute`. Exit code 1 when something is wrong.
+/// Works beside a running process; shows how far it is on standard error. Nothing is changed; a
+/// damaged frame is repaired by `restock redistribute`. Exit code 1 when something is wrong.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Check {}
