@@ -73,8 +73,10 @@ fn take_frame(buffer: &mut BytesMut) -> Result<Option<Frame>, LinkError> {
     if length == 0 {
         return Err(LinkError::Format("a frame without a type".to_owned()));
     }
-    // Control messages have a limit of their own; it is known once the type is there.
-    let limit = if rest.first() == Some(&TYPE_MESSAGE) { MESSAGE_BYTES_MAX } else { FRAME_BYTES_MAX };
+    // Control messages have a limit of their own; it is known once the type is there. What is said of
+    // a length that no frame may have does not depend on how much has arrived.
+    let is_message = rest.first() == Some(&TYPE_MESSAGE) && length <= FRAME_BYTES_MAX;
+    let limit = if is_message { MESSAGE_BYTES_MAX } else { FRAME_BYTES_MAX };
     if length > limit {
         return Err(LinkError::TooLong { length: length as u64, limit });
     }
@@ -270,6 +272,8 @@ mod tests {
         message.push(TYPE_MESSAGE);
         assert!(take(&message).is_err());
         assert!(take(&[0; 4]).is_err());
+        fuzz_one(&[0xff, 0xff, 0xff, 0x7f, TYPE_MESSAGE, 0, 0, 0]);
+        fuzz_one(&[0, 0, 0x20, 0, TYPE_MESSAGE, 0, 0, 0]);
     }
 
     proptest! {

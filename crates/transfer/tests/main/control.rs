@@ -74,6 +74,7 @@ fn jobs_arrive_at_once_and_reports_are_acknowledged_when_they_are_taken() {
         let (link, side) = start(&point);
         eventually("the point is connected", || world.links.is_connected(point.identity.name())).await;
         eventually("the point knows it", || link.is_connected()).await;
+        eventually("the site was told", || !world.side.hellos.lock().unwrap().is_empty()).await;
         assert_eq!(world.side.hellos.lock().unwrap()[0].held, [content(4)]);
         assert!(world.links.send(point.identity.name(), job(1)));
         eventually("the job arrived", || *side.jobs.lock().unwrap() == [job(1)]).await;

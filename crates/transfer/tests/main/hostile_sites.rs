@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rcgen::{CertificateParams, Issuer, KeyPair, SanType};
 use restock_content::statement::{KeyList, SigningKey};
-use restock_transfer::{SiteTrust, SiteUrl, UpstreamLinkConfig};
+use restock_transfer::{SiteEnrolled, SiteTrust, SiteUrl, UpstreamLinkConfig};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
@@ -87,6 +87,10 @@ fn nobody_is_let_in_in_anothers_role_or_name() {
         let folder = world.path("DP01-identity");
         let point = (folder.join("certificate.pem"), folder.join("key.pem"));
         let own = (world.path("trust/link.pem"), world.path("trust/link-key.pem"));
+        // Even if somebody had enrolled it.
+        let enrolled = SiteEnrolled { root_key: world.trust.key_list().root };
+        let own_key = world.trust.link_fingerprint().unwrap();
+        world.side.replica.enrolled.lock().unwrap().insert(world.trust.site(), (own_key, enrolled));
         let serve = json!({"type": "serve_hello", "protocol": 1, "ticket": 1,
             "content": {"package": "XYZ00001", "epoch": 1, "version": 1}});
         let forged = KeyList::sign(
