@@ -315,7 +315,12 @@ fn create_package(cast: &mut Cast, source: &Path, chosen: &Path) -> Result<Packa
         .to_str()
         .ok_or_else(|| Failure::usage(format!("the path {} is not UTF-8 text", shown_path(source))))?
         .to_owned();
-    let root = NewSourceRoot { name: "demo".to_owned(), folder: folder.clone(), aliases: Vec::new() };
+    let root = NewSourceRoot {
+        name: "demo".to_owned(),
+        folder: folder.clone(),
+        aliases: Vec::new(),
+        scopes: Vec::new(),
+    };
     match cast.client.ask(Ask::Perform(Operation::AddSourceRoot(root)))? {
         Answer::SourceRoot(_) => {}
         other => return Err(unexpected(&other)),

@@ -263,6 +263,10 @@ pub struct NewSourceRoot {
     /// Other forms by which source paths may name it, at most 16.
     #[serde(default)]
     pub aliases: Vec<String>,
+    /// IDs or names of its security scopes, at most 64; Default when there is none. Who sets a source
+    /// path beneath it needs a role on packages within one of them.
+    #[serde(default)]
+    pub scopes: Vec<String>,
 }
 
 /// What an operation answers.

@@ -72,6 +72,21 @@ pub(crate) async fn create(
     views::package(tx, at, id).await
 }
 
+/// Changes a package for a command at the site itself, which then answers for the source path it gives.
+pub(crate) async fn set_here(
+    tx: &mut Tx,
+    at: &Circumstances,
+    change: PackageChange,
+) -> Result<PackageChanged, OperationError> {
+    let (id, gives_path) = (change.package, change.source_path.is_some());
+    let changed = set(tx, at, change).await?;
+    if gives_path {
+        tx.source_set_here(id).await?;
+    }
+    Ok(changed)
+}
+
+/// Changes a package. Whoever calls it has asked for the rights, also for those on the source root.
 pub(crate) async fn set(
     tx: &mut Tx,
     at: &Circumstances,

@@ -184,7 +184,7 @@ fn broken(error: &serde_json::Error) -> OperationError {
 async fn change(tx: &mut Tx, at: &Circumstances, operation: Operation) -> Result<Answer, OperationError> {
     match operation {
         Operation::CreatePackage(new) => packages::create(tx, at, new).await.map(Answer::Package),
-        Operation::SetPackage(change) => packages::set(tx, at, change).await.map(Answer::Changed),
+        Operation::SetPackage(change) => packages::set_here(tx, at, change).await.map(Answer::Changed),
         Operation::DeletePackage { package } => packages::delete(tx, at, package).await.map(Answer::Deleted),
         Operation::RefreshPkgSource { package } => {
             refreshing::refresh_pkg_source(tx, at, package).await.map(Answer::Refresh)

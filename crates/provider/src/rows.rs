@@ -348,6 +348,9 @@ pub struct SourceRootRow {
     pub folder: String,
     /// Other forms that name it.
     pub aliases: Vec<String>,
+    /// The IDs of its security scopes.
+    #[serde(default)]
+    pub scopes: Vec<String>,
 }
 
 /// A loop of the site.

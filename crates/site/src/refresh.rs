@@ -68,6 +68,8 @@ pub(crate) struct Claim {
     pub(crate) started_at: Timestamp,
     base: Option<Version>,
     roots: Vec<SourceRoot>,
+    /// Why the account that set the source path may not have it read; none when it may.
+    not_within_scope: Option<Why>,
 }
 
 impl RefreshLoop {
@@ -233,6 +235,9 @@ impl RefreshLoop {
             let text = format!("package {} has no source any more", package.id);
             let fix = format!("restock package set {} --source PATH, or cancel", package.id);
             return Err(SnapshotTrouble::Failed(Why::new("SOURCE_NONE", text).with_fix(fix)));
+        }
+        if let Some(why) = &claim.not_within_scope {
+            return Err(SnapshotTrouble::Failed(why.clone()));
         }
         let folder = source::find(&package.source_path, &claim.roots, &self.own_folders)
             .map_err(SnapshotTrouble::Failed)?;
@@ -410,15 +415,39 @@ async fn claim(
     tx.update_refresh(id, &refresh).await?;
     tx.raise(&message::processing(id, &package.name), now).await?;
     let is_creation = refresh.started == refresh.creation;
+    let roots = tx.source_roots().await?;
+    let not_within_scope = not_within_scope(tx, &package, &roots).await?;
     Ok(Some(Claim {
         run,
         covers: refresh.started,
         is_creation,
         started_at: now,
         base: tx.newest_version(id).await?,
-        roots: tx.source_roots().await?,
+        roots,
+        not_within_scope,
         package,
     }))
+}
+
+/// Why the account that set the source path may not have it read: it is gone or disabled, or has no
+/// role within a scope of the root any more. Nothing for a path under no root, or set at the site.
+async fn not_within_scope(
+    tx: &mut Tx,
+    package: &Package,
+    roots: &[SourceRoot],
+) -> Result<Option<Why>, DatabaseError> {
+    let Some(root) = source::root_of(&package.source_path, roots) else { return Ok(None) };
+    let Some(account) = tx.source_set_by(package.id).await? else { return Ok(None) };
+    if tx.account_reaches_root(account, root).await? {
+        return Ok(None);
+    }
+    let text = format!(
+        "the account that set the source path has no role with Modify on packages within a scope of source {} ({})",
+        root.name,
+        root.scopes.join(", ")
+    );
+    let fix = format!("restock package set {} --source PATH, or give the account such a role", package.id);
+    Ok(Some(Why::new("SOURCE_SCOPE", text).with_fix(fix)))
 }
 
 /// Notes a failed attempt; `None` when the run had lost its lease, else whether it was the last.

@@ -40,6 +40,12 @@ fn descriptor_path(folder: &OwnedFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd()))
 }
 
+/// The root `source_path` lies under, if any. Touches no file.
+pub(crate) fn root_of<'r>(source_path: &str, roots: &'r [SourceRoot]) -> Option<&'r SourceRoot> {
+    let path: SourcePath = source_path.parse().ok()?;
+    resolve(&path, roots).map(|(root, _)| root)
+}
+
 /// The folder `source_path` names, opened.
 ///
 /// `own` are the site's folders, which are no source whatever links lead there. Blocking.
@@ -135,6 +141,7 @@ mod tests {
             name: "src".to_owned(),
             folder: folder.display().to_string(),
             aliases: vec![r"\\fs01\src".to_owned()],
+            scopes: vec!["SMS00UNA".to_owned()],
             created_at: Timestamp(0),
         }]
     }

@@ -10,6 +10,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_first.sql"),
     include_str!("../migrations/0002_provider.sql"),
     include_str!("../migrations/0003_links_and_damage.sql"),
+    include_str!("../migrations/0004_source_scopes.sql"),
 ];
 
 /// The number PostgreSQL's advisory lock is taken under while migrating ("restock").
@@ -93,6 +94,7 @@ mod tests {
         INSERT INTO site VALUES (1, 'XYZ', 1, 'ca', 'root', 5);
         INSERT INTO packages VALUES
             ('XYZ00001', 'a', '', '', '', '', '/srv/a', 2, 2, 0, 0, 'XYZ', 1, 1, 1, 0, 1, 5, 5);
+        INSERT INTO source_roots VALUES ('src', '/srv', '[]', 5);
         INSERT INTO distribution_points (name, fingerprint, certificate_expires, enrolled_at, serve_urls)
             VALUES ('DP02', 'f', 5, 5, '[]'), ('DP01', 'f', 5, 5, '[]');
         INSERT INTO targets (package_id, point, state, wanted_version, serving_version, job, is_redistributing,
@@ -141,6 +143,8 @@ mod tests {
         );
         let scoped = "SELECT object_key FROM scope_members WHERE scope_id = 'SMS00UNA' ORDER BY object_key";
         assert_eq!(texts(&mut connection, scoped).await, ["DP01", "DP02", "XYZ", "XYZ00001"]);
+        let roots = "SELECT name || ' ' || scope_id FROM source_root_scopes";
+        assert_eq!(texts(&mut connection, roots).await, ["src SMS00UNA"]);
         connection.close().await.expect("a clean end");
     }
 }

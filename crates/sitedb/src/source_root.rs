@@ -4,8 +4,9 @@ mod path;
 
 use std::path::{Path, PathBuf};
 
-use restock_names::Timestamp;
+use restock_names::{PackageId, Timestamp};
 
+use crate::admin::{Grant, ROLE_FULL, SCOPE_ALL, TYPE_PACKAGE};
 use crate::tx::{Row, bind};
 use crate::{DatabaseError, Tx};
 
@@ -62,8 +63,24 @@ pub struct SourceRoot {
     pub folder: String,
     /// The forms by which source paths may name it.
     pub aliases: Vec<String>,
+    /// The IDs of its security scopes, at least one.
+    pub scopes: Vec<String>,
     /// When it was registered.
     pub created_at: Timestamp,
+}
+
+/// Operations on packages of which one is needed to keep a path under a root: Modify, or Create.
+const KEEPING: u32 = 1 << 1 | 1 << 10;
+
+/// True when one of `grants` reaches `root`: a role with Modify or Create on packages, within one of
+/// its scopes or within all.
+fn reaches(grants: &[Grant], root: &SourceRoot) -> bool {
+    grants.iter().any(|grant| {
+        let is_within = |scope: &str| grant.scope.eq_ignore_ascii_case(scope);
+        let may_keep = grant.role.eq_ignore_ascii_case(ROLE_FULL)
+            || grant.operations.is_some_and(|(kind, bits)| kind == TYPE_PACKAGE && bits & KEEPING != 0);
+        may_keep && (is_within(SCOPE_ALL) || root.scopes.iter().any(|scope| is_within(scope)))
+    })
 }
 
 fn root(row: &Row) -> Result<SourceRoot, DatabaseError> {
@@ -71,6 +88,7 @@ fn root(row: &Row) -> Result<SourceRoot, DatabaseError> {
         name: row.text("name")?,
         folder: row.text("folder")?,
         aliases: row.texts("aliases")?,
+        scopes: Vec::new(),
         created_at: row.time("created_at")?,
     })
 }
@@ -78,14 +96,55 @@ fn root(row: &Row) -> Result<SourceRoot, DatabaseError> {
 impl Tx {
     /// All registered folders by name.
     pub async fn source_roots(&mut self) -> Result<Vec<SourceRoot>, DatabaseError> {
-        self.rows("SELECT name, folder, aliases, created_at FROM source_roots ORDER BY name", bind![])
-            .await?
-            .iter()
-            .map(root)
-            .collect()
+        let rows = self
+            .rows("SELECT name, folder, aliases, created_at FROM source_roots ORDER BY name", bind![])
+            .await?;
+        let mut roots = rows.iter().map(root).collect::<Result<Vec<_>, _>>()?;
+        let scopes = self
+            .rows("SELECT name, scope_id FROM source_root_scopes ORDER BY name, scope_id", bind![])
+            .await?;
+        for row in &scopes {
+            let name = row.text("name")?;
+            if let Some(root) = roots.iter_mut().find(|root| root.name == name) {
+                root.scopes.push(row.text("scope_id")?);
+            }
+        }
+        Ok(roots)
     }
 
-    /// Adds a folder; false when the name is taken.
+    /// True when the account exists, is not disabled, and has a role with Modify or Create on packages
+    /// within one of the root's scopes: a path it set there may still be read.
+    pub async fn account_reaches_root(
+        &mut self,
+        account: u32,
+        root: &SourceRoot,
+    ) -> Result<bool, DatabaseError> {
+        if self.account(account).await?.is_none_or(|account| account.is_disabled) {
+            return Ok(false);
+        }
+        Ok(reaches(&self.grants(account).await?, root))
+    }
+
+    /// The account that set a package's source path; none for a command at the site itself.
+    pub async fn source_set_by(&mut self, package: PackageId) -> Result<Option<u32>, DatabaseError> {
+        let row = self
+            .row("SELECT source_set_by FROM packages WHERE package_id = $1", bind![package.as_str()])
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        row.i64_or_none("source_set_by")?.map(|_| row.u32("source_set_by")).transpose()
+    }
+
+    /// Notes that a command at the site itself set the package's source path.
+    pub async fn source_set_here(&mut self, package: PackageId) -> Result<(), DatabaseError> {
+        self.execute(
+            "UPDATE packages SET source_set_by = NULL WHERE package_id = $1",
+            bind![package.as_str()],
+        )
+        .await
+        .map(|_| ())
+    }
+
+    /// Adds a folder with its scopes, which exist; false when the name is taken.
     pub async fn insert_source_root(&mut self, root: &SourceRoot) -> Result<bool, DatabaseError> {
         let aliases = serde_json::to_string(&root.aliases).expect("a list of texts is plain data");
         let added = self
@@ -95,7 +154,17 @@ impl Tx {
                 bind![&root.name, &root.folder, aliases, root.created_at],
             )
             .await?;
-        Ok(added == 1)
+        if added == 0 {
+            return Ok(false);
+        }
+        for scope in &root.scopes {
+            self.execute(
+                "INSERT INTO source_root_scopes (name, scope_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+                bind![&root.name, scope],
+            )
+            .await?;
+        }
+        Ok(true)
     }
 
     /// Removes a folder; false when there is none of that name.
@@ -106,7 +175,7 @@ impl Tx {
 
 #[cfg(test)]
 mod tests {
-    use super::{SourceRoot, Timestamp, refusal_of_folder, resolve};
+    use super::{Grant, SourceRoot, Timestamp, reaches, refusal_of_folder, resolve};
     use std::path::{Path, PathBuf};
 
     fn roots() -> Vec<SourceRoot> {
@@ -114,6 +183,7 @@ mod tests {
             name: name.to_owned(),
             folder: folder.to_owned(),
             aliases: aliases.iter().map(|alias| (*alias).to_owned()).collect(),
+            scopes: vec!["SMS00UNA".to_owned()],
             created_at: Timestamp(0),
         };
         vec![
@@ -146,6 +216,29 @@ mod tests {
         ];
         for (path, wanted) in cases {
             assert_eq!(found(path).as_deref(), wanted, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_root_is_reached_by_a_role_on_packages_within_one_of_its_scopes() {
+        let roots = roots();
+        let grant = |role: &str, scope: &str, operations| Grant {
+            role: role.to_owned(),
+            scope: scope.to_owned(),
+            operations,
+        };
+        for (grant, wanted) in [
+            (grant("XYZ00001", "sms00una", Some((2, 3))), true),
+            (grant("XYZ00001", "SMS00UNA", Some((2, 1 << 10))), true),
+            (grant("XYZ00001", "SMS00ALL", Some((2, 2))), true),
+            (grant("SMS0001R", "SMS00ALL", None), true),
+            (grant("XYZ00001", "SMS00UNA", Some((2, 1))), false),
+            (grant("XYZ00001", "SMS00UNA", Some((42, 2))), false),
+            (grant("XYZ00001", "XYZ00002", Some((2, 2))), false),
+            (grant("SMS0001R", "XYZ00002", None), false),
+            (grant("XYZ00001", "SMS00ALL", None), false),
+        ] {
+            assert_eq!(reaches(std::slice::from_ref(&grant), &roots[0]), wanted, "{grant:?}");
         }
     }
 

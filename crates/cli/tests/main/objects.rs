@@ -260,6 +260,59 @@ fn a_source_beneath_no_root_is_stored_and_only_its_refresh_fails() {
 }
 
 #[test]
+fn a_source_beneath_a_root_is_set_and_kept_by_those_within_its_scopes() {
+    let world = World::new();
+    let source = world.source("north/app", &[("a", b"1")]);
+    world.ask(&["admin", "scope", "add", "North"]).done();
+    let folder = world.root().join("north");
+    let added = world.ask(&["source", "add", "north", folder.to_str().unwrap(), "--scope", "North"]).done();
+    assert_eq!(added["scopes"].as_array().unwrap().len(), 1);
+    let listed = world.ask(&["source", "list"]).done();
+    assert_eq!((&listed[0]["scopes"], &listed[1]["scopes"][0]), (&added["scopes"], &"SMS00UNA".into()));
+    for (name, role) in [("north", "SMS0009R@North"), ("south", "SMS0009R@SMS00UNA")] {
+        world.ask(&["admin", "account", "add", name, "--no-password", "--role", role]).done();
+    }
+    let source_path = format!("PkgSourcePath={}", source.to_str().unwrap());
+    let put = |name: &str, account: &str| {
+        let name = format!("Name={name}");
+        world.ask(&["put", "SMS_Package", &name, "PkgSourceFlag=2", &source_path, "--as", account])
+    };
+    let (exit, code, message) = refusal(&put("south", "south"));
+    assert_eq!((exit, code.as_str()), (6, "SOURCE_SCOPE"));
+    assert!(!message.contains(folder.to_str().unwrap()), "{message}");
+    let made = put("app", "north").done();
+    let id = made["PackageID"].as_str().unwrap();
+    poll(&world, &["get", &package_path(id)], |package| package["StoredPkgVersion"] == 1);
+
+    // What an account set is read as long as the account may set it.
+    for (change, undo) in [
+        (vec!["admin", "account", "disable", "north"], vec!["admin", "account", "enable", "north"]),
+        (
+            vec!["admin", "revoke", "north", "SMS0009R", "--scope", "North"],
+            vec!["admin", "grant", "north", "SMS0009R", "--scope", "North"],
+        ),
+    ] {
+        world.ask(&change).done();
+        world.ask(&["refresh", id]).done();
+        let shown =
+            poll(&world, &["package", "show", id], |package| package["refresh"]["state"] == "retrying");
+        assert_eq!(shown["refresh"]["why"]["rule"], "SOURCE_SCOPE", "{change:?}");
+        world.ask(&undo).done();
+        world.ask(&["refresh", id, "--wait", "--timeout", "60s"]).done();
+    }
+    let failed = "SELECT RecordID FROM SMS_StatusMessage WHERE MessageID = 2306";
+    assert_eq!(world.ask(&["query", failed]).done().as_array().unwrap().len(), 2);
+
+    // An account that is gone is not asked for; the site's own administrator takes the path over.
+    world.ask(&["admin", "account", "remove", "north"]).done();
+    world.ask(&["refresh", id]).done();
+    poll(&world, &["package", "show", id], |package| package["refresh"]["why"]["rule"] == "SOURCE_SCOPE");
+    world.ask(&["package", "set", id, "--source", source.to_str().unwrap()]).done();
+    let ran = world.ask(&["refresh", id, "--wait", "--timeout", "60s"]).done();
+    assert_eq!(ran["packages"][0]["package"]["source_version"], 4);
+}
+
+#[test]
 fn a_name_is_stored_as_it_is_and_shown_escaped() {
     let world = World::new();
     for name in ["=cmd()", "<script>alert(1)</script>", "a\u{202e}b"] {

@@ -73,8 +73,8 @@ pub(crate) async fn remove(tx: &mut Tx, giver: &Giver<'_>, scope: &Scope) -> Res
         return Err(built_in("scope", &scope.id));
     }
     if tx.is_scope_in_use(&scope.id).await? {
-        let text = format!("an object or an account is in scope {}", scope.id);
-        let hint = format!("restock admin scope members {}", scope.id);
+        let text = format!("an object, a source root or an account is in scope {}", scope.id);
+        let hint = format!("restock admin scope members {}, or restock source list", scope.id);
         return Err(OperationError::refused("IN_USE", text).hint(hint));
     }
     tx.delete_scope(&scope.id).await?;

@@ -164,6 +164,7 @@ reasons! {
     46 "SOURCE_ROOT_EXISTS" AlreadyExists Functional File "A source root of that name or path exists.";
     47 "SOURCE_ROOT_FORBIDDEN" InvalidParameter Functional File "The folder cannot be a source root.";
     48 "SOURCE_ROOT_UNKNOWN" NotFound Functional File "No source root has that name.";
+    49 "SOURCE_SCOPE" AccessDenied Functional Security "The source path lies under a source root; a role on packages within one of its scopes is needed to set it.";
     64 "INVALID_NAMESPACE" InvalidNamespace Functional Provider "The path names another server or namespace.";
     65 "INVALID_CLASS" InvalidClass Functional Provider "No class of that name is declared.";
     66 "INVALID_PATH" InvalidObjectPath Functional Provider "The path is not well formed, or its keys are not those of the class.";

@@ -4,6 +4,7 @@ mod grants;
 mod hidden;
 mod roles;
 mod same_answer;
+mod source_scopes;
 
 use restock_cim::query::wql;
 use restock_cim::{Instance, Value};

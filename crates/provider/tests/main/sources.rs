@@ -9,6 +9,7 @@ fn root(name: &str, folder: &str, aliases: &[&str]) -> Operation {
         name: name.to_owned(),
         folder: folder.to_owned(),
         aliases: aliases.iter().map(|alias| (*alias).to_owned()).collect(),
+        scopes: vec![],
     })
 }
 

@@ -79,16 +79,17 @@ impl Tx {
         .map(|_| ())
     }
 
-    /// Removes a scope that no object and no account is in; false when there was none.
+    /// Removes a scope that no object, no source root and no account is in; false when there was none.
     pub async fn delete_scope(&mut self, id: &str) -> Result<bool, DatabaseError> {
         Ok(self.execute("DELETE FROM scopes WHERE scope_id = $1", bind![id]).await? == 1)
     }
 
-    /// True when an object or an account is in the scope.
+    /// True when an object, a source root or an account is in the scope.
     pub async fn is_scope_in_use(&mut self, id: &str) -> Result<bool, DatabaseError> {
         let row = self
             .row(
                 "SELECT (SELECT COUNT(*) FROM scope_members WHERE scope_id = $1)
+                      + (SELECT COUNT(*) FROM source_root_scopes WHERE scope_id = $1)
                       + (SELECT COUNT(*) FROM admin_permissions WHERE scope_id = $1) AS uses",
                 bind![id],
             )

@@ -358,6 +358,7 @@ pub(crate) const TABLES: &[Table] = &[
     table("roles", Rule::Role),
     table("scopes", Rule::Scope),
     table("source_roots", Rule::OfSite),
+    table("source_root_scopes", Rule::OfSite),
     table("loops", Rule::OfSite),
     table("audit_records", Rule::Audit),
     table("refreshes", Rule::Of(&[Parent::Package])),

@@ -13,7 +13,13 @@ use crate::server::{Cluster, Fresh, sqlite};
 const NOW: Timestamp = Timestamp(1_000);
 
 fn root(name: &str) -> SourceRoot {
-    SourceRoot { name: name.to_owned(), folder: format!("/{name}"), aliases: vec![], created_at: NOW }
+    SourceRoot {
+        name: name.to_owned(),
+        folder: format!("/{name}"),
+        aliases: vec![],
+        scopes: vec![],
+        created_at: NOW,
+    }
 }
 
 async fn add(database: &Database, name: String) -> Result<bool, DatabaseError> {

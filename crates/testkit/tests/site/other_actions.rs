@@ -33,6 +33,7 @@ async fn every_other_action_leaves_source_and_version_alone() {
             name: "other".to_owned(),
             folder: "/srv/other".to_owned(),
             aliases: vec![],
+            scopes: vec![],
         }),
         Operation::RemoveSourceRoot { name: "other".to_owned() },
         Operation::ListPackages,

@@ -66,6 +66,7 @@ impl World {
             name: "src".to_owned(),
             folder: world.folder.path().canonicalize().unwrap().join("src").display().to_string(),
             aliases: vec![r"\\fs01\src".to_owned()],
+            scopes: vec![],
         };
         world.perform(Operation::AddSourceRoot(root)).await.unwrap();
         world.enrol(&["DP01", "DP02"]).await;

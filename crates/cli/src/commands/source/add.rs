@@ -12,6 +12,7 @@ use crate::output::{Done, shown};
 
 const EXAMPLE: &str = r"Example:
   restock source add apps /srv/apps
+  restock source add apps /srv/apps --scope Berlin --scope Paris
   restock source add apps /srv/apps --as '\\fs01\apps' --as 'D:\apps'";
 
 /// Register a folder that packages may be read from
@@ -31,13 +32,17 @@ pub(crate) struct Add {
     /// Another form of the same folder, as package sources write it
     #[arg(long = "as", value_name = "PATH")]
     aliases: Vec<String>,
+
+    /// Security scope, by ID or name, within which accounts may set source paths to it [default: Default]
+    #[arg(long = "scope", value_name = "SCOPE")]
+    scopes: Vec<String>,
 }
 
 impl Add {
     pub(crate) fn run(self, session: &Session) -> Result<Done, Failure> {
         let folder = folder_text(&self.folder)?;
         let mut door = Door::open(&session.folder()?, "restock source add")?;
-        let root = NewSourceRoot { name: self.name, folder, aliases: self.aliases };
+        let root = NewSourceRoot { name: self.name, folder, aliases: self.aliases, scopes: self.scopes };
         match door.perform(Operation::AddSourceRoot(root))? {
             Answer::SourceRoot(row) => {
                 let text = format!(

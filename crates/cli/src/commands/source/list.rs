@@ -23,10 +23,11 @@ impl List {
         let mut door = Door::open(&session.folder()?, "restock source list")?;
         match door.perform(Operation::ListSourceRoots)? {
             Answer::SourceRoots(rows) => {
-                let mut table = Table::new(&["Name", "Folder", "Also written as"]);
+                let mut table = Table::new(&["Name", "Folder", "Also written as", "Scopes"]);
                 for row in &rows {
                     let aliases: Vec<String> = row.aliases.iter().map(|a| shown(a)).collect();
-                    table.row([shown(&row.name), shown(&row.folder), aliases.join(", ")], None);
+                    let scopes = row.scopes.join(", ");
+                    table.row([shown(&row.name), shown(&row.folder), aliases.join(", "), scopes], None);
                 }
                 Ok(Done::with(&rows, table.text(session.output.style, "No source roots.")))
             }

@@ -12,7 +12,7 @@ use crate::rights::object_types::PACKAGE;
 use crate::rights::operations::{CREATE, DELETE, DISTRIBUTE, MODIFY, READ};
 use crate::rights::{Securable, settle};
 use crate::rows::SourceFlag;
-use crate::{NewPackage, PackageChange, Refusal, distribution, packages, refreshing};
+use crate::{NewPackage, PackageChange, Refusal, distribution, packages, refreshing, sources};
 
 /// Creates a package, or changes one.
 pub(crate) async fn put(put: &PutContext, tx: &mut Tx) -> Result<ResolvedKeys, Refusal> {
@@ -35,6 +35,9 @@ async fn create(put: &PutContext, tx: &mut Tx) -> Result<PackageId, Refusal> {
         ..NewPackage::default()
     };
     let has_path = new.source_path.as_ref().is_some_and(|path| !path.is_empty());
+    if let Some(path) = &new.source_path {
+        sources::require_scope(tx, &object.caller.rights, CREATE, path).await?;
+    }
     let row = packages::create(tx, &object.at, new).await?;
     let id = row.package;
     settle(tx, &object.caller.rights, &Securable::Package(id)).await?;
@@ -65,9 +68,16 @@ async fn change(put: &PutContext, tx: &mut Tx) -> Result<PackageId, Refusal> {
     let unknown = || Refusal::not_found(format_args!("package {id}"));
     let mut properties = tx.package_properties(id).await?.ok_or_else(unknown)?;
     put.check_version(&properties.sedo_version)?;
+    let source_path = put.text("PkgSourcePath");
+    // A whole object carries the path as it was read; a partial one names it to set it.
+    let sets_path =
+        source_path.as_ref().is_some_and(|path| *path != before.source_path || put.form == PutForm::Partial);
+    if let Some(path) = source_path.as_ref().filter(|_| sets_path) {
+        sources::require_scope(tx, &object.caller.rights, MODIFY, path).await?;
+    }
     let wanted = PackageChange {
         name: put.text("Name"),
-        source_path: put.text("PkgSourcePath"),
+        source_path,
         source_flag: source_flag(put)?,
         version: put.text("Version"),
         manufacturer: put.text("Manufacturer"),
@@ -78,7 +88,7 @@ async fn change(put: &PutContext, tx: &mut Tx) -> Result<PackageId, Refusal> {
         ..PackageChange::of(id)
     };
     let changed = packages::set(tx, &object.at, wanted).await?;
-    if changed.package.source_path != before.source_path {
+    if sets_path {
         properties.source_set_by = object.caller.admin_id;
     }
     set_properties(put, &mut properties)?;
