@@ -244,15 +244,20 @@ impl ProviderSection {
         if self.host.is_empty() { machine_name() } else { self.host.clone() }
     }
 
-    /// What the provider is started with.
+    /// What the provider is started with. `names`: those of the AdminService, which paths may begin
+    /// with too; so may the machine's own when `host` is short.
     pub(crate) fn config(
         &self,
         compatibility: CompatibilitySection,
+        names: &[String],
         zone: Zone,
         install_dir: &str,
     ) -> ProviderConfig {
+        let host = self.host();
+        let machine = (!host.contains('.')).then(machine_name);
         ProviderConfig {
-            host: self.host(),
+            other_names: names.iter().cloned().chain(machine).collect(),
+            host,
             site_name: self.site_name.clone(),
             version: self.site_version.clone(),
             zone,

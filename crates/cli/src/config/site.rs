@@ -196,7 +196,8 @@ impl SiteSettings {
 
     /// What the provider is started with.
     pub(crate) fn provider_config(&self, data: &Path) -> restock_provider::ProviderConfig {
-        self.provider.config(self.compatibility, self.zone(), &data.to_string_lossy())
+        let names = &self.admin_service.names;
+        self.provider.config(self.compatibility, names, self.zone(), &data.to_string_lossy())
     }
 
     /// What DPs are told to connect to: `link.url`, or the listener's address, or this machine's

@@ -44,6 +44,8 @@ pub struct Compatibility {
 pub struct ProviderConfig {
     /// The name by which clients resolve this machine.
     pub host: String,
+    /// Further names of this server that a path may begin with.
+    pub other_names: Vec<String>,
     /// `SMS_Site.SiteName`; the site code when empty.
     pub site_name: String,
     /// `SMS_Site.Version`, of the form `5.00.xxxx.yyyy`.
@@ -62,6 +64,7 @@ impl Default for ProviderConfig {
     fn default() -> Self {
         Self {
             host: "localhost".to_owned(),
+            other_names: Vec::new(),
             site_name: String::new(),
             version: "5.00.9128.1000".to_owned(),
             zone: Zone::utc(),

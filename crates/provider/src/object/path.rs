@@ -43,7 +43,8 @@ impl Provider {
         if let Some(server) = &path.server {
             let own = [".", "localhost", self.config.host.as_str()];
             let short = self.config.host.split('.').next().unwrap_or_default();
-            if !own.iter().chain(&[short]).any(|name| name.eq_ignore_ascii_case(server)) {
+            let others = self.config.other_names.iter().map(String::as_str);
+            if !own.into_iter().chain([short]).chain(others).any(|name| name.eq_ignore_ascii_case(server)) {
                 let text = format!("{path}: {server} is not this server, which is {}", self.config.host);
                 return Err(Refusal::core("INVALID_NAMESPACE", text));
             }

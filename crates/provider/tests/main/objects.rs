@@ -77,6 +77,7 @@ impl Objects {
         let site = Site::new().await;
         let config = ProviderConfig {
             host: "HOST".to_owned(),
+            other_names: vec!["sms.contoso.example".to_owned()],
             site_name: "Test site".to_owned(),
             version: "5.00.9128.1007".to_owned(),
             zone: Zone::named("Europe/Berlin").unwrap(),

@@ -199,3 +199,48 @@ fn every_refusal_can_be_404_as_deployed_services_answer() {
     }
     assert_eq!(door.request_as("", "GET", &wmi("SMS_Package"), &[], "").status, 401);
 }
+
+#[test]
+fn a_source_beneath_no_root_is_stored_and_its_refresh_names_path_and_reason() {
+    let door = Door::new(&[]);
+    let made: Vec<(&str, String)> = [
+        r"\\attacker\x",
+        "http://169.254.169.254/",
+        "file:///etc",
+        "/etc",
+        r"\\localhost\c$",
+        r"\\127.0.0.1\x",
+        r"\\169.254.169.254\x",
+        r"\\[::1]\x",
+    ]
+    .into_iter()
+    .map(|path| {
+        let body = json!({ "Name": "n", "PkgSourceFlag": 2, "PkgSourcePath": path }).to_string();
+        let made = door.post("SMS_Package", &body);
+        assert_eq!(made.status, 201, "{path}: {made:?}");
+        let made = made.json();
+        assert_eq!(made["PkgSourcePath"], path);
+        (path, made["PackageID"].as_str().unwrap().to_owned())
+    })
+    .collect();
+    for (path, id) in &made {
+        let failed = format!("SMS_StatMsgWithInsStrings?$filter=MessageID eq 2306 and InsString1 eq '{id}'");
+        let message = door.poll(&failed, Value::is_object);
+        assert_eq!(message["InsString3"], *path);
+        assert_eq!(message["InsString4"], "SOURCE_ROOT_MISSING", "{path}");
+        let shown = door.world.ask(&["package", "show", id]).done();
+        assert_eq!(shown["refresh"]["why"]["rule"], "SOURCE_ROOT_MISSING", "{path}");
+    }
+}
+
+#[test]
+fn a_path_may_begin_with_any_name_of_the_server() {
+    let door = Door::new(&[("names", r#"["sms.contoso.example"]"#)]);
+    let id = door.package("p");
+    for (server, status) in [("SMS.contoso.example", 0), (".", 0), ("other", 5)] {
+        let path = format!(r#"\\{server}\root\sms\site_XYZ:SMS_Package.PackageID="{id}""#);
+        let ran = door.world.ask(&["get", &path]);
+        assert_eq!(ran.code == 0, status == 0, "{path}: {ran:?}");
+        assert!(status == 0 || ran.document()["error"]["code"] == "INVALID_NAMESPACE", "{ran:?}");
+    }
+}

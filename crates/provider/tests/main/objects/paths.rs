@@ -15,6 +15,7 @@ async fn sms_package_get_finds_the_package_in_any_letter_case_and_with_prefixes(
         r#"ROOT\SMS\Site_xyz:SMS_PACKAGE.PACKAGEID="xyz00001""#,
         r#"\\HOST\root\sms\site_XYZ:SMS_Package.PackageID="XYZ00001""#,
         r#"\\host\root\sms\site_xyz:SMS_Package.PackageID="XYZ00001""#,
+        r#"\\SMS.contoso.example\root\sms\site_XYZ:SMS_Package.PackageID="XYZ00001""#,
         r#"\\.\root\sms\site_XYZ:SMS_Package.PackageID="XYZ00001""#,
         r#"SMS_PackageBaseclass.PackageID="XYZ00001""#,
     ] {
@@ -30,6 +31,7 @@ async fn paths_elsewhere_and_paths_with_wrong_keys_are_refused_each_by_its_code(
     objects.package("app").await;
     for (object, wanted) in [
         (r#"\\OTHER\root\sms\site_XYZ:SMS_Package.PackageID="XYZ00001""#, "INVALID_NAMESPACE"),
+        (r#"\\sms\root\sms\site_XYZ:SMS_Package.PackageID="XYZ00001""#, "INVALID_NAMESPACE"),
         (r#"root\sms\site_ABC:SMS_Package.PackageID="XYZ00001""#, "INVALID_NAMESPACE"),
         (r#"root\cimv2:SMS_Package.PackageID="XYZ00001""#, "INVALID_NAMESPACE"),
         (r#"root\SMS:SMS_Package.PackageID="XYZ00001""#, "INVALID_CLASS"),
