@@ -1,6 +1,6 @@
 //! The connections on which queries run: native ones that can only read.
 //!
-//! A query runs in a task of its own (a short one within the call), which keeps the connection until
+//! A query runs in a task of its own (until its first rows, within the call), which keeps the connection until
 //! the database has really stopped working on it and then gives it back. SQLite asks a progress handler every few
 //! thousand steps whether to go on; PostgreSQL is told on a second connection to cancel, and ends
 //! by itself when its client has gone.
@@ -35,10 +35,8 @@ const STATEMENTS_MAX: usize = 200;
 const STEPS: i32 = 5_000;
 /// Rows of one batch.
 const BATCH_ROWS_MAX: usize = 64;
-/// A batch that is not full goes on when no row came for so long.
-const BATCH_WAIT: Duration = Duration::from_millis(1);
-/// For so long a query runs within the call that asks; then it gets a task.
-const SHORT: Duration = Duration::from_millis(3);
+/// A batch that is not full goes on when its first row is so old as another comes.
+const BATCH_WAIT: Duration = Duration::from_millis(5);
 /// Batches that wait for the reader.
 const BATCHES_MAX: usize = 2;
 /// When the order to cancel is given again.
@@ -127,12 +125,12 @@ impl Connections {
         };
         let running = run(Arc::clone(&self.shared), permit, connection, (work.text, work.values), reader);
         let mut running = Running { run: Some(Box::pin(running)), tracker: &self.tracker };
-        // Most queries give few rows at once and end here, without a task of their own.
+        // Most queries give few rows and end here, without a task of their own. No timer is set:
+        // it would wake the thread that waits for sockets.
         tokio::select! {
             biased;
             () = running.end() => {}
             () = is_long.notified() => {}
-            () = tokio::time::sleep(SHORT) => {}
         }
         Ok(receiver)
     }
@@ -319,7 +317,7 @@ struct Reader {
     deadline: Duration,
     began: Instant,
     sender: mpsc::Sender<Result<Batch, QueryFailed>>,
-    /// Told when there are more rows than one batch holds.
+    /// Told when there may be more rows than the first batch holds.
     is_long: Arc<Notify>,
 }
 
@@ -327,10 +325,10 @@ impl Reader {
     async fn read<R: AnyRow>(&self, mut rows: impl Stream<Item = Result<R, sqlx::Error>> + Unpin) -> End {
         // Made once: a timer for each row would cost more than the row.
         let deadline = tokio::time::sleep_until(self.began + self.deadline);
-        let flush = tokio::time::sleep(BATCH_WAIT);
         let gone = self.sender.closed();
-        tokio::pin!(deadline, flush, gone);
+        tokio::pin!(deadline, gone);
         let mut batch = Vec::new();
+        let mut batch_began = self.began;
         loop {
             let next = tokio::select! {
                 biased;
@@ -338,12 +336,6 @@ impl Reader {
                 () = &mut gone => return End::Unwanted,
                 () = &mut deadline => {
                     return End::Failed(QueryFailed::Deadline(self.deadline.as_secs()));
-                }
-                () = &mut flush, if !batch.is_empty() => {
-                    if let Some(end) = self.give(&mut batch, false, deadline.as_mut()).await {
-                        return end;
-                    }
-                    continue;
                 }
             };
             match next {
@@ -356,14 +348,12 @@ impl Reader {
                     Err(error) => return End::Failed(error),
                 },
             }
-            if batch.len() == 1 {
-                flush.as_mut().reset(Instant::now() + BATCH_WAIT);
-            }
-            if batch.len() >= BATCH_ROWS_MAX {
+            if batch.len() >= BATCH_ROWS_MAX || batch_began.elapsed() >= BATCH_WAIT {
                 self.is_long.notify_one();
                 if let Some(end) = self.give(&mut batch, false, deadline.as_mut()).await {
                     return end;
                 }
+                batch_began = Instant::now();
             }
         }
     }
