@@ -134,7 +134,7 @@ async fn scopes(tx: &mut Tx) -> Result<(), DatabaseError> {
         Membership { scope: "XYZ00001".to_owned(), object_type: TYPE_PACKAGE, object: "XYZ00001".to_owned() };
     assert!(tx.add_to_scope(&member).await? && !tx.add_to_scope(&member).await?);
     assert!(tx.is_scope_in_use("XYZ00001").await?);
-    assert_eq!(tx.members_of_scope("xyz00001", 10).await?, [member.clone()]);
+    assert_eq!(tx.members_of_scope("xyz00001", 10).await?, std::slice::from_ref(&member));
     assert!(tx.remove_from_scope(&member).await? && !tx.remove_from_scope(&member).await?);
     assert!(tx.delete_scope("XYZ00001").await?);
     Ok(())

@@ -141,7 +141,7 @@ async fn collection(address: SocketAddr, authorization: &str, table: &mut Table)
         .ask("GET", "/AdminService/wmi/SMS_Package", "", |piece| {
             bytes += piece.len();
             pieces += 1;
-            if pieces % 500 == 0 {
+            if pieces.is_multiple_of(500) {
                 most = most.max(memory_mib() - before);
             }
         })
