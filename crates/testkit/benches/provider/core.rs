@@ -17,7 +17,7 @@ use crate::measure::{Table, Times, memory_mib};
 use crate::site::{GROUPS, nal, package};
 
 /// Queries with an index, the SQL a person would write, and where its numbers come from.
-const INDEXED: &[(&str, &str, &'static str)] = &[
+const INDEXED: &[(&str, &str, &str)] = &[
     (
         "package by key",
         "SELECT PackageID, Name, Version, Manufacturer, SourceVersion FROM SMS_Package WHERE PackageID = '{package}'",
