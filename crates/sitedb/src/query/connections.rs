@@ -33,10 +33,10 @@ const CONNECTIONS_MAX: usize = 16;
 const STATEMENTS_MAX: usize = 200;
 /// Steps of SQLite's machine between two looks at whether to stop: well below a millisecond.
 const STEPS: i32 = 5_000;
-/// Rows of one batch.
-const BATCH_ROWS_MAX: usize = 64;
+/// Rows of one batch, and rows that SQLite finds ahead: to hand over costs as much as many rows.
+const BATCH_ROWS_MAX: usize = 512;
 /// A batch that is not full goes on when its first row is so old as another comes.
-const BATCH_WAIT: Duration = Duration::from_millis(5);
+const BATCH_WAIT: Duration = Duration::from_millis(2);
 /// Batches that wait for the reader.
 const BATCHES_MAX: usize = 2;
 /// When the order to cancel is given again.
