@@ -34,6 +34,7 @@ pub mod schedule;
 pub mod site;
 pub mod source_root;
 pub mod state;
+mod statistics;
 pub mod target;
 pub mod token;
 mod tx;

@@ -228,6 +228,7 @@ impl Tx {
     }
 
     async fn install(&mut self, views: &Views) -> Result<(), DatabaseError> {
+        self.fix_statistics().await?;
         let mut wanted: Vec<(String, Vec<u8>)> = views
             .views
             .iter()

@@ -39,3 +39,16 @@ async fn a_key_is_looked_up_in_an_index() {
         }
     }
 }
+
+#[tokio::test]
+async fn statistics_are_fixed_and_name_indexes_that_exist() {
+    let fresh = small(sqlite().await).await;
+    let mut connection = AnyConnection::connect(&fresh.url).await.unwrap();
+    let missing =
+        "SELECT idx FROM sqlite_stat1 WHERE idx NOT IN (SELECT name FROM sqlite_master WHERE type = 'index')";
+    let rows = sqlx::query(missing).fetch_all(&mut connection).await.unwrap();
+    let names: Vec<String> = rows.iter().map(|row| row.try_get(0).unwrap()).collect();
+    assert_eq!(names, [""; 0]);
+    let rows = sqlx::query("SELECT COUNT(*) FROM sqlite_stat1").fetch_one(&mut connection).await.unwrap();
+    assert!(rows.try_get::<i64, _>(0).unwrap() > 5);
+}
