@@ -31,10 +31,15 @@ use crate::{DatabaseError, Engine};
 const CONNECTIONS_MAX: usize = 16;
 /// Statements that a connection keeps prepared.
 const STATEMENTS_MAX: usize = 200;
+/// What each connection keeps of SQLite's file, as the pragma wants it: negative, in KiB. Pages are
+/// not looked through when they are read, as the writer does: that doubles the cost of a row.
+const CACHE_KIB: &str = "-8192";
 /// Steps of SQLite's machine between two looks at whether to stop: well below a millisecond.
 const STEPS: i32 = 5_000;
 /// Rows of one batch, and rows that SQLite finds ahead: to hand over costs as much as many rows.
 const BATCH_ROWS_MAX: usize = 512;
+/// A query that gives rows for longer than this gets a task of its own, and its reader the rows.
+const SHORT: Duration = Duration::from_millis(4);
 /// A batch that is not full goes on when its first row is so old as another comes.
 const BATCH_WAIT: Duration = Duration::from_millis(2);
 /// Batches that wait for the reader.
@@ -205,7 +210,7 @@ impl Shared {
             .row_buffer_size(BATCH_ROWS_MAX)
             .pragma("query_only", "ON")
             .pragma("trusted_schema", "OFF")
-            .pragma("cell_size_check", "ON")
+            .pragma("cache_size", CACHE_KIB)
             .with_regexp()
             .disable_statement_logging();
         let mut connection = options.connect().await?;
@@ -317,7 +322,7 @@ struct Reader {
     deadline: Duration,
     began: Instant,
     sender: mpsc::Sender<Result<Batch, QueryFailed>>,
-    /// Told when there may be more rows than the first batch holds.
+    /// Told when the rows can wait for their reader no longer.
     is_long: Arc<Notify>,
 }
 
@@ -349,7 +354,9 @@ impl Reader {
                 },
             }
             if batch.len() >= BATCH_ROWS_MAX || batch_began.elapsed() >= BATCH_WAIT {
-                self.is_long.notify_one();
+                if self.sender.capacity() <= 1 || self.began.elapsed() >= SHORT {
+                    self.is_long.notify_one();
+                }
                 if let Some(end) = self.give(&mut batch, false, deadline.as_mut()).await {
                     return end;
                 }
