@@ -39,7 +39,7 @@ const STEPS: i32 = 5_000;
 /// Rows of one batch, and rows that SQLite finds ahead: to hand over costs as much as many rows.
 const BATCH_ROWS_MAX: usize = 512;
 /// A query that gives rows for longer than this gets a task of its own, and its reader the rows.
-const SHORT: Duration = Duration::from_millis(4);
+const SHORT: Duration = Duration::from_millis(3);
 /// A batch that is not full goes on when its first row is so old as another comes.
 const BATCH_WAIT: Duration = Duration::from_millis(2);
 /// Batches that wait for the reader.

@@ -95,7 +95,9 @@ pub(crate) async fn measure(
 ) -> Result<()> {
     let caller = Caller::local("bench");
     let options: sqlx::sqlite::SqliteConnectOptions = format!("sqlite://{}", path.display()).parse()?;
-    let mut plain = options.disable_statement_logging().connect().await?;
+    // The same cache as the provider's connections have.
+    let options = options.pragma("cache_size", "-8192").disable_statement_logging();
+    let mut plain = options.connect().await?;
     for (what, wql, sql) in INDEXED {
         let (mut ours, mut theirs, mut rows) = (Vec::new(), Vec::new(), 0);
         for round in 0..430 {
