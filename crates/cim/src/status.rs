@@ -45,8 +45,8 @@ pub enum Status {
     ReadOnly,
     /// Too much at once.
     QuotaViolation,
-    /// Another caller changed the object meanwhile.
-    VersionConflict,
+    /// The state of the object stands against it, or it has changed meanwhile.
+    Conflict,
     /// The service cannot take it just now.
     ServerTooBusy,
 }
@@ -55,8 +55,8 @@ impl Status {
     /// The HRESULT.
     pub fn wbem(self) -> u32 {
         match self {
-            // WMI has no status of its own for a version that has moved on.
-            Self::Failed | Self::VersionConflict => 0x8004_1001,
+            // WMI has no status of its own for an object in another state.
+            Self::Failed | Self::Conflict => 0x8004_1001,
             Self::NotFound => 0x8004_1002,
             Self::AccessDenied => 0x8004_1003,
             Self::TypeMismatch => 0x8004_1005,
@@ -83,7 +83,7 @@ impl Status {
     /// The name without its prefix, as WMI tools print it.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Failed | Self::VersionConflict => "Failed",
+            Self::Failed | Self::Conflict => "Failed",
             Self::NotFound => "NotFound",
             Self::AccessDenied => "AccessDenied",
             Self::TypeMismatch => "TypeMismatch",

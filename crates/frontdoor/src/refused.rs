@@ -94,7 +94,7 @@ impl Mapping {
     /// A refusal of the provider.
     pub(crate) fn refusal(&self, refusal: &Refusal) -> Refused {
         Refused {
-            http: http_status(refusal.status(), refusal.is_functional(), self.everything_is_404),
+            http: http_status(refusal.status(), self.everything_is_404),
             code: refusal.code(),
             description: refusal.description().to_owned(),
             headers: match refusal.status() {

@@ -147,14 +147,6 @@ impl Refusal {
         }
     }
 
-    /// True when the state of an object explains the refusal; false when the site failed.
-    pub fn is_functional(&self) -> bool {
-        match self {
-            Self::Core(_) => true,
-            Self::Provider(refused) => refused.error_code >> 30 == 1,
-        }
-    }
-
     /// What a failed method shows as `ReturnValue`; `None` for everything but methods, and when the
     /// object core refused the call.
     pub fn return_value(&self) -> Option<i32> {

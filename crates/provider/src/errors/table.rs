@@ -121,9 +121,9 @@ reasons! {
     2 "NOT_FOUND" NotFound Functional Provider "The object does not exist, or the caller may not know that it does.";
     3 "SCOPE" AccessDenied Functional Security "The caller may read the object and lacks the right that is named.";
     4 "NOT_SUPPORTED" ProviderNotCapable Functional Provider "The class or method is declared and does nothing at this site.";
-    5 "INVALID_OPERATION" Failed Functional Provider "The object is not in a state in which this makes sense; the text names the remedy.";
+    5 "INVALID_OPERATION" Conflict Functional Provider "The object is not in a state in which this makes sense; the text names the remedy.";
     6 "READ_ONLY_PROPERTY" ReadOnly Functional Provider "A partial body sets a property that only the site writes.";
-    7 "STALE_OBJECT" VersionConflict Functional Provider "Another Put changed the object since it was read: read it again.";
+    7 "STALE_OBJECT" Conflict Functional Provider "Another Put changed the object since it was read: read it again.";
     8 "RANGE" InvalidParameter Functional Provider "A value lies outside what the property or parameter may hold.";
     9 "REQUIRED" InvalidParameter Functional Provider "A value that is needed is missing.";
     10 "ALREADY_EXISTS" AlreadyExists Functional Provider "An object of this name or key exists.";
@@ -132,8 +132,8 @@ reasons! {
     13 "SOURCE_PATH_INVALID" InvalidParameter Functional File "A source path is absolute: UNC, drive letter, or POSIX.";
     14 "POINT_UNKNOWN" NotFound Functional Provider "No distribution point of that name is enrolled at this site.";
     15 "POINT_NOT_TARGETED" NotFound Functional Provider "The package is not distributed to the distribution point.";
-    16 "POINT_BEING_REMOVED" Failed Functional Provider "The package is being removed from the distribution point: distribute it anew.";
-    17 "NOTHING_TO_CANCEL" Failed Functional Provider "Nothing is under way at the distribution point.";
+    16 "POINT_BEING_REMOVED" Conflict Functional Provider "The package is being removed from the distribution point: distribute it anew.";
+    17 "NOTHING_TO_CANCEL" Conflict Functional Provider "Nothing is under way at the distribution point.";
     18 "POINTS_COUNT" InvalidParameter Functional Provider "One call names 1 to 10,000 distribution points.";
     19 "PAIRS" InvalidParameter Functional Provider "SiteCode and NALPath have the same length, slot by slot.";
     20 "SITE_UNKNOWN" NotFound Functional Provider "The site is not part of this hierarchy.";
@@ -142,8 +142,8 @@ reasons! {
     23 "SITE_INCOMPLETE" Failed Major Provider "The site was not initialised to its end.";
     24 "NAL_PATH_INVALID" InvalidParameter Functional Provider "The text has not the form of a NAL path.";
     25 "GRANT" AccessDenied Functional Security "Nobody gives more than they hold.";
-    26 "BUILT_IN" Failed Functional Security "Built-in roles and scopes are not changed.";
-    27 "IN_USE" Failed Functional Provider "Other objects depend on it.";
+    26 "BUILT_IN" Conflict Functional Security "Built-in roles and scopes are not changed.";
+    27 "IN_USE" Conflict Functional Provider "Other objects depend on it.";
     28 "QUERY_DEADLINE" Timeout Minor Database "The query ran into its deadline and was cancelled: ask for less.";
     29 "QUERY_PRODUCT" InvalidQuery Functional Database "A join without a condition spans too many pairs.";
     30 "DATABASE_FAILED" Failed Minor Database "A statement failed; the log says why.";

@@ -11,8 +11,7 @@ use super::value::{text, write};
 ///
 /// One table for the whole door. With `everything_is_404` each of them is 404, as the service
 /// that Restock follows answers; what concerns signing in and the transport is not in this table.
-/// `is_functional` tells a refusal that the object's state explains from a failure of the site.
-pub fn http_status(status: Status, is_functional: bool, everything_is_404: bool) -> u16 {
+pub fn http_status(status: Status, everything_is_404: bool) -> u16 {
     if everything_is_404 {
         return 404;
     }
@@ -27,12 +26,11 @@ pub fn http_status(status: Status, is_functional: bool, everything_is_404: bool)
         | Status::InvalidProperty
         | Status::InvalidObjectPath
         | Status::ReadOnly => 400,
-        Status::AlreadyExists | Status::VersionConflict => 409,
+        Status::AlreadyExists | Status::Conflict => 409,
         Status::ProviderNotCapable | Status::NotSupported => 501,
         Status::QuotaViolation => 429,
         Status::ServerTooBusy | Status::CallCancelled => 503,
         Status::Timeout => 504,
-        Status::Failed if is_functional => 409,
         Status::Failed => 500,
     }
 }
