@@ -1,5 +1,0 @@
-SELECT
-    i.position AS "InsStrIndex",
-    i.value AS "InsStrValue",
-    i.record AS "RecordID"
-FROM status_message_strings AS i
