@@ -11,7 +11,7 @@ use std::time::Duration;
 use restock_names::SiteCode;
 
 use crate::authority::request_for;
-use crate::dp_identity::Enrolment;
+use crate::enrolment::Enrolment;
 use crate::message::Message;
 use crate::tls::joining_config;
 use crate::token::TokenKind;

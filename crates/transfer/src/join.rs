@@ -8,8 +8,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::dp_identity::Enrolment;
 use crate::enrol::{ANSWER_TIMEOUT, EnrolError};
+use crate::enrolment::Enrolment;
 use crate::message::Message;
 use crate::site_message::JoiningSite;
 use crate::tls::joining_config;

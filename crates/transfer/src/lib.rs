@@ -20,6 +20,7 @@ mod door_certificate;
 mod dp_identity;
 mod dp_link;
 mod enrol;
+mod enrolment;
 mod error;
 mod frame;
 mod identity;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use restock_names::ContentVersion;
 
 use super::{Shared, SitePeer, SiteSide, refuse};
-use crate::dp_identity::check_key_list;
+use crate::enrolment::check_key_list;
 use crate::links::Handed;
 use crate::message::Message;
 use crate::replicate::{self, End, Talk};

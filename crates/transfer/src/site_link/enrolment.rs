@@ -9,7 +9,7 @@ use rustls::pki_types::CertificateDer;
 
 use super::{EnrolRequest, EnrolSiteRequest, Shared, SiteSide};
 use crate::authority::LEAF_LIFE;
-use crate::dp_identity::check_key_list;
+use crate::enrolment::check_key_list;
 use crate::message::Message;
 use crate::site_message::JoiningSite;
 use crate::token::{TokenKind, hash_of_secret};
