@@ -8,6 +8,7 @@ mod error;
 pub mod limits;
 mod resolve;
 mod resolved;
+pub mod scan;
 pub mod wql;
 
 pub use error::{QueryError, QueryErrorKind};

@@ -4,10 +4,9 @@
 #![warn(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
 
 use std::fmt;
-use std::iter::Peekable;
-use std::str::Chars;
 
-use crate::query::{QueryError, QueryErrorKind, limits};
+use crate::query::scan::{self, Scanner};
+use crate::query::{QueryError, QueryErrorKind};
 
 /// A token.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,59 +70,29 @@ pub(super) fn shown(word: &str) -> String {
     }
 }
 
-/// A token and the column of its first character, the first of the text being 1.
-#[derive(Debug, Clone)]
-pub(super) struct Spanned {
-    pub(super) token: Token,
-    pub(super) column: usize,
-}
+/// A token and its column.
+pub(super) type Spanned = scan::Spanned<Token>;
 
 /// Takes a text apart; the last token is [`Token::End`].
 ///
 /// Errors: `WQL_SYNTAX` at a character that begins nothing, a text that does not end, an unknown
 /// escape; the limit of the text's length.
 pub(super) fn tokens(text: &str) -> Result<Vec<Spanned>, QueryError> {
-    if text.len() > limits::TEXT_BYTES_MAX {
-        let message = format!("the query has {} bytes, more than {}", text.len(), limits::TEXT_BYTES_MAX);
-        return Err(QueryError::new(QueryErrorKind::Limit, message));
-    }
-    let mut lexer = Lexer { rest: text.chars().peekable(), column: 1 };
-    let mut tokens = Vec::new();
-    loop {
-        while lexer.take_if(char::is_whitespace).is_some() {}
-        let column = lexer.column;
-        let token = lexer.token()?;
-        let is_end = token == Token::End;
-        tokens.push(Spanned { token, column });
-        if is_end {
-            return Ok(tokens);
-        }
-    }
+    scan::tokens(text, "query", &Token::End, |scan| Lexer { scan }.token())
 }
 
 fn syntax(column: usize, message: impl Into<String>) -> QueryError {
     QueryError::at(QueryErrorKind::WqlSyntax, column, message)
 }
 
-struct Lexer<'t> {
-    rest: Peekable<Chars<'t>>,
-    column: usize,
+struct Lexer<'s, 't> {
+    scan: &'s mut Scanner<'t>,
 }
 
-impl Lexer<'_> {
-    fn take(&mut self) -> Option<char> {
-        let next = self.rest.next()?;
-        self.column = self.column.saturating_add(1);
-        Some(next)
-    }
-
-    fn take_if(&mut self, is_wanted: impl Fn(char) -> bool) -> Option<char> {
-        if self.rest.peek().copied().is_some_and(is_wanted) { self.take() } else { None }
-    }
-
+impl Lexer<'_, '_> {
     fn token(&mut self) -> Result<Token, QueryError> {
-        let column = self.column;
-        let Some(first) = self.take() else { return Ok(Token::End) };
+        let column = self.scan.column();
+        let Some(first) = self.scan.take() else { return Ok(Token::End) };
         Ok(match first {
             ',' => Token::Comma,
             '.' => Token::Dot,
@@ -131,16 +100,18 @@ impl Lexer<'_> {
             ')' => Token::Close,
             '*' => Token::Star,
             '=' => Token::Equal,
-            '<' if self.take_if(|c| c == '=').is_some() => Token::LessOrEqual,
-            '<' if self.take_if(|c| c == '>').is_some() => Token::NotEqual,
+            '<' if self.scan.take_if(|c| c == '=').is_some() => Token::LessOrEqual,
+            '<' if self.scan.take_if(|c| c == '>').is_some() => Token::NotEqual,
             '<' => Token::Less,
-            '>' if self.take_if(|c| c == '=').is_some() => Token::GreaterOrEqual,
+            '>' if self.scan.take_if(|c| c == '=').is_some() => Token::GreaterOrEqual,
             '>' => Token::Greater,
-            '!' if self.take_if(|c| c == '=').is_some() => Token::NotEqual,
+            '!' if self.scan.take_if(|c| c == '=').is_some() => Token::NotEqual,
             '\'' | '"' => self.text(first, column)?,
             '{' => self.braced(column)?,
             '0'..='9' => self.number(first, column)?,
-            '+' | '-' if self.rest.peek().is_some_and(char::is_ascii_digit) => self.number(first, column)?,
+            '+' | '-' if self.scan.peek().is_some_and(|c| c.is_ascii_digit()) => {
+                self.number(first, column)?
+            }
             'a'..='z' | 'A'..='Z' | '_' => self.word(first),
             other => return Err(syntax(column, format!("unexpected character {other:?}"))),
         })
@@ -148,7 +119,7 @@ impl Lexer<'_> {
 
     fn word(&mut self, first: char) -> Token {
         let mut word = String::from(first);
-        while let Some(next) = self.take_if(|c| c.is_ascii_alphanumeric() || c == '_') {
+        while let Some(next) = self.scan.take_if(|c| c.is_ascii_alphanumeric() || c == '_') {
             word.push(next);
         }
         Token::Word(word)
@@ -157,13 +128,13 @@ impl Lexer<'_> {
     fn text(&mut self, quote: char, column: usize) -> Result<Token, QueryError> {
         let mut text = String::new();
         loop {
-            let at = self.column;
-            match self.take() {
+            let at = self.scan.column();
+            match self.scan.take() {
                 None => {
                     return Err(syntax(column, format!("the text that begins here has no closing {quote}")));
                 }
                 Some(end) if end == quote => return Ok(Token::Text(text)),
-                Some('\\') => match self.take_if(|c| matches!(c, '\\' | '\'' | '"')) {
+                Some('\\') => match self.scan.take_if(|c| matches!(c, '\\' | '\'' | '"')) {
                     Some(escaped) => text.push(escaped),
                     None => return Err(syntax(at, r#"\ must be followed by \, ' or " (write \ as \\)"#)),
                 },
@@ -177,7 +148,7 @@ impl Lexer<'_> {
         let mut text = String::new();
         let mut quote = None;
         loop {
-            let Some(next) = self.take() else {
+            let Some(next) = self.scan.take() else {
                 return Err(syntax(column, "the { here has no closing }"));
             };
             match (next, quote) {
@@ -186,7 +157,7 @@ impl Lexer<'_> {
                 (_, Some(open)) if open == next => quote = None,
                 ('\\', Some(_)) => {
                     text.push(next);
-                    text.extend(self.take());
+                    text.extend(self.scan.take());
                     continue;
                 }
                 _ => {}
@@ -202,19 +173,19 @@ impl Lexer<'_> {
         }
         let mut is_real = false;
         self.digits(&mut digits);
-        if self.take_if(|c| c == '.').is_some() {
+        if self.scan.take_if(|c| c == '.').is_some() {
             is_real = true;
             digits.push('.');
             self.digits(&mut digits);
         }
-        if self.take_if(|c| matches!(c, 'e' | 'E')).is_some() {
+        if self.scan.take_if(|c| matches!(c, 'e' | 'E')).is_some() {
             is_real = true;
             digits.push('e');
-            digits.extend(self.take_if(|c| matches!(c, '+' | '-')));
+            digits.extend(self.scan.take_if(|c| matches!(c, '+' | '-')));
             self.digits(&mut digits);
         }
-        if let Some(next) = self.rest.peek().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.')) {
-            return Err(syntax(self.column, format!("unexpected {next:?} in a number")));
+        if let Some(next) = self.scan.peek().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.')) {
+            return Err(syntax(self.scan.column(), format!("unexpected {next:?} in a number")));
         }
         if is_real {
             match digits.parse::<f64>() {
@@ -227,7 +198,7 @@ impl Lexer<'_> {
     }
 
     fn digits(&mut self, into: &mut String) {
-        while let Some(digit) = self.take_if(|c| c.is_ascii_digit()) {
+        while let Some(digit) = self.scan.take_if(|c| c.is_ascii_digit()) {
             into.push(digit);
         }
     }

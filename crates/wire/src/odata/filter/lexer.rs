@@ -4,10 +4,9 @@
 #![warn(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
 
 use std::fmt;
-use std::iter::Peekable;
-use std::str::Chars;
 
-use restock_cim::query::{Literal, QueryError, QueryErrorKind, limits, parse_time};
+use restock_cim::query::scan::{self, Scanner};
+use restock_cim::query::{Literal, QueryError, QueryErrorKind, parse_time};
 use restock_names::Escaped;
 
 use crate::odata::address::shortened;
@@ -50,57 +49,26 @@ impl fmt::Display for Token {
     }
 }
 
-/// A token and the column of its first character, the first of the text being 1.
-#[derive(Debug, Clone)]
-pub(super) struct Spanned {
-    pub(super) token: Token,
-    pub(super) column: usize,
-}
+/// A token and its column.
+pub(super) type Spanned = scan::Spanned<Token>;
 
 /// Takes a text apart; the last token is [`Token::End`].
 pub(super) fn tokens(text: &str) -> Result<Vec<Spanned>, QueryError> {
-    if text.len() > limits::TEXT_BYTES_MAX {
-        let message =
-            format!("the expression has {} bytes, more than {}", text.len(), limits::TEXT_BYTES_MAX);
-        return Err(QueryError::new(QueryErrorKind::Limit, message));
-    }
-    let mut lexer = Lexer { rest: text.chars().peekable(), column: 1 };
-    let mut tokens = Vec::new();
-    loop {
-        while lexer.take_if(char::is_whitespace).is_some() {}
-        let column = lexer.column;
-        let token = lexer.token()?;
-        let is_end = token == Token::End;
-        tokens.push(Spanned { token, column });
-        if is_end {
-            return Ok(tokens);
-        }
-    }
+    scan::tokens(text, "expression", &Token::End, |scan| Lexer { scan }.token())
 }
 
 fn syntax(column: usize, message: impl Into<String>) -> QueryError {
     QueryError::at(QueryErrorKind::FilterSyntax, column, message)
 }
 
-struct Lexer<'t> {
-    rest: Peekable<Chars<'t>>,
-    column: usize,
+struct Lexer<'s, 't> {
+    scan: &'s mut Scanner<'t>,
 }
 
-impl Lexer<'_> {
-    fn take(&mut self) -> Option<char> {
-        let next = self.rest.next()?;
-        self.column = self.column.saturating_add(1);
-        Some(next)
-    }
-
-    fn take_if(&mut self, is_wanted: impl Fn(char) -> bool) -> Option<char> {
-        if self.rest.peek().copied().is_some_and(is_wanted) { self.take() } else { None }
-    }
-
+impl Lexer<'_, '_> {
     fn token(&mut self) -> Result<Token, QueryError> {
-        let column = self.column;
-        let Some(first) = self.take() else { return Ok(Token::End) };
+        let column = self.scan.column();
+        let Some(first) = self.scan.take() else { return Ok(Token::End) };
         Ok(match first {
             ',' => Token::Comma,
             '(' => Token::Open,
@@ -110,7 +78,7 @@ impl Lexer<'_> {
             '*' => Token::Star,
             '\'' => Token::Value(Literal::String(self.text(column)?)),
             '0'..='9' => self.number_or_time(first, column)?,
-            '-' | '+' if self.rest.peek().is_some_and(char::is_ascii_digit) => {
+            '-' | '+' if self.scan.peek().is_some_and(|c| c.is_ascii_digit()) => {
                 self.number_or_time(first, column)?
             }
             '-' => Token::Minus,
@@ -122,10 +90,10 @@ impl Lexer<'_> {
     /// A name, or a literal of the form `datetime'…'`.
     fn word(&mut self, first: char, column: usize) -> Result<Token, QueryError> {
         let mut word = String::from(first);
-        while let Some(next) = self.take_if(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.')) {
+        while let Some(next) = self.scan.take_if(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.')) {
             word.push(next);
         }
-        if self.rest.peek() != Some(&'\'') {
+        if self.scan.peek() != Some('\'') {
             return match word.as_str() {
                 "NaN" | "INF" => {
                     Err(QueryError::at(QueryErrorKind::Type, column, format!("{word} equals nothing")))
@@ -133,7 +101,7 @@ impl Lexer<'_> {
                 _ => Ok(Token::Word(word)),
             };
         }
-        self.take();
+        self.scan.take();
         let text = self.text(column)?;
         match word.to_ascii_lowercase().as_str() {
             "datetime" | "datetimeoffset" => match time(&text) {
@@ -152,9 +120,9 @@ impl Lexer<'_> {
     fn text(&mut self, column: usize) -> Result<String, QueryError> {
         let mut text = String::new();
         loop {
-            match self.take() {
+            match self.scan.take() {
                 None => return Err(syntax(column, "the text that begins here has no closing '")),
-                Some('\'') if self.take_if(|c| c == '\'').is_none() => return Ok(text),
+                Some('\'') if self.scan.take_if(|c| c == '\'').is_none() => return Ok(text),
                 Some(other) => text.push(other),
             }
         }
@@ -164,7 +132,7 @@ impl Lexer<'_> {
     fn number_or_time(&mut self, first: char, column: usize) -> Result<Token, QueryError> {
         let mut run = String::from(first);
         while let Some(next) =
-            self.take_if(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | ':' | '.' | '+' | '_'))
+            self.scan.take_if(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | ':' | '.' | '+' | '_'))
         {
             run.push(next);
         }
