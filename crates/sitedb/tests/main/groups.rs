@@ -1,48 +1,12 @@
 //! Groups, programs, numbers and further properties: what is kept is what is read, on each engine.
 
-use restock_names::{DistributionPointName, Epoch, LinkPolicy, PackageId, SourceVersion, Timestamp};
 use restock_sitedb::group::Group;
-use restock_sitedb::package::{Package, Properties};
+use restock_sitedb::package::Properties;
 use restock_sitedb::program::Program;
-use restock_sitedb::site::Site;
 use restock_sitedb::{DatabaseError, Tx};
 
+use crate::samples::{NOW, dp, id, package, site};
 use crate::server::{Cluster, Fresh, sqlite};
-
-const NOW: Timestamp = Timestamp(1_795_000_000_000_000);
-
-fn id(number: u32) -> PackageId {
-    PackageId::new("XYZ".parse().unwrap(), number).unwrap()
-}
-
-fn dp(name: &str) -> DistributionPointName {
-    name.parse().unwrap()
-}
-
-fn package(number: u32) -> Package {
-    Package {
-        id: id(number),
-        name: "a".to_owned(),
-        package_version: String::new(),
-        manufacturer: String::new(),
-        language: String::new(),
-        description: String::new(),
-        source_path: "/srv/a".to_owned(),
-        source_flag: 2,
-        priority: 2,
-        is_public: false,
-        allow_empty: false,
-        link_policy: LinkPolicy::default(),
-        source_site: "XYZ".parse().unwrap(),
-        source_version: SourceVersion(1),
-        stored_version: SourceVersion(0),
-        epoch: Epoch(1),
-        is_deleting: false,
-        settings: 1,
-        created_at: NOW,
-        last_refresh_at: None,
-    }
-}
 
 fn group(id: &str, name: &str) -> Group {
     Group {
@@ -77,14 +41,7 @@ async fn check(fresh: &Fresh) {
 }
 
 async fn points(tx: &mut Tx) -> Result<(), DatabaseError> {
-    let site = Site {
-        code: "XYZ".parse().unwrap(),
-        epoch: Epoch(1),
-        ca_fingerprint: "aa".to_owned(),
-        root_public_key: "bb".to_owned(),
-        created_at: NOW,
-    };
-    tx.insert_site(&site).await?;
+    tx.insert_site(&site()).await?;
     for name in ["DP01", "DP02", "DP01"] {
         tx.enrol_point(&dp(name), "f", NOW, NOW).await?;
     }

@@ -6,5 +6,6 @@ mod admin;
 mod doors;
 mod groups;
 mod query;
+mod samples;
 mod server;
 mod statements;

@@ -2,55 +2,32 @@
 
 use std::time::Duration;
 
-use restock_names::{
-    ContentVersion, Digest, DistributionPointName, Epoch, LinkPolicy, PackageId, SourceVersion, Timestamp,
-};
+use restock_names::{ContentVersion, Digest, Epoch, LinkPolicy, SourceVersion, Timestamp};
 use restock_sitedb::loops::LoopStatus;
 use restock_sitedb::message;
 use restock_sitedb::package::Package;
 use restock_sitedb::refresh::Refresh;
 use restock_sitedb::request::Answered;
-use restock_sitedb::site::Site;
 use restock_sitedb::state::{Event, JobKind, Report, RetryPolicy, TargetState};
 use restock_sitedb::target::{Context, Target};
 use restock_sitedb::token::Token;
 use restock_sitedb::version::Version;
 use restock_sitedb::{DatabaseError, Tx, Why};
 
+use crate::samples::{self, NOW, dp, id};
 use crate::server::{Cluster, Fresh, sqlite};
-
-const NOW: Timestamp = Timestamp(1_795_000_000_000_000);
-
-fn id(number: u32) -> PackageId {
-    PackageId::new("XYZ".parse().unwrap(), number).unwrap()
-}
-
-fn dp(name: &str) -> DistributionPointName {
-    name.parse().unwrap()
-}
 
 fn package(number: u32) -> Package {
     Package {
-        id: id(number),
         name: "Ünïcode 'quoted'; DROP TABLE packages".to_owned(),
         package_version: "1.0".to_owned(),
         manufacturer: "m".to_owned(),
         language: "l".to_owned(),
         description: "d".to_owned(),
         source_path: r"\\fs01\src\app".to_owned(),
-        source_flag: 2,
-        priority: 2,
         is_public: true,
-        allow_empty: false,
         link_policy: LinkPolicy::Follow,
-        source_site: "XYZ".parse().unwrap(),
-        source_version: SourceVersion(1),
-        stored_version: SourceVersion(0),
-        epoch: Epoch(1),
-        is_deleting: false,
-        settings: 1,
-        created_at: NOW,
-        last_refresh_at: None,
+        ..samples::package(number)
     }
 }
 
@@ -92,13 +69,7 @@ async fn check(fresh: &Fresh) {
 
 async fn site_and_packages(tx: &mut Tx) -> Result<(), DatabaseError> {
     assert_eq!(tx.site().await?, None);
-    let site = Site {
-        code: "XYZ".parse().unwrap(),
-        epoch: Epoch(1),
-        ca_fingerprint: "aa".to_owned(),
-        root_public_key: "bb".to_owned(),
-        created_at: NOW,
-    };
+    let site = samples::site();
     tx.insert_site(&site).await?;
     assert_eq!(tx.site().await?, Some(site));
 
