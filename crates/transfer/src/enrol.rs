@@ -13,12 +13,13 @@ use restock_names::SiteCode;
 use crate::authority::request_for;
 use crate::enrolment::Enrolment;
 use crate::message::Message;
+use crate::site_message::JoiningSite;
 use crate::tls::joining_config;
 use crate::token::TokenKind;
 use crate::{DpIdentity, EnrolmentToken, Fingerprint, LinkError, PROTOCOL, SiteUrl, TrustError, stream};
 
 /// How long the site may take to answer.
-pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why a machine was not enrolled.
 #[derive(Debug, thiserror::Error)]
@@ -52,14 +53,26 @@ pub async fn enrol(url: &SiteUrl, token: &EnrolmentToken, folder: &Path) -> Resu
         return Err(EnrolError::Kind);
     }
     let key = DpIdentity::prepare(folder)?;
+    let enrolment = redeem(url, token, request_for(&key)?, None).await?;
+    Ok(DpIdentity::save(folder, token.site(), token.name(), enrolment)?)
+}
+
+/// Shows the token to the site at `url` with a certificate request, and what a site that joins says of
+/// itself; gives what the site answered, its authority being the one the token names.
+pub(crate) async fn redeem(
+    url: &SiteUrl,
+    token: &EnrolmentToken,
+    request: Vec<u8>,
+    site: Option<JoiningSite>,
+) -> Result<Enrolment, EnrolError> {
     let config = joining_config(token.authority_fingerprint())?;
     let (mut reader, mut writer) = stream::connect(url, token.site(), config).await?;
     let request = Message::Enrol {
         protocol: PROTOCOL,
         secret: token.secret().to_vec(),
         name: token.name().clone(),
-        request: request_for(&key)?,
-        site: None,
+        request,
+        site,
     };
     writer.message(&request).await?;
     let answer = reader.message("answer the enrolment", ANSWER_TIMEOUT).await?;
@@ -70,8 +83,7 @@ pub async fn enrol(url: &SiteUrl, token: &EnrolmentToken, folder: &Path) -> Resu
             if found != token.authority_fingerprint() {
                 return Err(EnrolError::Authority { wanted: token.authority_fingerprint(), found });
             }
-            let enrolment = Enrolment { url: url.clone(), certificate, authority, root_key, key_list };
-            Ok(DpIdentity::save(folder, token.site(), token.name(), enrolment)?)
+            Ok(Enrolment { url: url.clone(), certificate, authority, root_key, key_list })
         }
         Message::Refused(refusal) => Err(LinkError::Refused(refusal).into()),
         _ => Err(LinkError::Unexpected("another answer to an enrolment").into()),

@@ -8,13 +8,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::enrol::{ANSWER_TIMEOUT, EnrolError};
-use crate::enrolment::Enrolment;
-use crate::message::Message;
+use crate::enrol::{EnrolError, redeem};
 use crate::site_message::JoiningSite;
-use crate::tls::joining_config;
 use crate::token::TokenKind;
-use crate::{EnrolmentToken, Fingerprint, LinkError, PROTOCOL, SiteTrust, SiteUpstream, SiteUrl, stream};
+use crate::{EnrolmentToken, SiteTrust, SiteUpstream, SiteUrl};
 
 /// Enrols the site whose keys are `trust`, and whose own link listens at `own_url`, at the site at
 /// `url`, and keeps the enrolment in `folder`.
@@ -36,8 +33,6 @@ pub async fn join(
         return Err(EnrolError::OtherSite { token: token.name().to_string(), at: token.site(), own });
     }
     SiteUpstream::prepare(folder)?;
-    let config = joining_config(token.authority_fingerprint())?;
-    let (mut reader, mut writer) = stream::connect(url, token.site(), config).await?;
     let keys = trust.key_list();
     let site = JoiningSite {
         root_key: keys.root.0.to_vec(),
@@ -45,26 +40,6 @@ pub async fn join(
         authority: trust.authority_fingerprint(),
         url: own_url.clone(),
     };
-    let request = Message::Enrol {
-        protocol: PROTOCOL,
-        secret: token.secret().to_vec(),
-        name: token.name().clone(),
-        request: trust.link_request()?,
-        site: Some(site),
-    };
-    writer.message(&request).await?;
-    let answer = reader.message("answer the enrolment", ANSWER_TIMEOUT).await?;
-    writer.close().await;
-    match answer {
-        Message::Enrolled { site: _, certificate, authority, root_key, key_list } => {
-            let found = Fingerprint::of(&authority);
-            if found != token.authority_fingerprint() {
-                return Err(EnrolError::Authority { wanted: token.authority_fingerprint(), found });
-            }
-            let enrolment = Enrolment { url: url.clone(), certificate, authority, root_key, key_list };
-            Ok(SiteUpstream::save(folder, trust, token.site(), enrolment)?)
-        }
-        Message::Refused(refusal) => Err(LinkError::Refused(refusal).into()),
-        _ => Err(LinkError::Unexpected("another answer to an enrolment").into()),
-    }
+    let enrolment = redeem(url, token, trust.link_request()?, Some(site)).await?;
+    Ok(SiteUpstream::save(folder, trust, token.site(), enrolment)?)
 }
