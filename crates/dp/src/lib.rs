@@ -14,5 +14,5 @@ mod serve;
 
 pub use packages::{PACKAGES_FILE, PackageFacts, Packages, PackagesError};
 pub use point::{DistributionPoint, DistributionPointConfig, DistributionPointError};
-pub use receive::{Activity, JobStatus};
+pub use receive::{Activity, JobStatus, queue};
 pub use serve::{ContentServer, Damage, ListenerConfig, ServeConfig, ServeError, ServeLimits, ServeStats};

@@ -10,7 +10,7 @@
 mod board;
 mod failure;
 mod perform;
-mod queue;
+pub mod queue;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

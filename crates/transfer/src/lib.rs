@@ -50,18 +50,21 @@ pub use error::LinkError;
 pub use frame::fuzz_one as fuzz_frames;
 pub use identity::{Fingerprint, Identity, IdentityError, SiteUrl, SiteUrlError};
 pub use join::join;
-pub use links::{Connection, Links, SiteCounts};
+pub use links::{Connection, Links, Registration, SiteCounts};
 #[doc(hidden)]
 pub use message::fuzz_one as fuzz_messages;
 pub use message::{
     Hello, Job, JobId, JobKind, PROTOCOL, Progress, Refusal, Report, ReportState, Totals, Welcome,
 };
 pub use pull::{PullError, PullOptions, PullProgress, PullReport, PullSource, pull, pull_repair};
+pub use replicate::{Incoming, Outgoing, Verdict};
 pub use secret::TrustError;
 pub use site_link::{
     EnrolRequest, EnrolSiteRequest, LinkLimits, Puller, SiteEnrolled, SiteLink, SiteLinkConfig, SiteSide,
 };
-pub use site_message::{Batch, CHANGE_BYTES_MAX, Change, NextChanges, Received, ReplicaFacts, SiteHello};
+pub use site_message::{
+    Batch, CHANGE_BYTES_MAX, Change, Changes, NextChanges, Received, ReplicaFacts, SiteHello,
+};
 pub use site_trust::SiteTrust;
 pub use token::{EnrolmentToken, TokenError, TokenKind};
 pub use upstream::SiteUpstream;

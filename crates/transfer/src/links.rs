@@ -54,10 +54,13 @@ struct Control {
 
 /// A control connection's side of the registry.
 #[derive(Debug)]
-pub(crate) struct Registration {
-    pub(crate) jobs: mpsc::Receiver<Job>,
-    pub(crate) cancel: CancellationToken,
-    pub(crate) connection: Connection,
+pub struct Registration {
+    /// The jobs to send over it.
+    pub jobs: mpsc::Receiver<Job>,
+    /// Cancelled when the connection is to end.
+    pub cancel: CancellationToken,
+    /// Which connection it is.
+    pub connection: Connection,
 }
 
 impl Links {
@@ -106,8 +109,9 @@ impl Links {
     }
 
     /// Takes up a control connection. An older one of the same point is ended: its peer is gone or
-    /// about to be.
-    pub(crate) fn register(&self, name: &DistributionPointName) -> Registration {
+    /// about to be. [`crate::SiteLink`] does it for its connections; a driver that carries messages
+    /// itself does it in its place.
+    pub fn register(&self, name: &DistributionPointName) -> Registration {
         let mut registry = self.lock();
         registry.connections += 1;
         let connection = Connection(registry.connections);
@@ -122,7 +126,7 @@ impl Links {
     }
 
     /// Forgets a control connection. Returns false when a newer one has taken its place.
-    pub(crate) fn unregister(&self, name: &DistributionPointName, registration: &Registration) -> bool {
+    pub fn unregister(&self, name: &DistributionPointName, registration: &Registration) -> bool {
         let mut registry = self.lock();
         let Some(point) = registry.points.get_mut(name) else { return true };
         let is_current =

@@ -25,7 +25,8 @@ use crate::site_message::{Changes, ReplicaFacts, SiteHello};
 use crate::stream::{Reader, Writer};
 use crate::{LinkError, Links};
 
-use window::{Incoming, Outgoing, Verdict, acknowledgement, is_incarnation};
+pub use window::{Incoming, Outgoing, Verdict};
+use window::{acknowledgement, is_incarnation};
 
 /// Frames that wait to be written.
 const FRAMES_MAX: usize = 16;

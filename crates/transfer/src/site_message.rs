@@ -8,8 +8,8 @@ use restock_names::SiteCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::message::hex_bytes;
-use crate::{Fingerprint, PROTOCOL, SiteUrl};
+use crate::message::{Message, hex_bytes};
+use crate::{Fingerprint, LinkError, PROTOCOL, SiteUrl};
 
 /// The longest JSON text of one object, in bytes: it must fit one frame.
 pub const CHANGE_BYTES_MAX: usize = 1_000_000;
@@ -102,10 +102,25 @@ pub struct Batch {
 
 /// `changes` on the wire.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Changes {
-    pub(crate) first: u64,
-    pub(crate) last: u64,
-    pub(crate) objects: Vec<Value>,
+pub struct Changes {
+    /// The number after the one that is acknowledged.
+    pub first: u64,
+    /// What is applied with them.
+    pub last: u64,
+    /// The objects.
+    pub objects: Vec<Value>,
+}
+
+impl Changes {
+    /// Reads the JSON text of a window as the link sends it.
+    ///
+    /// Errors: it is no message, or another one.
+    pub fn decode(text: &[u8]) -> Result<Self, LinkError> {
+        match Message::decode(text).map_err(|error| LinkError::Format(error.to_string()))? {
+            Message::Changes(changes) => Ok(changes),
+            _ => Err(LinkError::Unexpected("a message that is no changes")),
+        }
+    }
 }
 
 impl SiteHello {

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Something to do for one package.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Work {
+pub enum Work {
     /// What the site asks for.
     Job(Job),
     /// Fetch stored objects again that a reader found damaged; `code` is what the site was told.
@@ -26,7 +26,7 @@ pub(crate) enum Work {
 
 impl Work {
     /// The version it is about.
-    pub(crate) fn content(&self) -> ContentVersion {
+    pub fn content(&self) -> ContentVersion {
         match self {
             Self::Job(job) => job.content,
             Self::Heal { content, .. } => *content,
@@ -55,11 +55,11 @@ impl Work {
 
 /// What a job that runs shares with the queue.
 #[derive(Debug)]
-pub(crate) struct Ticket {
+pub struct Ticket {
     /// Cancelled when the job must end.
-    pub(crate) cancel: CancellationToken,
+    pub cancel: CancellationToken,
     /// Wakes a job that waits to be tried again.
-    pub(crate) retry_now: Notify,
+    pub retry_now: Notify,
     job_id: AtomicU64,
     is_waiting: AtomicBool,
     is_superseded: AtomicBool,
@@ -81,24 +81,24 @@ impl Ticket {
     }
 
     /// The job to report on.
-    pub(crate) fn job_id(&self) -> JobId {
+    pub fn job_id(&self) -> JobId {
         JobId(self.job_id.load(Ordering::Relaxed))
     }
 
     /// Says whether the job only waits for its next attempt.
-    pub(crate) fn set_waiting(&self, is_waiting: bool) {
+    pub fn set_waiting(&self, is_waiting: bool) {
         self.is_waiting.store(is_waiting, Ordering::Relaxed);
     }
 
     /// Whether a newer version took the job's place.
-    pub(crate) fn is_superseded(&self) -> bool {
+    pub fn is_superseded(&self) -> bool {
         self.is_superseded.load(Ordering::Relaxed)
     }
 }
 
 /// Why a job ended before it began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Dropped {
+pub enum Dropped {
     /// A newer version is to be installed.
     Superseded,
     /// The same work was asked for again under another job id.
@@ -109,18 +109,18 @@ pub(crate) enum Dropped {
 
 /// What the arrival of work leads to.
 #[derive(Debug, Default)]
-pub(crate) struct Arrival {
+pub struct Arrival {
     /// Start this now.
-    pub(crate) start: Option<(Work, Arc<Ticket>)>,
+    pub start: Option<(Work, Arc<Ticket>)>,
     /// These will not be done.
-    pub(crate) dropped: Vec<(Job, Dropped)>,
+    pub dropped: Vec<(Job, Dropped)>,
     /// The work waits behind another of its package.
-    pub(crate) is_queued: bool,
+    pub is_queued: bool,
 }
 
 /// The work of all packages.
 #[derive(Debug)]
-pub(crate) struct Queue {
+pub struct Queue {
     lanes: BTreeMap<PackageId, Lane>,
     parent: CancellationToken,
 }
@@ -133,12 +133,12 @@ struct Lane {
 
 impl Queue {
     /// An empty queue; what runs is cancelled with `parent`.
-    pub(crate) fn new(parent: CancellationToken) -> Self {
+    pub fn new(parent: CancellationToken) -> Self {
         Self { lanes: BTreeMap::new(), parent }
     }
 
     /// Takes in work.
-    pub(crate) fn arrive(&mut self, work: Work) -> Arrival {
+    pub fn arrive(&mut self, work: Work) -> Arrival {
         let package = work.content().package;
         let Some(lane) = self.lanes.get_mut(&package) else {
             let ticket = Arc::new(Ticket::new(&work, &self.parent));
@@ -152,7 +152,7 @@ impl Queue {
     }
 
     /// Says that the running work of `package` has ended; returns what to start next.
-    pub(crate) fn finished(&mut self, package: &PackageId) -> Option<(Work, Arc<Ticket>)> {
+    pub fn finished(&mut self, package: &PackageId) -> Option<(Work, Arc<Ticket>)> {
         let lane = self.lanes.get_mut(package)?;
         match lane.waiting.pop_front() {
             Some(work) => {
@@ -168,12 +168,12 @@ impl Queue {
     }
 
     /// Lets everything that waits to be tried again try now: the site is back.
-    pub(crate) fn retry_all(&self) {
+    pub fn retry_all(&self) {
         self.lanes.values().for_each(|lane| lane.running.1.retry_now.notify_one());
     }
 
     /// What runs and what waits, package by package.
-    pub(crate) fn works(&self) -> impl Iterator<Item = (&Work, bool)> {
+    pub fn works(&self) -> impl Iterator<Item = (&Work, bool)> {
         self.lanes.values().flat_map(|lane| {
             std::iter::once((&lane.running.0, true)).chain(lane.waiting.iter().map(|w| (w, false)))
         })

@@ -13,7 +13,7 @@ const REWINDS_MAX: u32 = 16;
 
 /// Changes that are to be sent: one window is in flight at most.
 #[derive(Debug)]
-pub(super) struct Outgoing {
+pub struct Outgoing {
     /// What the other end has.
     acknowledged: u64,
     in_flight: Option<InFlight>,
@@ -31,28 +31,29 @@ struct InFlight {
 
 impl Outgoing {
     /// The other end has everything up to `acknowledged`.
-    pub(super) fn new(acknowledged: u64) -> Self {
+    pub fn new(acknowledged: u64) -> Self {
         Self { acknowledged, in_flight: None, waiting: VecDeque::new(), through: acknowledged, rewinds: 0 }
     }
 
-    pub(super) fn acknowledged(&self) -> u64 {
+    /// What the other end has.
+    pub fn acknowledged(&self) -> u64 {
         self.acknowledged
     }
 
     /// May a window be sent?
-    pub(super) fn is_free(&self) -> bool {
+    pub fn is_free(&self) -> bool {
         self.in_flight.is_none()
     }
 
     /// Is there nothing left of what was read?
-    pub(super) fn is_drained(&self) -> bool {
+    pub fn is_drained(&self) -> bool {
         self.waiting.is_empty() && self.through <= self.acknowledged
     }
 
     /// Takes changes that follow what was acknowledged.
     ///
     /// Errors: they do not rise.
-    pub(super) fn refill(&mut self, next: NextChanges) -> Result<(), LinkError> {
+    pub fn refill(&mut self, next: NextChanges) -> Result<(), LinkError> {
         let mut last = self.acknowledged;
         for change in &next.changes {
             if change.sequence <= last {
@@ -68,7 +69,7 @@ impl Outgoing {
     /// The next window's JSON text, if there is anything to send; it is in flight from then on.
     ///
     /// Errors: an object that fits no frame.
-    pub(super) fn window(&mut self) -> Result<Option<Vec<u8>>, LinkError> {
+    pub fn window(&mut self) -> Result<Option<Vec<u8>>, LinkError> {
         if !self.is_free() || self.is_drained() {
             return Ok(None);
         }
@@ -103,7 +104,7 @@ impl Outgoing {
     /// says nothing new.
     ///
     /// Errors: it acknowledges what was not sent, or takes nothing however often it is sent.
-    pub(super) fn acknowledge(&mut self, last: u64) -> Result<Option<u64>, LinkError> {
+    pub fn acknowledge(&mut self, last: u64) -> Result<Option<u64>, LinkError> {
         match self.in_flight {
             None if last <= self.acknowledged => Ok(None),
             Some(sent) if last == sent.last => {
@@ -127,14 +128,14 @@ impl Outgoing {
 
 /// Changes that arrive.
 #[derive(Debug)]
-pub(super) struct Incoming {
+pub struct Incoming {
     incarnation: String,
     applied: u64,
 }
 
 /// What is to be done with changes.
 #[derive(Debug, PartialEq)]
-pub(super) enum Verdict {
+pub enum Verdict {
     /// They follow: to be applied.
     Apply(Batch),
     /// They came before.
@@ -145,23 +146,24 @@ pub(super) enum Verdict {
 
 impl Incoming {
     /// Everything up to `applied` of the database `incarnation` is applied.
-    pub(super) fn new(incarnation: String, applied: u64) -> Self {
+    pub fn new(incarnation: String, applied: u64) -> Self {
         Self { incarnation, applied }
     }
 
-    pub(super) fn applied(&self) -> u64 {
+    /// Everything up to this number is applied.
+    pub fn applied(&self) -> u64 {
         self.applied
     }
 
     /// The changes up to `last` are durable.
-    pub(super) fn applied_to(&mut self, last: u64) {
+    pub fn applied_to(&mut self, last: u64) {
         self.applied = self.applied.max(last);
     }
 
     /// Decides by the numbers.
     ///
     /// Errors: numbers that no site can mean.
-    pub(super) fn judge(&self, changes: Changes) -> Result<Verdict, LinkError> {
+    pub fn judge(&self, changes: Changes) -> Result<Verdict, LinkError> {
         let Changes { first, last, objects } = changes;
         let is_sound = (1..=last).contains(&first)
             && last <= SEQUENCE_MAX
