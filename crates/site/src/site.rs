@@ -315,6 +315,18 @@ impl Site {
         }
     }
 
+    /// Takes up what an earlier process of this site held, as [`Self::run`] does first: for a driver
+    /// of the caller's own.
+    pub async fn recover(&self) -> Result<(), SiteError> {
+        self.refresh_loop().recover().await?;
+        self.schedule_loop().recover().await
+    }
+
+    /// Who is connected, for a driver of the caller's own.
+    pub fn links(&self) -> &Links {
+        &self.inner.links
+    }
+
     /// What the link asks.
     pub fn side(&self) -> Side {
         let inner = &*self.inner;
