@@ -77,7 +77,7 @@ impl OperationError {
     }
 
     pub(crate) fn unknown_point(name: &DistributionPointName) -> Self {
-        Self::not_found("POINT_UNKNOWN", format!("no distribution point {name} is enrolled at this site"))
+        Self::not_found("POINT_UNKNOWN", format!("no distribution point {name} is known at this site"))
             .hint("restock dp list")
     }
 

@@ -16,6 +16,7 @@ mod get;
 mod invoke;
 mod keys;
 mod log;
+mod nal;
 mod path;
 mod put;
 mod query;
@@ -29,6 +30,7 @@ use restock_cim::{Name, ObjectPath, Value};
 pub use config::{Compatibility, MethodFailure, ProviderConfig};
 pub(crate) use context::{MethodContext, ObjectContext, PutContext, package_id, shown};
 pub(crate) use keys::ResolvedKeys;
+pub(crate) use nal::NamedPoint;
 pub use path::relative_path_of;
 pub use query::Rows;
 

@@ -130,7 +130,7 @@ reasons! {
     11 "NAME_INVALID" InvalidParameter Functional Provider "A text is too long, empty, or holds control characters.";
     12 "PRIORITY_INVALID" InvalidParameter Functional Provider "Priorities are 1 (high), 2 (normal) and 3 (low).";
     13 "SOURCE_PATH_INVALID" InvalidParameter Functional File "A source path is absolute: UNC, drive letter, or POSIX.";
-    14 "POINT_UNKNOWN" NotFound Functional Provider "No distribution point of that name is enrolled at this site.";
+    14 "POINT_UNKNOWN" NotFound Functional Provider "No distribution point of that name is known, or not at the site that is named.";
     15 "POINT_NOT_TARGETED" NotFound Functional Provider "The package is not distributed to the distribution point.";
     16 "POINT_BEING_REMOVED" Conflict Functional Provider "The package is being removed from the distribution point: distribute it anew.";
     17 "NOTHING_TO_CANCEL" Conflict Functional Provider "Nothing is under way at the distribution point.";

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use restock_cim::{Class, DateTime, Name, Value};
-use restock_names::{NalPath, PackageId, SiteCode, Timestamp};
+use restock_names::{PackageId, SiteCode, Timestamp};
 use restock_sitedb::Tx;
 
 use super::{Caller, ProviderConfig, PutForm, ResolvedKeys};
@@ -97,11 +97,6 @@ impl ObjectContext {
     pub(crate) fn package_key(&self, name: &str) -> Result<PackageId, Refusal> {
         package_id(self.key(name))
     }
-
-    /// The distribution point of this site that a NAL path names.
-    pub(crate) fn point(&self, nal_path: &str) -> Result<restock_names::DistributionPointName, Refusal> {
-        point_of_nal(self.site(), nal_path)
-    }
 }
 
 /// The package that a text names.
@@ -109,22 +104,6 @@ impl ObjectContext {
 /// Errors: `NOT_FOUND`, also for a text that cannot be an ID.
 pub(crate) fn package_id(text: &str) -> Result<PackageId, Refusal> {
     text.parse().map_err(|_unfit| Refusal::not_found(format_args!("package {}", shown(text))))
-}
-
-/// The distribution point whose NAL path at `site` is `text`, whether it is enrolled or not.
-///
-/// Errors: `POINT_UNKNOWN`, also for a text that is no NAL path of the site.
-pub(crate) fn point_of_nal(
-    site: SiteCode,
-    text: &str,
-) -> Result<restock_names::DistributionPointName, Refusal> {
-    // The name stands between the last `\\` and the final `\`; the rest must be what we write.
-    let name = text.strip_suffix('\\').and_then(|text| text.rsplit_once(r"\\")).map(|(_, name)| name);
-    let point = name.and_then(|name| name.parse().ok());
-    point.filter(|point| NalPath::new(site, point).as_str().eq_ignore_ascii_case(text)).ok_or_else(|| {
-        let text = format!("no distribution point of site {site} has the NAL path {}", shown(text));
-        Refusal::provider("POINT_UNKNOWN", text)
-    })
 }
 
 /// A text from outside as it may stand in a message.

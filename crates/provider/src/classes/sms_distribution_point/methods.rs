@@ -1,9 +1,11 @@
 //! `SMS_DistributionPoint`: one package on one distribution point.
 
-use restock_names::{DistributionPointName, PackageId, SiteCode};
+use restock_names::{DistributionPointName, PackageId};
 use restock_sitedb::Tx;
 
-use crate::object::{MethodAnswer, MethodContext, ObjectContext, PutContext, PutForm, ResolvedKeys};
+use crate::object::{
+    MethodAnswer, MethodContext, NamedPoint, ObjectContext, PutContext, PutForm, ResolvedKeys, shown,
+};
 use crate::packages::known;
 use crate::rights::Securable;
 use crate::rights::operations::{DISTRIBUTE, READ};
@@ -19,18 +21,18 @@ async fn allowed(
     let id = crate::object::package_id(package)?;
     object.require(tx, Securable::Package(id), READ).await?;
     known(tx, id).await?;
-    let point = object.point(nal_path)?;
-    object.require(tx, Securable::Point(point.clone()), READ | DISTRIBUTE).await?;
+    let point = object.point(tx, nal_path, READ | DISTRIBUTE).await?;
     Ok((id, point))
 }
 
 async fn of_keys(object: &ObjectContext, tx: &mut Tx) -> Result<(PackageId, DistributionPointName), Refusal> {
-    let is_own = object.key("SiteCode").parse::<SiteCode>().is_ok_and(|site| site == object.site());
-    if !is_own {
-        let text = format!("{}: the site is not this one, which is {}", object.shown(), object.site());
+    let (site, nal_path) = (object.key("SiteCode"), object.key("ServerNALPath"));
+    // The site stands in both keys; a path that is none is refused with the rights of the caller.
+    if NamedPoint::of_nal(nal_path).is_ok_and(|named| !site.eq_ignore_ascii_case(named.site.as_str())) {
+        let text = format!("{}: the distribution point is not one of site {}", object.shown(), shown(site));
         return Err(Refusal::provider("POINT_UNKNOWN", text));
     }
-    allowed(object, tx, object.key("PackageID"), object.key("ServerNALPath")).await
+    allowed(object, tx, object.key("PackageID"), nal_path).await
 }
 
 /// Distributes when the object is new; with `RefreshNow` redistributes.

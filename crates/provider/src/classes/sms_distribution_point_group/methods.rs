@@ -133,12 +133,7 @@ async fn points(call: &MethodContext, tx: &mut Tx) -> Result<Vec<DistributionPoi
     let mut points = Vec::with_capacity(paths.len());
     let mut seen = HashSet::new();
     for path in paths {
-        let point = call.object.point(path)?;
-        call.object.require(tx, Securable::Point(point.clone()), READ | DISTRIBUTE).await?;
-        if tx.point(&point).await?.is_none() {
-            let text = format!("no distribution point {point} is enrolled at this site");
-            return Err(Refusal::provider("POINT_UNKNOWN", text));
-        }
+        let point = call.object.point(tx, path, READ | DISTRIBUTE).await?;
         if seen.insert(point.clone()) {
             points.push(point);
         }

@@ -6,7 +6,9 @@ use restock_sitedb::package::Properties;
 use restock_sitedb::{Tx, Wake};
 
 use super::super::ids;
-use crate::object::{MethodAnswer, MethodContext, ObjectContext, PutContext, PutForm, ResolvedKeys};
+use crate::object::{
+    MethodAnswer, MethodContext, NamedPoint, ObjectContext, PutContext, PutForm, ResolvedKeys,
+};
 use crate::packages::known;
 use crate::rights::object_types::PACKAGE;
 use crate::rights::operations::{CREATE, DELETE, DISTRIBUTE, MODIFY, READ};
@@ -221,14 +223,12 @@ pub(crate) async fn add_distribution_points(
     }
     let mut points = Vec::with_capacity(paths.len());
     for (site, path) in sites.iter().zip(&paths) {
-        let is_own = site.parse::<SiteCode>().is_ok_and(|site| site == object.site());
-        if !is_own {
+        let named = NamedPoint::of_nal(path)?;
+        if !site.eq_ignore_ascii_case(named.site.as_str()) {
             let text = format!("site {} has no distribution point {path}", crate::object::shown(site));
             return Err(Refusal::provider("POINT_UNKNOWN", text));
         }
-        let point = object.point(path)?;
-        object.require(tx, Securable::Point(point.clone()), DISTRIBUTE).await?;
-        points.push(point);
+        points.push(object.named_point(tx, named, DISTRIBUTE).await?);
     }
     distribution::add(tx, &object.at, id, points).await?;
     Ok(MethodAnswer::done())

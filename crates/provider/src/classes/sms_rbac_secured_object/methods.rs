@@ -136,7 +136,11 @@ async fn by_key(
                     .map(|p| Securable::Point(p.name))
             }
             None => match text("NALPath") {
-                Some(nal) => call.object.point(&nal).ok().map(Securable::Point),
+                Some(nal) => match call.object.point(tx, &nal, READ).await {
+                    Ok(name) => Some(Securable::Point(name)),
+                    Err(refusal) if refusal.code() == "POINT_UNKNOWN" => None,
+                    Err(refusal) => return Err(refusal),
+                },
                 None => None,
             },
         },
