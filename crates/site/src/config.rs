@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use restock_names::Zone;
 use restock_sitedb::state::RetryPolicy;
-use restock_transfer::LinkLimits;
+use restock_transfer::{LinkLimits, PullOptions, SiteUrl, UpstreamLinkConfig};
 
 /// The port distribution points connect to.
 const LINK_PORT: u16 = 8720;
@@ -40,6 +40,23 @@ pub struct SiteConfig {
     pub wake_period: Duration,
     /// For how long a run is believed alive that does not renew its lease.
     pub lease: Duration,
+    /// The name people give the site; empty keeps the one it has.
+    pub name: String,
+    /// The name of the machine it runs on; empty keeps the one it has.
+    pub server_name: String,
+    /// Where its link listens, as other sites reach it; none keeps what it has.
+    pub url: Option<SiteUrl>,
+    /// How the connection to the site above is kept up.
+    pub upstream: UpstreamLinkConfig,
+    /// How content is fetched from a neighbour.
+    pub pull: PullOptions,
+    /// Versions that are fetched from neighbours at once.
+    pub fetches_at_once: usize,
+    /// For how long content is held that only passes through to other sites.
+    pub draft_lease: Duration,
+    /// After a restore or a promotion no version is made before every distribution point and
+    /// neighbour has been heard, or this long has passed.
+    pub restore_wait: Duration,
 }
 
 impl SiteConfig {
@@ -59,6 +76,15 @@ impl SiteConfig {
             zone: Zone::utc(),
             wake_period: Duration::from_secs(30),
             lease: Duration::from_secs(120),
+            name: String::new(),
+            server_name: String::new(),
+            url: None,
+            upstream: UpstreamLinkConfig::default(),
+            // The loop tries again by itself, and shows why: a pull gives up soon.
+            pull: PullOptions { attempts_max: 3, ..PullOptions::default() },
+            fetches_at_once: 3,
+            draft_lease: Duration::from_secs(24 * 60 * 60),
+            restore_wait: Duration::from_secs(10 * 60),
         }
     }
 
@@ -73,5 +99,15 @@ impl SiteConfig {
 
     pub(crate) fn library(&self) -> PathBuf {
         self.data.join("library")
+    }
+
+    /// Where the enrolment at the site above is kept.
+    pub(crate) fn join(&self) -> PathBuf {
+        self.data.join("join")
+    }
+
+    /// The SQLite file, also when the database is elsewhere.
+    pub(crate) fn database_file(&self) -> PathBuf {
+        self.data.join("site.db")
     }
 }

@@ -6,7 +6,9 @@ use restock_content::library::LibraryError;
 use restock_content::snapshot::SnapshotError;
 use restock_names::SiteCode;
 use restock_sitedb::DatabaseError;
-use restock_transfer::{LinkError, TrustError};
+use restock_transfer::{EnrolError, LinkError, TokenError, TrustError};
+
+use crate::backup::ArchiveError;
 
 /// Why a site does not do what was asked. The text begins with the stable code where there is one.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +35,43 @@ pub enum SiteError {
     /// A token would live too long.
     #[error("TOKEN_LIFE: a token lives at least a minute and at most 24 hours")]
     TokenLife,
+    /// The site stands below another one already.
+    #[error("SITE_HAS_PARENT: the site stands below {0} already")]
+    HasParent(SiteCode),
+    /// The site is the top of its hierarchy.
+    #[error("SITE_TOP: the site stands below no other one")]
+    Top,
+    /// A neighbour below is wanted, and it is none.
+    #[error("SITE_NOT_BELOW: site {0} does not stand directly below this one")]
+    NotBelow(SiteCode),
+    /// Its type does not allow it.
+    #[error("SITE_TYPE: {0}")]
+    Type(&'static str),
+    /// The token for joining cannot be read.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The site above did not enrol this one.
+    #[error(transparent)]
+    Enrol(#[from] EnrolError),
+    /// A backup is of SQLite only.
+    #[error("BACKUP_ENGINE: the database is on a PostgreSQL server, which saves it itself")]
+    BackupEngine,
+    /// There is a file already where the backup is to be.
+    #[error("BACKUP_EXISTS: {0} is there already")]
+    BackupExists(PathBuf),
+    /// A file is not a backup that can be used.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// A file of a backup or a restore.
+    #[error("BACKUP_FILE: failed to {step} {path}")]
+    BackupFile {
+        /// What was tried.
+        step: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// The site is being run already by this process.
     #[error("SITE_RUNNING: the site already runs")]
     Running,
@@ -73,8 +112,18 @@ impl SiteError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::NotFound(_) | Self::Library(LibraryError::NotFound(_)) => 4,
-            Self::Exists { .. } | Self::Running | Self::Library(LibraryError::Locked { .. }) => 6,
-            Self::TokenLife => 2,
+            Self::Exists { .. }
+            | Self::Running
+            | Self::HasParent(_)
+            | Self::Top
+            | Self::NotBelow(_)
+            | Self::Type(_)
+            | Self::BackupEngine
+            | Self::BackupExists(_)
+            | Self::Archive(ArchiveError::Format(_) | ArchiveError::Damaged(_))
+            | Self::Enrol(EnrolError::Link(LinkError::Refused(_)))
+            | Self::Library(LibraryError::Locked { .. }) => 6,
+            Self::TokenLife | Self::Token(_) => 2,
             _ => 1,
         }
     }
@@ -85,6 +134,16 @@ impl SiteError {
             Self::Exists { .. } => Some("restock site run, or another --data folder".to_owned()),
             Self::NotFound(_) => Some("restock site init".to_owned()),
             Self::TokenLife => Some("--valid 24h".to_owned()),
+            Self::HasParent(_) => Some("restock site leave".to_owned()),
+            Self::NotBelow(_) => Some("restock site tree; a site is removed at the one above it".to_owned()),
+            Self::Token(_) => {
+                Some("restock token create CODE --kind site, at the site that is to be above".to_owned())
+            }
+            Self::BackupEngine => {
+                Some("pg_dump for the database, and a copy of the folders keys and join".to_owned())
+            }
+            Self::BackupExists(_) => Some("another file name".to_owned()),
+            Self::Archive(_) => Some("another backup".to_owned()),
             Self::Library(LibraryError::Locked { .. }) => Some(
                 "the command while the site runs, through its control socket, or stop that process"
                     .to_owned(),

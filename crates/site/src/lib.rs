@@ -9,6 +9,7 @@
 //! It does not parse requests and does not decide what a person may do: that is
 //! `restock-provider`, which it meets in the database.
 
+mod backup;
 mod clean;
 mod config;
 mod distribute;
@@ -24,6 +25,9 @@ mod site;
 mod source;
 mod token;
 
+pub use backup::ArchiveError;
+#[doc(hidden)]
+pub use backup::fuzz_backups;
 pub use clean::CleanLoop;
 pub use config::SiteConfig;
 pub use distribute::DistributeLoop;
