@@ -222,6 +222,18 @@ impl Enrolled {
     }
 }
 
+/// Notes in `folder`, which holds an enrolment, that the link of its site listens at `url`; taken up
+/// when the enrolment is opened next. The pinned keys stay: another site at that address is refused.
+///
+/// Errors: [`TrustError::Missing`] when the folder holds no enrolment; the file.
+pub fn move_site(folder: &Path, url: &SiteUrl) -> Result<(), TrustError> {
+    let path = folder.join(SITE);
+    let held: SiteFile = serde_json::from_slice(&read(folder, SITE)?)
+        .map_err(|error| TrustError::format(&path, error.to_string()))?;
+    let moved = SiteFile { url: url.clone(), ..held };
+    write_secret(&path, &serde_json::to_vec_pretty(&moved).expect("a flat structure is JSON"))
+}
+
 /// A key list of `site`, signed by `root_key`.
 pub(crate) fn check_key_list(
     bytes: &[u8],

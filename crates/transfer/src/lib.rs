@@ -45,6 +45,7 @@ pub use door_certificate::DoorCertificate;
 pub use dp_identity::DpIdentity;
 pub use dp_link::{DpLink, DpLinkConfig, DpSide, HelloFacts};
 pub use enrol::{EnrolError, enrol};
+pub use enrolment::move_site;
 pub use error::LinkError;
 #[doc(hidden)]
 pub use frame::fuzz_one as fuzz_frames;
