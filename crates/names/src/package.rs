@@ -97,7 +97,12 @@ impl fmt::Display for SourceVersion {
     }
 }
 
-/// Counts restores and promotions of a site: a later epoch outranks every version of an earlier one.
+/// Who may publish versions of a package: a later epoch outranks every version of an earlier one.
+///
+/// Shape: the upper 16 bits count generations, the lower 16 are the number of the site that began it
+/// ([`SiteCode::number`]). Generation 0 is the first of the site that created the package. Each
+/// restore, promotion and change of owner begins another generation, so two sites that both think they
+/// own a package never publish in one epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(pub u32);
@@ -105,6 +110,29 @@ pub struct Epoch(pub u32);
 impl Epoch {
     /// The epoch of a site that was never restored or promoted.
     pub const FIRST: Self = Self(1);
+    /// The last generation; [`Epoch::next`] stays there.
+    pub const GENERATION_MAX: u32 = 0xffff;
+
+    /// How many restores, promotions and changes of owner came before.
+    pub fn generation(self) -> u32 {
+        self.0 >> 16
+    }
+
+    /// The epoch that `site` begins after this one.
+    #[must_use]
+    pub fn next(self, site: SiteCode) -> Self {
+        let generation = (self.generation() + 1).min(Self::GENERATION_MAX);
+        Self(generation << 16 | u32::from(site.number()))
+    }
+
+    /// The site whose keys sign versions of `package` in this epoch; `None` when the number is no
+    /// site's.
+    pub fn signer(self, package: PackageId) -> Option<SiteCode> {
+        if self.generation() == 0 {
+            return Some(package.site());
+        }
+        SiteCode::of_number(u16::try_from(self.0 & 0xffff).unwrap_or(u16::MAX))
+    }
 }
 
 impl fmt::Display for Epoch {

@@ -34,6 +34,22 @@ impl SiteCode {
     pub fn as_bytes(&self) -> [u8; 3] {
         self.0
     }
+
+    /// The code read as a number of base 36, at most 46,655: `000` is 0, `00A` is 10, `ZZZ` the last.
+    pub fn number(&self) -> u16 {
+        self.0.iter().fold(0, |number, byte| {
+            let digit = if byte.is_ascii_digit() { byte - b'0' } else { byte - b'A' + 10 };
+            number * 36 + u16::from(digit)
+        })
+    }
+
+    /// The code with this number; `None` when it is none's, or that of a reserved word.
+    pub fn of_number(number: u16) -> Option<Self> {
+        let digits = [number / 1296, number / 36 % 36, number % 36];
+        let text: Option<String> =
+            digits.into_iter().map(|digit| char::from_digit(u32::from(digit), 36)).collect();
+        text?.parse().ok()
+    }
 }
 
 impl FromStr for SiteCode {
@@ -81,7 +97,7 @@ impl fmt::Debug for SiteCode {
 #[cfg(test)]
 mod tests {
     use super::SiteCode;
-    use crate::PackageId;
+    use crate::{Epoch, PackageId};
 
     #[test]
     fn site_codes_follow_their_rules() {
@@ -89,6 +105,30 @@ mod tests {
         for bad in ["", "AB", "ABCD", "A-B", "Ä1", "con", "SMS"] {
             assert!(bad.parse::<SiteCode>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn every_site_code_has_a_number_of_its_own() {
+        for code in ["000", "00A", "ABC", "XYZ", "ZZZ"] {
+            let code: SiteCode = code.parse().expect("valid");
+            assert_eq!(SiteCode::of_number(code.number()), Some(code), "{code}");
+        }
+        let codes: std::collections::BTreeSet<SiteCode> =
+            (0..=u16::MAX).filter_map(SiteCode::of_number).collect();
+        assert_eq!(codes.len(), 36 * 36 * 36 - 6, "all but the reserved words");
+    }
+
+    #[test]
+    fn an_epoch_names_the_site_that_began_it() {
+        let (abc, xyz): (SiteCode, SiteCode) = ("ABC".parse().expect("valid"), "XYZ".parse().expect("valid"));
+        let package = PackageId::new(abc, 1).expect("in range");
+        assert_eq!(Epoch::FIRST.signer(package), Some(abc));
+        let moved = Epoch::FIRST.next(xyz);
+        assert_eq!((moved.generation(), moved.signer(package)), (1, Some(xyz)));
+        assert!(moved > Epoch::FIRST && moved.next(abc) > moved && moved.next(xyz) > moved.next(abc));
+        let last = Epoch(u32::MAX).next(abc);
+        assert_eq!((last.generation(), last.signer(package)), (Epoch::GENERATION_MAX, Some(abc)));
+        assert_eq!(Epoch(0x1_ffff).signer(package), None);
     }
 
     #[test]
