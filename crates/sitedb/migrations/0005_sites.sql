@@ -151,7 +151,7 @@ CREATE TABLE forwarded (
 ALTER TABLE packages ADD COLUMN owner_epoch {int} NOT NULL DEFAULT 1;
 -- No version with this number or a lower one is published here again.
 ALTER TABLE packages ADD COLUMN version_floor {int} NOT NULL DEFAULT 0;
-UPDATE packages SET version_floor = source_version;
+UPDATE packages SET version_floor = stored_version;
 -- What the owner's requests are, where this site does not own the package.
 ALTER TABLE refreshes ADD COLUMN asked {int} NOT NULL DEFAULT 0;
 ALTER TABLE refreshes ADD COLUMN owner_state TEXT;

@@ -1,9 +1,10 @@
 //! The database's two doors and who is woken when something changed.
 
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use futures_util::future::BoxFuture;
+use restock_names::Clock;
 use sqlx::AnyConnection;
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio_util::task::TaskTracker;
@@ -25,6 +26,10 @@ pub enum Wake {
     Distribute,
     /// A package was given another schedule.
     Schedule,
+    /// There is something to send to the sites next to this one.
+    Sites,
+    /// A version that was published elsewhere may be wanted here, or can be fetched at last.
+    Fetch,
 }
 
 /// The site database: a cheap handle to be cloned.
@@ -46,6 +51,7 @@ struct Inner {
     tracker: TaskTracker,
     views: RwLock<Option<Arc<Views>>>,
     queries: Connections,
+    clock: Arc<OnceLock<Arc<dyn Clock>>>,
 }
 
 impl std::fmt::Debug for Database {
@@ -82,7 +88,15 @@ impl Database {
 
         let tracker = TaskTracker::new();
         let wakes = Arc::new(Wakes::default());
-        let writer = Writer::start(connection, engine, url.to_owned(), Arc::clone(&wakes), &tracker);
+        let clock = Arc::new(OnceLock::new());
+        let writer = Writer::start(
+            connection,
+            engine,
+            url.to_owned(),
+            Arc::clone(&wakes),
+            Arc::clone(&clock),
+            &tracker,
+        );
         tracker.close();
         let inner = Inner {
             engine,
@@ -94,6 +108,7 @@ impl Database {
             tracker,
             views: RwLock::new(None),
             queries: Connections::new(engine, url),
+            clock,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -110,6 +125,14 @@ impl Database {
     /// The connections that queries run on.
     pub(crate) fn queries(&self) -> &Connections {
         &self.inner.queries
+    }
+
+    /// Gives the clock that tells when objects for other sites are written; the first one stays.
+    /// Without one they are written at no known time.
+    pub fn set_clock(&self, clock: Arc<dyn Clock>) {
+        if self.inner.clock.set(clock).is_err() {
+            tracing::debug!("the database has a clock already");
+        }
     }
 
     /// The engine behind it.
@@ -208,6 +231,8 @@ pub(crate) struct Wakes {
     refresh: watch::Sender<u64>,
     distribute: watch::Sender<u64>,
     schedule: watch::Sender<u64>,
+    sites: watch::Sender<u64>,
+    fetch: watch::Sender<u64>,
 }
 
 impl Wakes {
@@ -216,6 +241,8 @@ impl Wakes {
             Wake::Refresh => &self.refresh,
             Wake::Distribute => &self.distribute,
             Wake::Schedule => &self.schedule,
+            Wake::Sites => &self.sites,
+            Wake::Fetch => &self.fetch,
         }
     }
 

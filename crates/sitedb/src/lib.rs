@@ -14,12 +14,15 @@
 //! rights. Source: docs/formats/database.md.
 
 pub mod admin;
+pub mod announced;
 pub mod audit;
+pub mod copies;
 mod database;
 mod engine;
 mod error;
 mod fact;
 pub mod group;
+pub mod hierarchy;
 pub mod loops;
 pub mod message;
 mod migration;
@@ -29,6 +32,7 @@ pub mod point;
 pub mod program;
 pub mod query;
 pub mod refresh;
+pub mod replica;
 pub mod request;
 pub mod schedule;
 pub mod site;

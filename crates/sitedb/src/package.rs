@@ -1,6 +1,7 @@
 //! Packages: what people set and which versions there are.
 
 mod duplicate;
+mod owner;
 mod properties;
 
 use restock_names::{Epoch, LinkPolicy, PackageId, SiteCode, SourceVersion, Timestamp};

@@ -1,13 +1,17 @@
 //! A transaction in progress: statements with bound values, rows with checked columns.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use restock_names::{
-    ContentVersion, Digest, DistributionPointName, Epoch, LinkPolicy, PackageId, SiteCode, SourceVersion,
-    Timestamp,
+    Clock, ContentVersion, Digest, DistributionPointName, Epoch, LinkPolicy, PackageId, SiteCode,
+    SourceVersion, Timestamp,
 };
 use sqlx::any::{AnyArguments, AnyRow, AnyTypeInfoKind};
 use sqlx::{AnyConnection, Arguments, Column as _, Row as _, SqlSafeStr, ValueRef as _};
 
 use crate::error::{is_conflict, is_disk_failure};
+use crate::replica::Kind;
 use crate::{DatabaseError, Engine, Wake, Why};
 
 /// The values bound to a statement's `$1`, `$2`, ….
@@ -27,6 +31,12 @@ pub struct Tx {
     pub(crate) wakes: Vec<Wake>,
     /// A statement met a concurrent change or a failed disk: the whole transaction is void.
     pub(crate) spoiled: Option<sqlx::Error>,
+    /// Objects whose rows may have changed: written before the commit.
+    pub(crate) touched: BTreeSet<(Kind, String)>,
+    /// Objects that a neighbour told in this transaction.
+    pub(crate) applied: BTreeSet<(Kind, String)>,
+    /// Tells when objects are written.
+    pub(crate) clock: Option<Arc<dyn Clock>>,
 }
 
 impl std::fmt::Debug for Tx {
@@ -37,7 +47,16 @@ impl std::fmt::Debug for Tx {
 
 impl Tx {
     pub(crate) fn new(connection: AnyConnection, engine: Engine) -> Self {
-        Self { connection, engine, operation: "none", wakes: Vec::new(), spoiled: None }
+        Self {
+            connection,
+            engine,
+            operation: "none",
+            wakes: Vec::new(),
+            spoiled: None,
+            touched: BTreeSet::new(),
+            applied: BTreeSet::new(),
+            clock: None,
+        }
     }
 
     /// Wakes the loop that watches `wake` once this transaction is committed.

@@ -46,7 +46,7 @@ macro_rules! select {
     };
 }
 
-fn version(row: &Row) -> Result<Version, DatabaseError> {
+pub(crate) fn version(row: &Row) -> Result<Version, DatabaseError> {
     Ok(Version {
         content: row.content_version()?,
         root: row.digest("root")?,

@@ -2,11 +2,12 @@
 //! commit and, where another process was in the way, runs them again.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use restock_names::Clock;
 use sqlx::AnyConnection;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
@@ -37,11 +38,12 @@ impl Writer {
         engine: Engine,
         url: String,
         wakes: Arc<Wakes>,
+        clock: Arc<OnceLock<Arc<dyn Clock>>>,
         tracker: &TaskTracker,
     ) -> Self {
         let (sender, queue) = mpsc::channel(QUEUE_MAX);
         let (stop, stopped) = watch::channel(None);
-        tracker.spawn(write(Tx::new(connection, engine), url, queue, wakes, stop));
+        tracker.spawn(write(Tx::new(connection, engine), url, queue, wakes, clock, stop));
         Self { sender: Mutex::new(Some(sender)), stopped }
     }
 
@@ -104,12 +106,19 @@ where
     fn run<'a>(&'a mut self, tx: &'a mut Tx) -> BoxFuture<'a, bool> {
         Box::pin(async move {
             let change = self.change.clone();
-            let future = AssertUnwindSafe(async { change(tx).await });
+            let future = AssertUnwindSafe(async {
+                let answer = change(tx).await?;
+                tx.flush_replicas().await?;
+                Ok(answer)
+            });
             let result = match future.catch_unwind().await {
                 Ok(result) => result,
                 Err(_panic) => Err(DatabaseError::Closed(self.name).into()),
             };
             let keeps = result.is_ok();
+            // What a refused change touched is as it was.
+            tx.touched.clear();
+            tx.applied.clear();
             self.result = Some(result);
             keeps
         })
@@ -137,6 +146,7 @@ async fn write(
     url: String,
     mut queue: mpsc::Receiver<Box<dyn Intent>>,
     wakes: Arc<Wakes>,
+    clock: Arc<OnceLock<Arc<dyn Clock>>>,
     stop: watch::Sender<Option<String>>,
 ) {
     while let Some(first) = queue.recv().await {
@@ -152,6 +162,7 @@ async fn write(
         {
             batch.push(next);
         }
+        tx.clock = clock.get().cloned();
         match commit_again(&mut tx, &mut batch).await {
             Ok(()) => {
                 wakes.notify(&std::mem::take(&mut tx.wakes));

@@ -5,9 +5,9 @@
 //! their visible rows; the texts of the views follow and so read those. Counters, joins and
 //! sub-selects therefore answer as over a database that lacks the hidden rows.
 //!
-//! Rules for the texts of views: base tables are named bare. A view whose rows are the site
-//! itself, an object that can be hidden, reads `visible_site` instead of `site`, which every view
-//! may read for the site code. Tables without a row in [`TABLES`] cannot be read by views.
+//! Rules for the texts of views: base tables are named bare. A view whose rows are sites, objects
+//! that can be hidden, reads `visible_site` or `visible_sites`; `site` and `sites` every view may
+//! read for codes and names. Tables without a row in [`TABLES`] cannot be read by views.
 //!
 //! What it does not do: it does not decide who may see what.
 
@@ -44,7 +44,8 @@ pub struct Sight {
     pub points: Seen,
     /// Distribution point groups (type 43).
     pub groups: Seen,
-    /// The site (type 6), its source roots, its loops, and messages that are about no package.
+    /// Sites (type 6), the source roots and loops of this one, and messages that are about no
+    /// package.
     pub site: Seen,
     /// Accounts by number, with their permissions and tokens.
     pub admins: Listed<u32>,
@@ -171,7 +172,8 @@ impl Sight {
                 sql.push(" AND t.package_id IS NOT NULL");
             }
             Seen::Scopes(_) => {
-                sql.push(" AND (t.package_id IS NOT NULL OR EXISTS (SELECT 1 FROM visible_site))");
+                sql.push(" AND (t.package_id IS NOT NULL OR EXISTS (SELECT 1 FROM visible_sites s");
+                sql.push(" WHERE s.site_code = t.site))");
             }
         }
         if self.points != Seen::All {
@@ -195,7 +197,7 @@ impl Sight {
             (2, &self.packages, "packages p WHERE p.package_id"),
             (42, &self.points, "distribution_points p WHERE p.name"),
             (43, &self.groups, "dp_groups p WHERE p.group_id"),
-            (6, &self.site, "visible_site p WHERE p.site_code"),
+            (6, &self.site, "visible_sites p WHERE p.site_code"),
         ];
         let hides_objects = types.iter().any(|(_, seen, _)| **seen != Seen::All);
         if hides_objects {
@@ -350,7 +352,9 @@ pub(crate) const TABLES: &[Table] = &[
     table("counters", Rule::Hidden),
     table("tokens", Rule::Hidden),
     table("requests", Rule::Hidden),
+    table("sites", Rule::Everyone),
     Table { name: "visible_site", base: "site", rule: Rule::Site },
+    Table { name: "visible_sites", base: "sites", rule: Rule::Site },
     table("packages", Rule::Package),
     table("distribution_points", Rule::Point),
     table("dp_groups", Rule::Group),
@@ -363,6 +367,8 @@ pub(crate) const TABLES: &[Table] = &[
     table("audit_records", Rule::Audit),
     table("refreshes", Rule::Of(&[Parent::Package])),
     table("versions", Rule::Of(&[Parent::Package])),
+    table("announced", Rule::Of(&[Parent::Package])),
+    table("copies", Rule::Of(&[Parent::Package])),
     table("programs", Rule::Of(&[Parent::Package])),
     table("targets", Rule::Of(&[Parent::Package, Parent::Point])),
     table("stops", Rule::Of(&[Parent::Package, Parent::Point])),
@@ -384,9 +390,9 @@ impl Table {
         match self.rule {
             Rule::Of(parents) => parents.iter().map(|parent| parent.table()).collect(),
             Rule::OfSite => vec!["visible_site"],
-            Rule::Message => vec!["visible_site", "packages", "distribution_points"],
+            Rule::Message => vec!["visible_sites", "packages", "distribution_points"],
             Rule::OfMessage => vec!["status_messages"],
-            Rule::Member => vec!["visible_site", "packages", "distribution_points", "dp_groups", "scopes"],
+            Rule::Member => vec!["visible_sites", "packages", "distribution_points", "dp_groups", "scopes"],
             _ => Vec::new(),
         }
     }

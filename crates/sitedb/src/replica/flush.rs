@@ -1,0 +1,202 @@
+//! Before the commit: writes the objects whose rows say something else than their last state.
+
+use restock_names::{SiteCode, Timestamp};
+use serde_json::Value;
+
+use super::object::{Direction, Kind, Object};
+use super::{Told, kinds};
+use crate::tx::{Row, bind};
+use crate::{DatabaseError, Tx, Wake};
+
+/// The counter behind [`Object::clock`].
+const CLOCK: &str = "replica_clock";
+/// The counter behind the numbers of changes.
+const SEQUENCE: &str = "replica_seq";
+
+/// How often rows that were changed while objects were written are looked at again.
+const ROUNDS_MAX: usize = 8;
+
+/// An object as it is kept.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    pub(crate) object: Object,
+    pub(crate) seq: u64,
+}
+
+pub(crate) fn stored(row: &Row) -> Result<Stored, DatabaseError> {
+    let word = row.text("kind")?;
+    let body = row.text_or_none("body")?;
+    let parsed: Option<Value> = body
+        .map(|text| serde_json::from_str(&text).map_err(|_unfit| row.refuse("body", text)))
+        .transpose()?;
+    Ok(Stored {
+        object: Object {
+            kind: Kind::of_word(&word).ok_or_else(|| row.refuse("kind", word))?,
+            key: row.text("object_key")?,
+            clock: row.u64("clock")?,
+            writer: row.parse("writer")?,
+            at: row.time("written_at")?,
+            body: parsed,
+        },
+        seq: row.u64("seq")?,
+    })
+}
+
+impl Tx {
+    /// Writes what was touched in this transaction. Nothing where there is no link.
+    pub(crate) async fn flush_replicas(&mut self) -> Result<(), DatabaseError> {
+        if self.touched.is_empty() {
+            self.applied.clear();
+            return Ok(());
+        }
+        if !self.has_links().await? {
+            self.touched.clear();
+            self.applied.clear();
+            return Ok(());
+        }
+        let own = self.own_code().await?;
+        for _ in 0..ROUNDS_MAX {
+            let touched = std::mem::take(&mut self.touched);
+            if touched.is_empty() {
+                break;
+            }
+            self.write_objects(own, touched).await?;
+        }
+        self.touched.clear();
+        self.applied.clear();
+        Ok(())
+    }
+
+    async fn write_objects(
+        &mut self,
+        own: SiteCode,
+        touched: std::collections::BTreeSet<(Kind, String)>,
+    ) -> Result<(), DatabaseError> {
+        let mut changed = Vec::new();
+        for (kind, key) in touched {
+            // What a neighbour has just told is not told again as this site's word.
+            if self.applied.contains(&(kind, key.clone())) {
+                continue;
+            }
+            let told = kinds::told(self, kind, &key).await?;
+            let before = self.replica(kind, &key).await?;
+            let body = match (told, &before) {
+                (Told::Others, _) | (Told::Gone, None) => continue,
+                (Told::Gone, Some(_)) => None,
+                (Told::Body(body), _) => Some(body),
+            };
+            if let Some(before) = &before
+                && (before.object.body == body || before.object.body.is_none() && kind.ends_for_good())
+            {
+                continue;
+            }
+            changed.push((kind, key, body));
+        }
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let clock = self.raise_clock(0).await? + 1;
+        self.raise_clock(clock).await?;
+        let at = self.written_at();
+        for (kind, key, body) in changed {
+            let object = Object { kind, key, clock, writer: own, at, body };
+            self.keep_replica(&object, None).await?;
+        }
+        self.wake(Wake::Sites);
+        Ok(())
+    }
+
+    /// The state of an object, deleted or not; `None` when there never was one here.
+    pub(crate) async fn replica(&mut self, kind: Kind, key: &str) -> Result<Option<Stored>, DatabaseError> {
+        let row = self
+            .row(
+                "SELECT kind, object_key, clock, writer, written_at, body, seq FROM replicas
+                 WHERE kind = $1 AND object_key = $2",
+                bind![kind.as_str(), key],
+            )
+            .await?;
+        row.as_ref().map(stored).transpose()
+    }
+
+    /// Keeps a state under the next number. With the end of a package all else about it goes.
+    pub(crate) async fn keep_replica(
+        &mut self,
+        object: &Object,
+        came_from: Option<SiteCode>,
+    ) -> Result<(), DatabaseError> {
+        let seq = self.next_number(SEQUENCE).await?;
+        let package = object.kind.package(&object.key);
+        self.execute(
+            "INSERT INTO replicas (kind, object_key, clock, writer, written_at, body, seq, came_from, package_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+             ON CONFLICT (kind, object_key) DO UPDATE SET object_key = EXCLUDED.object_key,
+                 clock = EXCLUDED.clock, writer = EXCLUDED.writer, written_at = EXCLUDED.written_at,
+                 body = EXCLUDED.body, seq = EXCLUDED.seq, came_from = EXCLUDED.came_from,
+                 package_id = EXCLUDED.package_id, deleted_at = NULL",
+            bind![
+                object.kind.as_str(),
+                &object.key,
+                object.clock,
+                object.writer,
+                object.at,
+                object.body.as_ref().map(Value::to_string),
+                seq,
+                came_from.map(|site| site.to_string()),
+                package
+            ],
+        )
+        .await?;
+        if object.kind == Kind::Package && object.body.is_none() {
+            self.execute("DELETE FROM replicas WHERE package_id = $1", bind![&object.key]).await?;
+        }
+        Ok(())
+    }
+
+    /// Raises the site's clock to `seen` if it is lower; returns what it shows then.
+    pub(crate) async fn raise_clock(&mut self, seen: u64) -> Result<u64, DatabaseError> {
+        let row = self
+            .row(
+                "INSERT INTO counters (name, value) VALUES ($1, $2)
+                 ON CONFLICT (name) DO UPDATE SET value =
+                     CASE WHEN counters.value < EXCLUDED.value THEN EXCLUDED.value ELSE counters.value END
+                 RETURNING value",
+                bind![CLOCK, seen],
+            )
+            .await?;
+        row.map_or(Ok(seen), |row| row.u64("value"))
+    }
+
+    /// The highest number given to a change, 0 before the first.
+    pub(crate) async fn last_change(&mut self) -> Result<u64, DatabaseError> {
+        let row = self.row("SELECT value FROM counters WHERE name = $1", bind![SEQUENCE]).await?;
+        row.map_or(Ok(0), |row| row.u64("value"))
+    }
+
+    fn written_at(&self) -> Timestamp {
+        self.clock.as_ref().map_or(Timestamp(0), |clock| clock.now())
+    }
+
+    /// Writes every object that this site would write: with the first link, in its transaction.
+    pub async fn replicate_everything(&mut self) -> Result<(), DatabaseError> {
+        for (kind, _) in Kind::ALL {
+            for key in kinds::keys(self, kind).await? {
+                self.touch(kind, key);
+            }
+        }
+        self.wake(Wake::Sites);
+        Ok(())
+    }
+}
+
+impl Kind {
+    /// The kinds that a neighbour is not sent, as a list of words for a statement.
+    pub(crate) fn not_sent(is_above: bool) -> [&'static str; 3] {
+        let withheld = if is_above { Direction::Down } else { Direction::Up };
+        let mut words = [""; 3];
+        let hidden = Self::ALL.iter().filter(|(kind, _)| kind.direction() == withheld);
+        for (place, (_, word)) in words.iter_mut().zip(hidden) {
+            *place = word;
+        }
+        words
+    }
+}
