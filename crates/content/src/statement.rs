@@ -4,7 +4,15 @@
 //! holder pins the root key when it is enrolled and accepts what a listed key signed. The list also
 //! names the keys of other sites ([`ForeignKey`]), each good for statements of its own site only.
 //!
+//! The site also signs its [`Head`], which expires, and its [`AuthorityList`].
+//!
 //! Source: docs/formats/statement.md.
+
+mod authorities;
+mod head;
+
+pub use authorities::AuthorityList;
+pub use head::Head;
 
 use ed25519_dalek::{Signer, VerifyingKey};
 use restock_names::{ContentVersion, Digest, Epoch, PackageId, SiteCode, SourceVersion, Timestamp};
@@ -357,6 +365,12 @@ pub fn fuzz_one(bytes: &[u8]) {
         assert_eq!(statement.encode(), bytes);
     }
     if let Ok(list) = KeyList::decode(bytes) {
+        assert_eq!(list.encode(), bytes);
+    }
+    if let Ok(head) = Head::decode(bytes) {
+        assert_eq!(head.encode(), bytes);
+    }
+    if let Ok(list) = AuthorityList::decode(bytes) {
         assert_eq!(list.encode(), bytes);
     }
 }

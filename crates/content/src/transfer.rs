@@ -21,7 +21,7 @@ mod tests;
 mod verify;
 mod walk;
 
-pub use accept::{AcceptError, AcceptedStatement, accept_statement};
+pub use accept::{AcceptError, AcceptedStatement, JumpPolicy, accept_statement, accept_within};
 pub use item::{
     FRAME_HEADER_BYTES, FrameHeader, Item, ItemError, ItemKind, REQUEST_RANGES_MAX, Range, Request, fuzz_one,
 };

@@ -12,7 +12,7 @@ use rcgen::{
 use restock_names::{SiteCode, Timestamp};
 use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
 
-use crate::{Identity, TrustError};
+use crate::{Fingerprint, Identity, TrustError};
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// How long a leaf is valid.
@@ -49,6 +49,16 @@ pub(crate) fn is_due(certificate: &CertificateDer<'_>, now: Timestamp) -> bool {
     })
 }
 
+/// True when a certificate carries the signature of an authority's key.
+pub(crate) fn is_issued_by(certificate: &CertificateDer<'_>, authority: &CertificateDer<'_>) -> bool {
+    let leaf = x509_parser::parse_x509_certificate(certificate);
+    let authority = x509_parser::parse_x509_certificate(authority);
+    match (leaf, authority) {
+        (Ok((_, leaf)), Ok((_, authority))) => leaf.verify_signature(Some(authority.public_key())).is_ok(),
+        _ => false,
+    }
+}
+
 impl Authority {
     /// Makes an authority for `site`; the key is returned for keeping.
     pub(crate) fn create(site: SiteCode, now: Timestamp) -> Result<(Self, String), TrustError> {
@@ -70,6 +80,11 @@ impl Authority {
         let issuer = Issuer::from_ca_cert_der(&certificate, key)
             .map_err(failed("read the authority's certificate"))?;
         Ok(Self { issuer, certificate })
+    }
+
+    /// SHA-256 of the authority's certificate.
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&self.certificate)
     }
 
     /// The authority's certificate.
@@ -187,7 +202,7 @@ mod tests {
 
     use restock_names::{Clock, SystemClock};
 
-    use super::{Authority, is_due, new_key, request_for};
+    use super::{Authority, is_due, is_issued_by, new_key, request_for};
     use crate::{Fingerprint, Identity};
 
     #[test]
@@ -202,6 +217,8 @@ mod tests {
         let renewed = authority.issue_for_request(&identity, &request, now).unwrap();
         assert_eq!(Identity::of_certificate(&leaf).unwrap(), identity);
         assert_ne!(leaf, renewed);
+        let (other, _) = Authority::create("XYZ".parse().unwrap(), now).unwrap();
+        assert!(is_issued_by(&leaf, authority.certificate()) && !is_issued_by(&leaf, other.certificate()));
         assert_eq!(Fingerprint::of_key_in(&leaf).unwrap(), Fingerprint::of_key_in(&renewed).unwrap());
         let day = Duration::from_secs(86_400);
         assert!(!is_due(&leaf, now.after(39 * day)));

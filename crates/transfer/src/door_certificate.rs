@@ -22,7 +22,7 @@ use x509_parser::extensions::GeneralName;
 use crate::authority::{is_due, new_key};
 use crate::secret::{TrustError, read_secret, write_secret};
 use crate::site_trust::{certificate_in, key_in, to_pem};
-use crate::{Identity, SiteTrust};
+use crate::{Fingerprint, Identity, SiteTrust};
 
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(ring::default_provider()));
 
@@ -39,6 +39,7 @@ pub struct DoorCertificate {
 
 #[derive(Debug)]
 struct Leaf {
+    authority: Fingerprint,
     certificate: CertificateDer<'static>,
     config: Arc<ServerConfig>,
 }
@@ -67,16 +68,18 @@ impl DoorCertificate {
             None => issue(&trust, &names, now)?,
         };
         let config = config(&trust, certificate.clone())?;
-        Ok(Self { leaf: Mutex::new(Leaf { certificate, config }), trust, names })
+        let leaf = Mutex::new(Leaf { authority: trust.oldest_authority(), certificate, config });
+        Ok(Self { leaf, trust, names })
     }
 
-    /// TLS with the certificate, renewed first when it is due.
+    /// TLS with the certificate, renewed first when it is due or its authority counts no more.
     pub fn server_config(&self, now: Timestamp) -> Result<Arc<ServerConfig>, TrustError> {
         let mut leaf = self.leaf.lock().expect("no code panics while holding this lock");
-        if is_due(&leaf.certificate, now) {
+        if is_due(&leaf.certificate, now) || leaf.authority != self.trust.oldest_authority() {
+            let authority = self.trust.oldest_authority();
             let certificate = issue(&self.trust, &self.names, now)?;
             let config = config(&self.trust, certificate.clone())?;
-            *leaf = Leaf { certificate, config };
+            *leaf = Leaf { authority, certificate, config };
         }
         Ok(Arc::clone(&leaf.config))
     }

@@ -80,6 +80,22 @@ impl DpIdentity {
         self.enrolled.accept_key_list(bytes).map(drop)
     }
 
+    /// Since when the site has not vouched for what it tells: its newest head has expired. What is held
+    /// is served on. `None` while it has not, and for a site that never sent one.
+    pub fn stale_since(&self, now: Timestamp) -> Option<Timestamp> {
+        self.enrolled.stale_since(now)
+    }
+
+    /// What is kept of the enrolment.
+    pub(crate) fn enrolled(&self) -> &Enrolled {
+        &self.enrolled
+    }
+
+    /// Takes a list of the site's authorities. Returns whether it changed anything.
+    pub(crate) fn accept_authorities(&self, bytes: &[u8]) -> Result<bool, TrustError> {
+        self.enrolled.accept_authorities(bytes, || key_in(&self.enrolled.folder().join("key.pem")))
+    }
+
     /// A request for a new certificate over the same key, when the present one is due.
     pub(crate) fn renewal(&self, now: Timestamp) -> Result<Option<Vec<u8>>, TrustError> {
         if !self.enrolled.is_renewal_due(now) {
@@ -88,8 +104,9 @@ impl DpIdentity {
         request_for(&open_key(self.enrolled.folder())?).map(Some)
     }
 
-    /// Takes a renewed certificate: same identity, same key, and TLS accepts it.
-    pub(crate) fn accept_renewal(&self, certificate: Vec<u8>) -> Result<(), TrustError> {
+    /// Takes a renewed certificate: same identity, same key, and TLS accepts it. Returns whether it is
+    /// of another authority than the one before.
+    pub(crate) fn accept_renewal(&self, certificate: Vec<u8>) -> Result<bool, TrustError> {
         let folder = self.enrolled.folder();
         let certificate = CertificateDer::from(certificate);
         let identity = Identity::DistributionPoint(self.site(), self.name.clone());

@@ -169,6 +169,7 @@ impl<D: DpSide> Client<D> {
             };
             failures = if was_up { 1 } else { failures.saturating_add(1) };
             let delay = self.config.retry.draw(failures);
+            self.identity.enrolled().watch_head(self.run.clock.now());
             self.side.disconnected(&cause, delay);
             tokio::time::sleep(delay).await;
         }
@@ -192,6 +193,10 @@ impl<D: DpSide> Client<D> {
                     });
                 }
                 identity.accept_key_list(&welcome.key_list)?;
+                if !welcome.authorities.is_empty() {
+                    identity.accept_authorities(&welcome.authorities)?;
+                }
+                identity.enrolled().take_head(&welcome.head, self.run.clock.now());
                 self.side.welcome(welcome).await;
             }
             Message::Refused(refusal) => return Err(refusal.into()),
@@ -220,7 +225,9 @@ impl<D: DpSide> Client<D> {
         loop {
             tokio::select! {
                 message = reader.message_by("say anything", deadline, idle) => {
-                    self.heard(message?).await?;
+                    if self.heard(message?).await? {
+                        renewal.reset_immediately();
+                    }
                     deadline = Instant::now() + idle;
                 }
                 () = self.shared.changed.notified() => {
@@ -233,7 +240,10 @@ impl<D: DpSide> Client<D> {
                         writer.message(&message).await?;
                     }
                 }
-                _ = ping.tick() => writer.message(&Message::Ping).await?,
+                _ = ping.tick() => {
+                    self.identity.enrolled().watch_head(self.run.clock.now());
+                    writer.message(&Message::Ping).await?;
+                }
                 _ = resend.tick() => {
                     outbox.forget_sending();
                     self.shared.changed.notify_one();
@@ -251,16 +261,26 @@ impl<D: DpSide> Client<D> {
         }
     }
 
-    async fn heard(&self, message: Message) -> Result<(), LinkError> {
+    /// Returns whether the certificate is to be looked at.
+    async fn heard(&self, message: Message) -> Result<bool, LinkError> {
         match message {
             Message::Job(job) => self.side.job(job).await,
             Message::Ack { sequence } => self.shared.outbox.acknowledged(sequence),
             Message::Ping | Message::Pong => {}
             Message::KeyList { key_list } => self.identity.accept_key_list(&key_list)?,
-            Message::Renewed { certificate } => self.identity.accept_renewal(certificate)?,
+            Message::Authorities { authorities } => {
+                return Ok(self.identity.accept_authorities(&authorities)?);
+            }
+            Message::Head { head } => self.identity.enrolled().take_head(&head, self.run.clock.now()),
+            Message::Renewed { certificate } => {
+                if self.identity.accept_renewal(certificate)? {
+                    // The site counts who has come with a certificate of its new authority.
+                    self.shared.reconnect.notify_one();
+                }
+            }
             Message::Refused(refusal) => return Err(refusal.into()),
             _ => return Err(LinkError::Unexpected("a message that has no place on a control connection")),
         }
-        Ok(())
+        Ok(false)
     }
 }

@@ -78,12 +78,12 @@ pub(crate) async fn redeem(
     let answer = reader.message("answer the enrolment", ANSWER_TIMEOUT).await?;
     writer.close().await;
     match answer {
-        Message::Enrolled { site: _, certificate, authority, root_key, key_list } => {
+        Message::Enrolled { site: _, certificate, authority, root_key, key_list, authorities } => {
             let found = Fingerprint::of(&authority);
             if found != token.authority_fingerprint() {
                 return Err(EnrolError::Authority { wanted: token.authority_fingerprint(), found });
             }
-            Ok(Enrolment { url: url.clone(), certificate, authority, root_key, key_list })
+            Ok(Enrolment { url: url.clone(), certificate, authority, root_key, key_list, authorities })
         }
         Message::Refused(refusal) => Err(LinkError::Refused(refusal).into()),
         _ => Err(LinkError::Unexpected("another answer to an enrolment").into()),

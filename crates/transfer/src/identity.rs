@@ -12,7 +12,7 @@ use x509_parser::extensions::GeneralName;
 const PORT_DEFAULT: u16 = 8720;
 
 /// Whom a certificate names, as the one URI in its subject alternative names.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Identity {
     /// `restock://XYZ/site`
     Site(SiteCode),

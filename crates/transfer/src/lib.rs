@@ -66,7 +66,7 @@ pub use site_link::{
 pub use site_message::{
     Batch, CHANGE_BYTES_MAX, Change, Changes, NextChanges, Received, ReplicaFacts, SiteHello,
 };
-pub use site_trust::SiteTrust;
+pub use site_trust::{Rotation, SiteTrust};
 pub use token::{EnrolmentToken, TokenError, TokenKind};
 pub use upstream::SiteUpstream;
 pub use upstream_link::{UpstreamLink, UpstreamLinkConfig};

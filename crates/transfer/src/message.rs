@@ -89,6 +89,9 @@ pub(crate) enum Message {
         /// The key list.
         #[serde(with = "hex_bytes")]
         key_list: Vec<u8>,
+        /// All authorities that count, signed; empty while there was never another.
+        #[serde(default, with = "hex_bytes", skip_serializing_if = "Vec::is_empty")]
+        authorities: Vec<u8>,
     },
     /// Point to site on its control connection: a new certificate for the same key, please.
     Renew {
@@ -107,6 +110,18 @@ pub(crate) enum Message {
         /// The key list.
         #[serde(with = "hex_bytes")]
         key_list: Vec<u8>,
+    },
+    /// Site to whoever is enrolled there: other authorities count.
+    Authorities {
+        /// The list.
+        #[serde(with = "hex_bytes")]
+        authorities: Vec<u8>,
+    },
+    /// Site to whoever is enrolled there: it is there, and this is all.
+    Head {
+        /// The site's head.
+        #[serde(with = "hex_bytes")]
+        head: Vec<u8>,
     },
     /// A site to the one above it, first: this is a control connection between sites.
     SiteHello(SiteHello),
@@ -168,6 +183,13 @@ pub struct Welcome {
     /// The site's key list as encoded by `restock_content::statement::KeyList`.
     #[serde(with = "hex_bytes")]
     pub key_list: Vec<u8>,
+    /// The authorities that count, as encoded by `AuthorityList` there; empty while there was never
+    /// another.
+    #[serde(default, with = "hex_bytes", skip_serializing_if = "Vec::is_empty")]
+    pub authorities: Vec<u8>,
+    /// The site's head as encoded by `Head` there; empty from a site that makes none.
+    #[serde(default, with = "hex_bytes", skip_serializing_if = "Vec::is_empty")]
+    pub head: Vec<u8>,
 }
 
 /// The site's number for a job.

@@ -22,6 +22,7 @@ use crate::frame::message_frame;
 use crate::message::Message;
 use crate::site_link::{SiteSide, refuse};
 use crate::site_message::{Changes, ReplicaFacts, SiteHello};
+use crate::site_trust::Authorities;
 use crate::stream::{Reader, Writer};
 use crate::{LinkError, Links};
 
@@ -56,6 +57,8 @@ pub(crate) struct Talk<'a, S> {
     pub(crate) tick: Duration,
     /// This site's key list: a newer one is sent.
     pub(crate) key_list: watch::Receiver<Arc<KeyList>>,
+    /// This site's authorities, for a site below: others are sent.
+    pub(crate) authorities: Option<watch::Receiver<Arc<Authorities>>>,
 }
 
 /// Exchanges changes until the connection ends, and tells the peer why when it was this end.
@@ -107,7 +110,7 @@ async fn exchange<S: SiteSide, E: End>(
     frames: mpsc::Sender<Vec<u8>>,
     is_told: &mut bool,
 ) -> Result<(), LinkError> {
-    let Talk { side, links, peer, ours, theirs, idle, tick, mut key_list } = talk;
+    let Talk { side, links, peer, ours, theirs, idle, tick, mut key_list, mut authorities } = talk;
     if !is_incarnation(&theirs.incarnation) || theirs.incarnation.is_empty() {
         return Err(LinkError::Format("the incarnation is not 1 to 64 visible characters".to_owned()));
     }
@@ -174,6 +177,9 @@ async fn exchange<S: SiteSide, E: End>(
                 let key_list = key_list.borrow_and_update().encode();
                 queue(&Message::KeyList { key_list }).await?;
             }
+            Some(authorities) = changed_authorities(&mut authorities) => {
+                queue(&Message::Authorities { authorities }).await?;
+            }
             _ = tick.tick() => {
                 for message in end.due()? {
                     queue(&message).await?;
@@ -181,6 +187,13 @@ async fn exchange<S: SiteSide, E: End>(
             }
         }
     }
+}
+
+/// The list of authorities when others count; waits for ever without one to watch.
+async fn changed_authorities(watched: &mut Option<watch::Receiver<Arc<Authorities>>>) -> Option<Vec<u8>> {
+    let Some(watched) = watched else { return std::future::pending().await };
+    watched.changed().await.ok()?;
+    watched.borrow_and_update().list().map(|list| list.encode())
 }
 
 /// Applies changes that follow what is applied; others have no effect. Returns the answer.

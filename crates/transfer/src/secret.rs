@@ -40,6 +40,12 @@ pub enum TrustError {
     /// A key list that the site's root key did not sign.
     #[error("KEY_LIST: {0}")]
     KeyList(String),
+    /// A list of authorities that the site's root key did not sign, or that cannot be used.
+    #[error("AUTHORITIES: {0}")]
+    Authorities(String),
+    /// A site's head that is not its own.
+    #[error("SITE_HEAD: {0}")]
+    Head(String),
     /// No randomness.
     #[error("TRUST_RANDOM: failed to draw random bytes")]
     Random { source: getrandom::Error },
@@ -77,6 +83,18 @@ pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), TrustError> 
         File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
     };
     write().map_err(TrustError::file("write", path))
+}
+
+/// Removes a file durably; one that is not there is fine.
+pub(crate) fn remove_secret(path: &Path) -> Result<(), TrustError> {
+    let remove = || -> io::Result<()> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    };
+    remove().map_err(TrustError::file("remove", path))
 }
 
 /// Reads a file that only its owner may read; `None` when there is none.

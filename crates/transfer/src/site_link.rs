@@ -29,7 +29,11 @@ use crate::message::Message;
 use crate::serve::{self, Serving};
 use crate::site_message::SiteHello;
 use crate::stream::Writer;
+use crate::tls::Known;
 use crate::{Fingerprint, Hello, Identity, LinkError, Links, PROTOCOL, Refusal, Run, SiteTrust, stream};
+
+/// How often a site sends its head on a connection that stays.
+const HEAD_EVERY: Duration = Duration::from_secs(3600);
 
 /// Where a site listens, and its limits.
 #[derive(Debug, Clone)]
@@ -187,9 +191,10 @@ async fn serve_connection<S: SiteSide>(
     shared: &Shared<S>,
     handshake: Permit,
 ) -> Result<(), LinkError> {
-    let config = shared.trust.server_config(shared.run.clock.now())?;
     let after = shared.limits.handshake;
-    let (mut reader, mut writer, certificate) = stream::accept(tcp, config, after).await?;
+    let show = |known: &Known| shared.trust.shown(known, shared.run.clock.now());
+    let stream::Accepted { mut reader, mut writer, certificate, authority } =
+        stream::accept(tcp, show, after).await?;
     let first = async {
         let peer = match certificate {
             Some(certificate) => Some(identify(shared, &certificate).await?),
@@ -204,7 +209,8 @@ async fn serve_connection<S: SiteSide>(
     drop(handshake);
     match (peer, first) {
         (None, Message::Enrol { protocol: PROTOCOL, secret, name, request, site }) => {
-            let answer = enrolment::answer(shared, remote, &secret, name, &request, site).await;
+            let asked = enrolment::Asked { remote, authority, secret, name, request };
+            let answer = enrolment::answer(shared, asked, site).await;
             writer.message(&answer).await?;
             writer.close().await;
             Ok(())
@@ -292,9 +298,10 @@ async fn identify<S: SiteSide>(
 ) -> Result<Peer, LinkError> {
     let identity = Identity::of_certificate(certificate)?;
     let fingerprint = Fingerprint::of_key_in(certificate)?;
-    match identity {
+    match identity.clone() {
         Identity::DistributionPoint(site, name) if site == shared.trust.site() => {
             if shared.side.is_enrolled(&name, fingerprint).await? {
+                shared.note_moved(identity, certificate).await?;
                 return Ok(Peer::Point(name));
             }
             let text = format!("{name} is not enrolled with this key");
@@ -304,7 +311,10 @@ async fn identify<S: SiteSide>(
         Identity::Site(site) if site != shared.trust.site() => {
             let all = shared.links.site_token(site);
             match shared.side.is_site_enrolled(site, fingerprint).await? {
-                Some(enrolled) => Ok(Peer::Site(SitePeer { site, enrolled, all })),
+                Some(enrolled) => {
+                    shared.note_moved(identity, certificate).await?;
+                    Ok(Peer::Site(SitePeer { site, enrolled, all }))
+                }
                 None => {
                     let text = format!("site {site} is not enrolled with this key");
                     Err(Refusal::new("IDENTITY", text).into())
@@ -319,6 +329,30 @@ async fn identify<S: SiteSide>(
 }
 
 impl<S: SiteSide> Shared<S> {
+    /// While the authority is changed: who shows a certificate of the new one has moved.
+    async fn note_moved(
+        &self,
+        identity: Identity,
+        certificate: &CertificateDer<'static>,
+    ) -> Result<(), LinkError> {
+        if !self.trust.awaits(&identity) {
+            return Ok(());
+        }
+        let (trust, certificate, now) = (Arc::clone(&self.trust), certificate.clone(), self.run.clock.now());
+        let noting = self.run.tracker.spawn_blocking(move || trust.note_moved(identity, &certificate, now));
+        Ok(noting.await.unwrap_or(Ok(()))?)
+    }
+
+    /// The authorities that count, for who is enrolled here; empty while there was never another.
+    pub(crate) fn authority_list(&self) -> Vec<u8> {
+        self.trust.authority_list().map_or_else(Vec::new, |list| list.encode())
+    }
+
+    /// This site's head, made anew.
+    pub(crate) fn head(&self) -> Vec<u8> {
+        self.trust.head(self.run.clock.now()).encode()
+    }
+
     /// What serving content takes.
     pub(crate) fn serving(&self) -> Serving<'_, S> {
         Serving {

@@ -49,6 +49,13 @@ pub struct SiteHello {
     /// Name and version of its program.
     #[serde(default)]
     pub software: String,
+    /// Of the site above: the authorities that count, as encoded by
+    /// `restock_content::statement::AuthorityList`; empty while there was never another.
+    #[serde(default, with = "hex_bytes", skip_serializing_if = "Vec::is_empty")]
+    pub authorities: Vec<u8>,
+    /// Of the site above: its head as encoded by `restock_content::statement::Head`.
+    #[serde(default, with = "hex_bytes", skip_serializing_if = "Vec::is_empty")]
+    pub head: Vec<u8>,
 }
 
 /// How far one site has followed another.
@@ -132,6 +139,8 @@ impl SiteHello {
             received: facts.received.clone(),
             key_list,
             software: format!("restock {}", env!("CARGO_PKG_VERSION")),
+            authorities: Vec::new(),
+            head: Vec::new(),
         }
     }
 }

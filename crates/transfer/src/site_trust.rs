@@ -8,41 +8,48 @@
 //! | `signing-key` | the seed of the key that signs statements |
 //! | `key-list` | the signing keys and those of other sites that are accepted, signed by the root key |
 //!
-//! All have mode 0600. `ca.pem` is written last: without it the folder holds nothing.
+//! All have mode 0600. `ca.pem` is written last: without it the folder holds nothing. While the
+//! authority is changed there are two of them, and more files: see [`rotation`].
+
+mod leaves;
+mod rotation;
+
+pub use rotation::Rotation;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use restock_content::statement::{FOREIGN_KEYS_MAX, ForeignKey, KeyList, SigningKey};
+use restock_content::statement::{AuthorityList, FOREIGN_KEYS_MAX, ForeignKey, Head, KeyList, SigningKey};
 use restock_names::{Clock, DistributionPointName, SiteCode, Timestamp};
-use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::sync::watch;
 
-use crate::authority::{Authority, is_due, new_key, request_for};
+use crate::authority::{Authority, is_issued_by, new_key, request_for};
 use crate::secret::{TrustError, create_folder, read_secret, write_secret};
-use crate::tls::server_config;
+use crate::tls::Known;
 use crate::{EnrolmentToken, Fingerprint, Identity, TokenKind};
+
+use leaves::Leaf;
+pub(crate) use leaves::Shown;
+pub(crate) use rotation::Authorities;
+
+/// How long a site's head lives. It is made again at each connection and each hour.
+const HEAD_LIFE: Duration = Duration::from_secs(86_400);
 
 /// A site's authority, certificate and signing keys, kept in one folder.
 #[derive(Debug)]
 pub struct SiteTrust {
     folder: PathBuf,
     site: SiteCode,
-    authority: Authority,
+    /// The authorities; whoever is connected hears of others.
+    authorities: watch::Sender<Arc<Authorities>>,
     signing_key: SigningKey,
     /// The list; whoever is connected hears of a newer one.
     key_list: watch::Sender<Arc<KeyList>>,
     renewing: Mutex<()>,
-    leaf: Mutex<Leaf>,
-}
-
-/// The site's own certificate, and TLS set up with it.
-#[derive(Debug)]
-struct Leaf {
-    certificate: CertificateDer<'static>,
-    config: Arc<ServerConfig>,
+    leaves: Mutex<Vec<Leaf>>,
 }
 
 impl SiteTrust {
@@ -84,33 +91,33 @@ impl SiteTrust {
         let read = |name: &str| {
             read_secret(&folder.join(name))?.ok_or_else(|| TrustError::Missing(folder.to_owned()))
         };
-        let authority_certificate = certificate_in(&folder.join("ca.pem"), &read("ca.pem")?)?;
-        let authority_key = String::from_utf8(read("ca-key.pem")?)
-            .map_err(|error| TrustError::format(&folder.join("ca-key.pem"), error))?;
-        let authority = Authority::load(&authority_key, authority_certificate)?;
         let seed = |name: &str| -> Result<SigningKey, TrustError> {
             let bytes: [u8; 32] = read(name)?
                 .try_into()
                 .map_err(|_length| TrustError::format(&folder.join(name), "32 bytes are wanted"))?;
             Ok(SigningKey::from_bytes(&bytes))
         };
-        let signing_key = seed("signing-key")?;
+        read("ca.pem")?;
+        let (signing_key, root_key) = (seed("signing-key")?, seed("root-key")?);
         let list_path = folder.join("key-list");
         let key_list =
             KeyList::decode(&read("key-list")?).map_err(|error| TrustError::format(&list_path, error))?;
-        key_list
-            .verify(&seed("root-key")?.public())
-            .map_err(|error| TrustError::format(&list_path, error))?;
+        key_list.verify(&root_key.public()).map_err(|error| TrustError::format(&list_path, error))?;
         let certificate = certificate_in(&folder.join("link.pem"), &read("link.pem")?)?;
         let Identity::Site(site) = Identity::of_certificate(&certificate)? else {
             return Err(TrustError::format(&folder.join("link.pem"), "not a site's certificate"));
         };
-        let config = leaf_config(folder, &authority, certificate.clone())?;
-        let leaf = Mutex::new(Leaf { certificate, config });
-        let key_list = watch::Sender::new(Arc::new(key_list));
-        let (folder, renewing) = (folder.to_owned(), Mutex::new(()));
-        let trust = Self { folder, site, authority, signing_key, key_list, renewing, leaf };
-        trust.server_config(clock.now())?;
+        let authorities = Authorities::open(folder, site, &root_key)?;
+        let trust = Self {
+            folder: folder.to_owned(),
+            site,
+            authorities: watch::Sender::new(Arc::new(authorities)),
+            signing_key,
+            key_list: watch::Sender::new(Arc::new(key_list)),
+            renewing: Mutex::new(()),
+            leaves: Mutex::default(),
+        };
+        trust.shown(&Known::default(), clock.now())?;
         Ok(trust)
     }
 
@@ -119,9 +126,40 @@ impl SiteTrust {
         self.site
     }
 
-    /// SHA-256 of the authority's certificate, as enrolment tokens carry it.
+    /// SHA-256 of the authority's certificate, as enrolment tokens carry it: while the authority is
+    /// changed, of the newer one.
     pub fn authority_fingerprint(&self) -> Fingerprint {
-        Fingerprint::of(self.authority.certificate())
+        self.authorities().newest().fingerprint()
+    }
+
+    /// The authorities that count.
+    pub(crate) fn authorities(&self) -> Arc<Authorities> {
+        Arc::clone(&self.authorities.borrow())
+    }
+
+    /// Hears when others count.
+    pub(crate) fn authority_changes(&self) -> watch::Receiver<Arc<Authorities>> {
+        self.authorities.subscribe()
+    }
+
+    /// The authorities as whoever is enrolled here learns them: signed by the root key. `None` while
+    /// there was never another than the first.
+    pub(crate) fn authority_list(&self) -> Option<Arc<AuthorityList>> {
+        self.authorities().list().cloned()
+    }
+
+    /// This site's head, made at `now`.
+    pub(crate) fn head(&self, now: Timestamp) -> Head {
+        let serial = self.key_list.borrow().serial;
+        Head::sign(self.site, (now, now.after(HEAD_LIFE)), serial, &self.signing_key)
+    }
+
+    fn root_key(&self) -> Result<SigningKey, TrustError> {
+        let path = self.folder.join("root-key");
+        let seed = read_secret(&path)?.ok_or_else(|| TrustError::Missing(self.folder.clone()))?;
+        let seed: [u8; 32] =
+            seed.try_into().map_err(|_length| TrustError::format(&path, "32 bytes are wanted"))?;
+        Ok(SigningKey::from_bytes(&seed))
     }
 
     /// The key that signs statements.
@@ -177,11 +215,7 @@ impl SiteTrust {
         let serial = above
             .checked_add(1)
             .ok_or_else(|| TrustError::KeyList("the serial cannot rise any more".to_owned()))?;
-        let path = self.folder.join("root-key");
-        let seed = read_secret(&path)?.ok_or_else(|| TrustError::Missing(self.folder.clone()))?;
-        let seed: [u8; 32] =
-            seed.try_into().map_err(|_length| TrustError::format(&path, "32 bytes are wanted"))?;
-        let root = SigningKey::from_bytes(&seed);
+        let root = self.root_key()?;
         let list = KeyList::sign_with_foreign(self.site, serial, held.keys.clone(), foreign, &root);
         write_secret(&self.folder.join("key-list"), &list.encode())?;
         self.key_list.send_replace(Arc::new(list));
@@ -205,7 +239,7 @@ impl SiteTrust {
         now: Timestamp,
     ) -> Result<CertificateDer<'static>, TrustError> {
         let identity = Identity::DistributionPoint(self.site, name.clone());
-        self.authority.issue_for_request(&identity, request, now)
+        self.authorities().newest().issue_for_request(&identity, request, now)
     }
 
     /// Signs the certificate by which a site below this one connects, over the key of its request.
@@ -215,12 +249,13 @@ impl SiteTrust {
         request: &[u8],
         now: Timestamp,
     ) -> Result<CertificateDer<'static>, TrustError> {
-        self.authority.issue_for_request(&Identity::Site(site), request, now)
+        self.authorities().newest().issue_for_request(&Identity::Site(site), request, now)
     }
 
     /// The fingerprint of the key that this site's own certificate is over.
     pub fn link_fingerprint(&self) -> Result<Fingerprint, TrustError> {
-        let leaf = self.leaf.lock().expect("no code panics while holding this lock");
+        let leaves = self.leaves.lock().expect("no code panics while holding this lock");
+        let leaf = leaves.first().expect("they are made before anything else");
         Ok(Fingerprint::of_key_in(&leaf.certificate)?)
     }
 
@@ -234,23 +269,26 @@ impl SiteTrust {
         key_in(&self.folder.join("link-key.pem"))
     }
 
-    /// Signs a certificate for a listener of this machine under `names`, over `key`.
+    /// Signs a certificate for a listener of this machine under `names`, over `key`, by the authority
+    /// that its clients know.
     pub(crate) fn issue_for_names(
         &self,
         names: &[String],
         key: &rcgen::KeyPair,
         now: Timestamp,
     ) -> Result<CertificateDer<'static>, TrustError> {
-        self.authority.issue_for_names(names, key, now)
+        self.authorities().oldest().issue_for_names(names, key, now)
     }
 
-    /// True when a certificate names this authority as its issuer and carries its signature.
+    /// SHA-256 of the authority that clients of this machine's other listeners know.
+    pub(crate) fn oldest_authority(&self) -> Fingerprint {
+        self.authorities().oldest().fingerprint()
+    }
+
+    /// True when a certificate for a listener of this machine is of the authority that its clients
+    /// know.
     pub(crate) fn has_issued(&self, certificate: &CertificateDer<'_>) -> bool {
-        let parse = |der| x509_parser::parse_x509_certificate(der).ok().map(|(_, parsed)| parsed);
-        match (parse(certificate), parse(self.authority.certificate())) {
-            (Some(leaf), Some(authority)) => leaf.verify_signature(Some(authority.public_key())).is_ok(),
-            _ => false,
-        }
+        is_issued_by(certificate, self.authorities().oldest().certificate())
     }
 
     /// Where keys and certificates are kept.
@@ -258,26 +296,10 @@ impl SiteTrust {
         &self.folder
     }
 
-    /// The authority's certificate in PEM, which clients of the management listeners trust.
+    /// The certificates of the authorities that count in PEM, the newest first: what clients of the
+    /// management listeners trust.
     pub fn authority_pem(&self) -> String {
-        to_pem(self.authority.certificate())
-    }
-
-    pub(crate) fn authority_certificate(&self) -> &CertificateDer<'static> {
-        self.authority.certificate()
-    }
-
-    /// TLS with the site's certificate, renewed first when it is due.
-    pub(crate) fn server_config(&self, now: Timestamp) -> Result<Arc<ServerConfig>, TrustError> {
-        let mut leaf = self.leaf.lock().expect("no code panics while holding this lock");
-        if is_due(&leaf.certificate, now) {
-            let key = open_link_key(&self.folder)?;
-            let certificate = self.authority.issue_for_listener(self.site, &key, now)?;
-            write_secret(&self.folder.join("link.pem"), to_pem(&certificate).as_bytes())?;
-            let config = leaf_config(&self.folder, &self.authority, certificate.clone())?;
-            *leaf = Leaf { certificate, config };
-        }
-        Ok(Arc::clone(&leaf.config))
+        self.authorities().all().iter().map(|authority| to_pem(authority.certificate())).collect()
     }
 }
 
@@ -288,16 +310,6 @@ fn open_link_key(folder: &Path) -> Result<rcgen::KeyPair, TrustError> {
         .ok()
         .and_then(|pem| rcgen::KeyPair::from_pem(&pem).ok())
         .ok_or_else(|| TrustError::format(&path, "not a key"))
-}
-
-fn leaf_config(
-    folder: &Path,
-    authority: &Authority,
-    certificate: CertificateDer<'static>,
-) -> Result<Arc<ServerConfig>, TrustError> {
-    let key = key_in(&folder.join("link-key.pem"))?;
-    // The authority is sent along: a joiner knows it by its fingerprint only.
-    server_config(authority.certificate(), vec![certificate, authority.certificate().clone()], key)
 }
 
 /// The certificate in PEM.
@@ -335,6 +347,7 @@ mod tests {
     use restock_names::{Clock, ManualClock, SystemClock};
 
     use super::SiteTrust;
+    use crate::tls::Known;
     use crate::{TokenKind, TrustError};
 
     #[test]
@@ -375,11 +388,12 @@ mod tests {
         }
         let token = made.new_token(TokenKind::DistributionPoint, &"DP01".parse().unwrap()).unwrap();
         assert_eq!(token.authority_fingerprint(), made.authority_fingerprint());
-        let first = made.server_config(clock.now()).unwrap();
+        let shown = || made.shown(&Known::default(), clock.now()).unwrap().config;
+        let first = shown();
         clock.advance(Duration::from_secs(39 * 86_400));
-        assert!(Arc::ptr_eq(&first, &made.server_config(clock.now()).unwrap()));
+        assert!(Arc::ptr_eq(&first, &shown()));
         clock.advance(Duration::from_secs(2 * 86_400));
-        assert!(!Arc::ptr_eq(&first, &made.server_config(clock.now()).unwrap()));
+        assert!(!Arc::ptr_eq(&first, &shown()));
         let opened = SiteTrust::open(folder.path(), &clock).unwrap();
         assert_eq!(opened.key_list(), made.key_list());
         assert_eq!(opened.site(), site);

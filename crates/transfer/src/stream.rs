@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::Acceptor;
 use rustls::{CertificateError, ClientConfig};
 use tokio::io::{ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+use tokio_rustls::{LazyConfigAcceptor, TlsConnector, TlsStream};
 
 use crate::frame::{FrameReader, FrameWriter};
-use crate::tls::{ALPN, server_name};
-use crate::{Identity, LinkError, SiteUrl};
+use crate::site_trust::Shown;
+use crate::tls::{ALPN, Known, server_name};
+use crate::{Identity, LinkError, SiteUrl, TrustError};
 use restock_names::{SiteCode, Timestamp};
 
 /// How long TCP and TLS may take together.
@@ -57,24 +59,40 @@ pub(crate) async fn connect(
     }
 }
 
-/// Takes a client's connection. Its certificate, if it shows one, is of this site's authority.
+/// A client's connection as its listener takes it.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) reader: Reader,
+    pub(crate) writer: Writer,
+    /// What the client shows; none from one that has nothing to show.
+    pub(crate) certificate: Option<CertificateDer<'static>>,
+    /// The authority of the certificate that it was shown.
+    pub(crate) authority: CertificateDer<'static>,
+}
+
+/// Takes a client's connection. Its certificate, if it shows one, is of this site's authority; how the
+/// site shows itself is asked once it is known what the client knows.
 pub(crate) async fn accept(
     tcp: TcpStream,
-    config: Arc<rustls::ServerConfig>,
+    show: impl FnOnce(&Known) -> Result<Shown, TrustError>,
     after: Duration,
-) -> Result<(Reader, Writer, Option<CertificateDer<'static>>), LinkError> {
+) -> Result<Accepted, LinkError> {
     let peer = tcp.peer_addr().map_or_else(|_gone| "a client".to_owned(), |address| address.to_string());
     tcp.set_nodelay(true).map_err(LinkError::io("set up a connection"))?;
-    let accepting = TlsAcceptor::from(config).accept(tcp);
-    let stream = tokio::time::timeout(after, accepting)
+    let accepting = async {
+        let failed = |source| handshake_failed(peer.clone(), source);
+        let begun = LazyConfigAcceptor::new(Acceptor::default(), tcp).await.map_err(failed)?;
+        let Shown { authority, config } = show(&Known::of(&begun.client_hello()))?;
+        let stream = begun.into_stream(config).await.map_err(failed)?;
+        Ok::<_, LinkError>((TlsStream::Server(stream), authority))
+    };
+    let (stream, authority) = tokio::time::timeout(after, accepting)
         .await
-        .map_err(|_elapsed| LinkError::Timeout { what: "finish the TLS handshake", after })?
-        .map_err(|source| handshake_failed(peer, source))?;
-    let stream = TlsStream::Server(stream);
+        .map_err(|_elapsed| LinkError::Timeout { what: "finish the TLS handshake", after })??;
     check_protocol(&stream)?;
     let certificate = peer_certificate(&stream);
     let (reader, writer) = split(stream);
-    Ok((reader, writer, certificate))
+    Ok(Accepted { reader, writer, certificate, authority })
 }
 
 /// Tells a certificate that is not valid at this time from every other reason.

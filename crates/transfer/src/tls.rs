@@ -9,7 +9,8 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig,
+    SignatureScheme,
 };
 
 use crate::authority::site_server_name;
@@ -36,15 +37,44 @@ pub(crate) fn sha256(bytes: &[u8]) -> Digest {
     Digest(output.as_ref().try_into().expect("SHA-256 has 32 bytes"))
 }
 
-/// The configuration of a site's listener: clients with a certificate of this authority, or with
-/// none (who may only enrol).
+/// Which authorities a client says that it knows: their fingerprints, each as a distinguished name
+/// with nothing but the common name `HEX`, in TLS's `certificate_authorities`.
+#[derive(Debug, Default)]
+pub(crate) struct Known(Vec<DistinguishedName>);
+
+impl Known {
+    /// What a client says.
+    pub(crate) fn of(hello: &rustls::server::ClientHello<'_>) -> Self {
+        Self(hello.certificate_authorities().map(<[DistinguishedName]>::to_vec).unwrap_or_default())
+    }
+
+    /// Does it know the authority with this fingerprint?
+    pub(crate) fn contains(&self, authority: Fingerprint) -> bool {
+        let wanted = hint(authority);
+        self.0.iter().any(|name| name.as_ref() == wanted.as_ref())
+    }
+}
+
+/// The name by which a client says that it knows an authority: a common name (2.5.4.3) in UTF-8.
+fn hint(authority: Fingerprint) -> DistinguishedName {
+    let text = authority.to_string();
+    let put = |tag: u8, body: &[u8]| {
+        let length = u8::try_from(body.len()).expect("64 digits and what stands before them");
+        [&[tag, length][..], body].concat()
+    };
+    let attribute = [&[0x06, 3, 0x55, 0x04, 0x03][..], &put(0x0c, text.as_bytes())].concat();
+    DistinguishedName::in_sequence(&put(0x31, &put(0x30, &attribute)))
+}
+
+/// The configuration of a site's listener: clients with a certificate of one of these authorities, or
+/// with none (who may only enrol).
 pub(crate) fn server_config(
-    authority: &CertificateDer<'static>,
+    authorities: &[CertificateDer<'static>],
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 ) -> Result<Arc<ServerConfig>, TrustError> {
     let verifier =
-        WebPkiClientVerifier::builder_with_provider(Arc::new(roots(authority)?), Arc::clone(&PROVIDER))
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots(authorities)?), Arc::clone(&PROVIDER))
             .allow_unauthenticated()
             .build()
             .map_err(verifier_failed)?;
@@ -60,16 +90,17 @@ pub(crate) fn server_config(
     Ok(Arc::new(config))
 }
 
-/// The configuration of an enrolled point: it trusts one authority and shows its certificate.
+/// The configuration of an enrolled point: it trusts its site's authorities and shows its certificate.
 pub(crate) fn client_config(
-    authority: &CertificateDer<'static>,
+    authorities: &[CertificateDer<'static>],
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 ) -> Result<Arc<ClientConfig>, TrustError> {
     let mut config = ClientConfig::builder_with_provider(Arc::clone(&PROVIDER))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(tls_failed)?
-        .with_root_certificates(roots(authority)?)
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AuthorityVerifier::new(authorities)?))
         .with_client_auth_cert(chain, key)
         .map_err(tls_failed)?;
     config.alpn_protocols = vec![ALPN.to_vec()];
@@ -83,7 +114,10 @@ pub(crate) fn joining_config(authority: Fingerprint) -> Result<Arc<ClientConfig>
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(tls_failed)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(FingerprintVerifier { authority }))
+        .with_custom_certificate_verifier(Arc::new(FingerprintVerifier {
+            authority,
+            hints: [hint(authority)],
+        }))
         .with_no_client_auth();
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.resumption = rustls::client::Resumption::disabled();
@@ -95,9 +129,11 @@ pub(crate) fn server_name(site: SiteCode) -> ServerName<'static> {
     ServerName::try_from(site_server_name(site)).expect("a site code makes a DNS label")
 }
 
-fn roots(authority: &CertificateDer<'static>) -> Result<RootCertStore, TrustError> {
+fn roots(authorities: &[CertificateDer<'static>]) -> Result<RootCertStore, TrustError> {
     let mut roots = RootCertStore::empty();
-    roots.add(authority.clone()).map_err(tls_failed)?;
+    for authority in authorities {
+        roots.add(authority.clone()).map_err(tls_failed)?;
+    }
     Ok(roots)
 }
 
@@ -109,10 +145,67 @@ fn verifier_failed(error: rustls::client::VerifierBuilderError) -> TrustError {
     tls_failed(rustls::Error::General(error.to_string()))
 }
 
+/// Verifies a site's chain against the authorities that are known, and says which they are.
+#[derive(Debug)]
+struct AuthorityVerifier {
+    inner: Arc<WebPkiServerVerifier>,
+    hints: Vec<DistinguishedName>,
+}
+
+impl AuthorityVerifier {
+    fn new(authorities: &[CertificateDer<'static>]) -> Result<Self, TrustError> {
+        let roots = Arc::new(roots(authorities)?);
+        let inner = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&PROVIDER))
+            .build()
+            .map_err(verifier_failed)?;
+        Ok(Self { inner, hints: authorities.iter().map(|a| hint(Fingerprint::of(a))).collect() })
+    }
+}
+
+impl ServerCertVerifier for AuthorityVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+
+    fn root_hint_subjects(&self) -> Option<&[DistinguishedName]> {
+        Some(&self.hints)
+    }
+}
+
 /// Verifies a site's chain against the authority in that chain whose fingerprint is known.
 #[derive(Debug)]
 struct FingerprintVerifier {
     authority: Fingerprint,
+    hints: [DistinguishedName; 1],
 }
 
 impl ServerCertVerifier for FingerprintVerifier {
@@ -161,5 +254,9 @@ impl ServerCertVerifier for FingerprintVerifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         PROVIDER.signature_verification_algorithms.supported_schemes()
+    }
+
+    fn root_hint_subjects(&self) -> Option<&[DistinguishedName]> {
+        Some(&self.hints)
     }
 }

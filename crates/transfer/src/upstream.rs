@@ -66,6 +66,22 @@ impl SiteUpstream {
         self.enrolled.key_list()
     }
 
+    /// Since when the site above has not vouched for what it tells: its newest head has expired. What
+    /// is held is served on. `None` while it has not, and for a site that never sent one.
+    pub fn stale_since(&self, now: Timestamp) -> Option<Timestamp> {
+        self.enrolled.stale_since(now)
+    }
+
+    /// What is kept of the enrolment.
+    pub(crate) fn enrolled(&self) -> &Enrolled {
+        &self.enrolled
+    }
+
+    /// Takes a list of the authorities of the site above. Returns whether it changed anything.
+    pub(crate) fn accept_authorities(&self, bytes: &[u8]) -> Result<bool, TrustError> {
+        self.enrolled.accept_authorities(bytes, || self.trust.link_key())
+    }
+
     /// The keys of the site itself.
     pub(crate) fn trust(&self) -> &Arc<SiteTrust> {
         &self.trust
@@ -93,8 +109,9 @@ impl SiteUpstream {
         self.trust.link_request().map(Some)
     }
 
-    /// Takes a renewed certificate: same site, same key, and TLS accepts it.
-    pub(crate) fn accept_renewal(&self, certificate: Vec<u8>) -> Result<(), TrustError> {
+    /// Takes a renewed certificate: same site, same key, and TLS accepts it. Returns whether it is of
+    /// another authority than the one before.
+    pub(crate) fn accept_renewal(&self, certificate: Vec<u8>) -> Result<bool, TrustError> {
         let certificate = CertificateDer::from(certificate);
         check_certificate(self.enrolled.folder(), &certificate, &self.trust)?;
         self.enrolled.accept_certificate(certificate, self.trust.link_key()?)

@@ -126,6 +126,7 @@ impl<S: SiteSide> Client<S> {
                 Ok(()) => (LinkError::Stopped, Duration::ZERO),
                 Err(cause) => {
                     failures = if was_up { 1 } else { failures.saturating_add(1) };
+                    self.upstream.enrolled().watch_head(self.run.clock.now());
                     (cause, self.config.retry.draw(failures))
                 }
             };
@@ -157,6 +158,10 @@ impl<S: SiteSide> Client<S> {
             return refuse(writer, LinkError::Identity { wanted, found }).await;
         }
         let keys = upstream.accept_key_list(&theirs.key_list)?;
+        if !theirs.authorities.is_empty() {
+            upstream.accept_authorities(&theirs.authorities)?;
+        }
+        upstream.enrolled().take_head(&theirs.head, self.run.clock.now());
         self.side.site_connected(parent, theirs.clone(), keys, None).await?;
         *was_up = true;
         self.shared.is_connected.store(true, Ordering::Relaxed);
@@ -171,6 +176,8 @@ impl<S: SiteSide> Client<S> {
             idle: self.config.idle,
             tick: self.config.ping,
             key_list,
+            // A site above does not go by the authorities of those below it.
+            authorities: None,
         };
         let (_keeps_open, mut commands) = mpsc::channel(1);
         replicate::converse(talk, &end, &mut commands, reader, writer).await
@@ -208,7 +215,19 @@ impl<S: SiteSide> End for Above<'_, S> {
     async fn heard(&self, message: Message) -> Result<Option<Message>, LinkError> {
         let upstream = &self.client.upstream;
         match message {
-            Message::Renewed { certificate } => upstream.accept_renewal(certificate)?,
+            Message::Renewed { certificate } => {
+                if upstream.accept_renewal(certificate)? {
+                    // The site above counts who has come with a certificate of its new authority.
+                    self.client.shared.reconnect.notify_one();
+                }
+            }
+            Message::Head { head } => upstream.enrolled().take_head(&head, self.client.run.clock.now()),
+            Message::Authorities { authorities } => {
+                if upstream.accept_authorities(&authorities)? {
+                    let request = upstream.renewal(self.client.run.clock.now())?;
+                    return Ok(request.map(|request| Message::Renew { request }));
+                }
+            }
             Message::KeyList { key_list } => {
                 let keys = upstream.accept_key_list(&key_list)?;
                 self.client.side.site_key_list(upstream.parent(), keys).await?;
@@ -232,11 +251,13 @@ impl<S: SiteSide> End for Above<'_, S> {
     }
 
     fn due(&self) -> Result<Vec<Message>, LinkError> {
+        let now = self.client.run.clock.now();
+        self.client.upstream.enrolled().watch_head(now);
         let mut due = vec![Message::Ping];
         let mut renews_at = self.renews_at.lock().expect("no code panics while holding this lock");
         if *renews_at <= Instant::now() {
             *renews_at = Instant::now() + RENEWAL_EVERY;
-            if let Some(request) = self.client.upstream.renewal(self.client.run.clock.now())? {
+            if let Some(request) = self.client.upstream.renewal(now)? {
                 due.push(Message::Renew { request });
             }
         }

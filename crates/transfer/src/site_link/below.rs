@@ -1,10 +1,12 @@
 //! Connections of a site below: its control connection, and those on which it serves this one.
 
 use std::net::SocketAddr;
+use std::sync::Mutex;
 
 use restock_names::ContentVersion;
+use tokio::time::Instant;
 
-use super::{Shared, SitePeer, SiteSide, refuse};
+use super::{HEAD_EVERY, Shared, SitePeer, SiteSide, refuse};
 use crate::enrolment::check_key_list;
 use crate::links::Handed;
 use crate::message::Message;
@@ -36,12 +38,14 @@ pub(super) async fn serve<S: SiteSide>(
     let begin = async {
         let facts = shared.side.replica_facts(site).await?;
         shared.side.site_connected(site, hello.clone(), keys, Some(remote)).await?;
-        let list = shared.trust.key_list_changes();
-        let welcome = SiteHello::new(shared.trust.site(), &facts, shared.trust.key_list().encode());
-        Ok::<_, Refusal>((facts, list, welcome))
+        let (list, authorities) = (shared.trust.key_list_changes(), shared.trust.authority_changes());
+        let mut welcome = SiteHello::new(shared.trust.site(), &facts, shared.trust.key_list().encode());
+        welcome.authorities = shared.authority_list();
+        welcome.head = shared.head();
+        Ok::<_, Refusal>((facts, list, authorities, welcome))
     };
     let ended = match begin.await {
-        Ok((facts, list, welcome)) => {
+        Ok((facts, list, authorities, welcome)) => {
             tracing::debug!(%site, %remote, software = hello.software, "site connected");
             let talk = Talk {
                 side: &*shared.side,
@@ -53,9 +57,10 @@ pub(super) async fn serve<S: SiteSide>(
                 // The site below asks for signs of life.
                 tick: shared.limits.idle,
                 key_list: list,
+                authorities: Some(authorities),
             };
             let cancel = registration.cancel.clone();
-            let end = Below { shared, peer: &peer };
+            let end = Below { shared, peer: &peer, head_at: Mutex::new(Instant::now() + HEAD_EVERY) };
             let serving = async {
                 writer.message(&Message::SiteWelcome(welcome)).await?;
                 replicate::converse(talk, &end, &mut registration.commands, reader, writer).await
@@ -97,6 +102,8 @@ pub(super) async fn hand_over<S: SiteSide>(
 struct Below<'a, S> {
     shared: &'a Shared<S>,
     peer: &'a SitePeer,
+    /// When the next head is sent.
+    head_at: Mutex<Instant>,
 }
 
 impl<S: SiteSide> End for Below<'_, S> {
@@ -123,6 +130,11 @@ impl<S: SiteSide> End for Below<'_, S> {
     }
 
     fn due(&self) -> Result<Vec<Message>, LinkError> {
-        Ok(Vec::new())
+        let mut head_at = self.head_at.lock().expect("no code panics while holding this lock");
+        if Instant::now() < *head_at {
+            return Ok(Vec::new());
+        }
+        *head_at = Instant::now() + HEAD_EVERY;
+        Ok(vec![Message::Head { head: self.shared.head() }])
     }
 }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use restock_content::statement::KeyList;
 use restock_names::DistributionPointName;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 
-use super::{Shared, SiteSide, refuse};
+use super::{HEAD_EVERY, Shared, SiteSide, refuse};
 use crate::links::Registration;
 use crate::message::Message;
+use crate::site_trust::Authorities;
 use crate::stream::{Reader, Writer};
 use crate::{Fingerprint, Hello, Identity, LinkError, PROTOCOL, Refusal, Welcome};
 
@@ -24,15 +25,21 @@ pub(super) async fn serve<S: SiteSide>(
     mut writer: Writer,
 ) -> Result<(), LinkError> {
     let keys = shared.trust.key_list_changes();
-    let welcome =
-        Welcome { protocol: PROTOCOL, site: shared.trust.site(), key_list: shared.trust.key_list().encode() };
+    let authorities = shared.trust.authority_changes();
+    let welcome = Welcome {
+        protocol: PROTOCOL,
+        site: shared.trust.site(),
+        key_list: shared.trust.key_list().encode(),
+        authorities: shared.authority_list(),
+        head: shared.head(),
+    };
     writer.message(&Message::Welcome(welcome)).await?;
     let mut registration = shared.links.register(&name);
     tracing::debug!(point = %name, %remote, software = hello.software, "distribution point connected");
     let ended = match shared.side.connected(&name, registration.connection, hello, remote).await {
         Ok(()) => {
             let cancel = registration.cancel.clone();
-            let serving = converse(shared, &name, &mut registration, keys, reader, writer);
+            let serving = converse(shared, &name, &mut registration, (keys, authorities), reader, writer);
             cancel.run_until_cancelled(serving).await.unwrap_or(Err(LinkError::Stopped))
         }
         Err(refusal) => refuse(writer, refusal.into()).await,
@@ -48,12 +55,14 @@ async fn converse<S: SiteSide>(
     shared: &Shared<S>,
     name: &DistributionPointName,
     registration: &mut Registration,
-    mut keys: watch::Receiver<Arc<KeyList>>,
+    (mut keys, mut authorities): (watch::Receiver<Arc<KeyList>>, watch::Receiver<Arc<Authorities>>),
     mut reader: Reader,
     mut writer: Writer,
 ) -> Result<(), LinkError> {
     let idle = shared.limits.idle;
     let mut deadline = Instant::now() + idle;
+    let mut head = tokio::time::interval_at(Instant::now() + HEAD_EVERY, HEAD_EVERY);
+    head.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             job = registration.jobs.recv() => match job {
@@ -64,6 +73,12 @@ async fn converse<S: SiteSide>(
                 let key_list = keys.borrow_and_update().encode();
                 writer.message(&Message::KeyList { key_list }).await?;
             }
+            Ok(()) = authorities.changed() => {
+                authorities.mark_unchanged();
+                let authorities = shared.authority_list();
+                writer.message(&Message::Authorities { authorities }).await?;
+            }
+            _ = head.tick() => writer.message(&Message::Head { head: shared.head() }).await?,
             message = reader.message_by("say anything", deadline, idle) => {
                 deadline = Instant::now() + idle;
                 if let Some(answer) = answer(shared, name, message?).await? {
