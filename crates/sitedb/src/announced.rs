@@ -163,6 +163,32 @@ impl Tx {
         .collect()
     }
 
+    /// How many versions wait to be fetched, and when the next becomes due after `now`.
+    pub async fn fetch_queue(&mut self, now: Timestamp) -> Result<(u64, Option<Timestamp>), DatabaseError> {
+        let row = self
+            .row(
+                "SELECT COUNT(*) AS waiting,
+                    MIN(CASE WHEN a.next_attempt > $1 THEN a.next_attempt END) AS next_due
+                 FROM announced a JOIN packages p ON p.package_id = a.package_id
+                 WHERE p.is_deleting = 0 AND a.is_draft = 0
+                   AND (a.epoch > p.epoch OR a.epoch = p.epoch AND a.version > p.stored_version)
+                   AND EXISTS (SELECT 1 FROM targets t JOIN distribution_points d ON d.name = t.point
+                           JOIN sites s ON s.site_code = d.site_code
+                       WHERE t.package_id = a.package_id AND s.is_below = 1
+                         AND t.state NOT IN ('removal_asked', 'removal_retrying', 'removal_failed'))",
+                bind![now],
+            )
+            .await?;
+        row.map_or(Ok((0, None)), |row| Ok((row.u64("waiting")?, row.time_or_none("next_due")?)))
+    }
+
+    /// Makes fetches that wait for another attempt due at `now`: a neighbour has come back.
+    pub async fn fetches_retry_now(&mut self, now: Timestamp) -> Result<(), DatabaseError> {
+        self.execute("UPDATE announced SET next_attempt = $1 WHERE next_attempt > $1", bind![now])
+            .await
+            .map(|_| ())
+    }
+
     /// Versions held for sites below, by package.
     pub async fn drafts(&mut self) -> Result<Vec<Announced>, DatabaseError> {
         self.rows(select!("WHERE a.is_draft = 1 ORDER BY a.package_id"), bind![])

@@ -80,4 +80,11 @@ impl Tx {
         self.wake(Wake::Fetch);
         Ok(())
     }
+
+    /// Forgets what a site holds of a package: content that was only passed on.
+    pub async fn delete_copy(&mut self, package: PackageId, site: SiteCode) -> Result<(), DatabaseError> {
+        self.execute("DELETE FROM copies WHERE package_id = $1 AND site = $2", bind![package, site]).await?;
+        self.touch(Kind::Copy, format!("{package}/{site}"));
+        Ok(())
+    }
 }

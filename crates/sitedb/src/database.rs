@@ -193,6 +193,26 @@ impl Database {
         self.inner.wakes.notify(&[wake]);
     }
 
+    /// Writes a copy of one moment to `path`, where nothing lies yet; false on PostgreSQL, whose own
+    /// tools do that.
+    ///
+    /// Errors: the copy cannot be written.
+    pub async fn copy_to(&self, path: &Path) -> Result<bool, DatabaseError> {
+        if self.engine() != Engine::Sqlite {
+            return Ok(false);
+        }
+        let mut connection = self.inner.engine.connect(&self.inner.url, true).await?;
+        let failed = |source| DatabaseError::Statement { operation: "copy", source };
+        let copied = sqlx::query("VACUUM INTO $1")
+            .bind(path.display().to_string())
+            .execute(&mut connection)
+            .await
+            .map_err(failed);
+        let closed = sqlx::Connection::close(connection).await.map_err(failed);
+        copied?;
+        closed.map(|()| true)
+    }
+
     /// Ends when a failed write has stopped the database: the process must start again.
     pub async fn stopped(&self) -> String {
         self.inner.writer.stopped().await

@@ -31,6 +31,7 @@ pub mod package;
 pub mod point;
 pub mod program;
 pub mod query;
+mod recovery;
 pub mod refresh;
 pub mod replica;
 pub mod request;

@@ -18,6 +18,11 @@ pub const ATTRIBUTE_POINT: u32 = 404;
 /// Attribute: package version.
 pub const ATTRIBUTE_VERSION: u32 = 410;
 
+/// Attribute: site code.
+pub const ATTRIBUTE_SITE: u32 = 409;
+/// The component that takes content of other sites.
+pub const DESPOOLER: &str = "SMS_DESPOOLER";
+
 /// The component that reads sources and hands jobs over.
 pub const DISTRIBUTION_MANAGER: &str = "SMS_DISTRIBUTION_MANAGER";
 /// The component that watches transfers.
@@ -246,6 +251,23 @@ pub fn reported(package: PackageId, version: SourceVersion, point: &str, nal: &N
     transfer(8210, package, version, point, nal)
 }
 
+fn about_site(id: u32, package: PackageId, version: SourceVersion, site: SiteCode) -> Message {
+    let mut message = manager(id, package, vec![package.to_string(), site.to_string()]);
+    message.attributes.push((ATTRIBUTE_SITE, site.to_string()));
+    message.attributes.push((ATTRIBUTE_VERSION, version.to_string()));
+    message
+}
+
+/// 2333: a site whose distribution points get the version is told of it.
+pub fn sending_to_site(package: PackageId, version: SourceVersion, site: SiteCode) -> Message {
+    about_site(2333, package, version, site)
+}
+
+/// 4400: content that came from `site` is stored.
+pub fn received(package: PackageId, version: SourceVersion, site: SiteCode) -> Message {
+    Message { component: DESPOOLER, ..about_site(4400, package, version, site) }
+}
+
 /// 60010: the schedule asked for a refresh.
 pub fn schedule_ran(package: PackageId, name: &str, due: Timestamp) -> Message {
     manager(60010, package, vec![package.to_string(), name.to_owned(), due.to_string()])
@@ -274,6 +296,8 @@ pub fn text(id: u32, strings: &[String]) -> String {
         2311 => format!("Package {} was created or updated at this site.", s(1)),
         2328 => format!("Package {} could not be brought to {}: {}", s(1), s(2), s(4)),
         2330 => format!("Package {} was distributed to {}.", s(1), s(2)),
+        2333 => format!("Began to send package {} to site {}.", s(1), s(2)),
+        4400 => format!("Package {} was received from site {} and stored.", s(1), s(2)),
         2342 => format!("Began to distribute package {} to {}.", s(1), s(2)),
         2357 => {
             format!("The job that brings package {} to {} was handed to the transfer manager.", s(1), s(2))

@@ -1,0 +1,82 @@
+//! After a restore or a promotion: another epoch, another incarnation, and whom to hear first.
+//!
+//! A restored database may be older than what holders have seen. The site therefore begins an epoch
+//! that outranks all it knows of, tells its neighbours that it is another database, and makes no
+//! version before it has heard what the others hold ([`Tx::holders_unheard`]).
+//!
+//! What it does not do: it copies no keys and no content. Source: docs/formats/backup.md.
+
+use restock_names::{Epoch, PackageId, Timestamp};
+
+use crate::hierarchy::SiteType;
+use crate::tx::bind;
+use crate::{DatabaseError, Tx};
+
+impl Tx {
+    /// What the site may have.
+    ///
+    /// Errors: the database's, and `DATABASE_VALUE` for a type that is none.
+    pub async fn site_type(&mut self) -> Result<SiteType, DatabaseError> {
+        let Some(row) = self.row("SELECT site_type FROM site", bind![]).await? else {
+            return Ok(SiteType::Primary);
+        };
+        let number = row.u32("site_type")?;
+        SiteType::of_number(number).map_err(|_unfit| row.refuse("site_type", number))
+    }
+
+    /// When the database was last restored or promoted.
+    pub async fn restored_at(&mut self) -> Result<Option<Timestamp>, DatabaseError> {
+        let row = self.row("SELECT restored_at FROM site", bind![]).await?;
+        row.map_or(Ok(None), |row| row.time_or_none("restored_at"))
+    }
+
+    /// Begins another epoch and another incarnation: what a restore and a promotion have in common.
+    /// Tokens that were made before are void, and nothing counts as connected. Returns the epoch.
+    pub async fn begin_recovery(&mut self, now: Timestamp) -> Result<Epoch, DatabaseError> {
+        let own = self.own_code().await?;
+        let mut epoch = self.site().await?.map_or(Epoch::FIRST, |site| site.epoch);
+        for row in self.rows("SELECT MAX(owner_epoch) AS epoch FROM packages", bind![]).await? {
+            if let Some(of_packages) = row.u32_or_none("epoch")? {
+                epoch = epoch.max(Epoch(of_packages));
+            }
+        }
+        let epoch = epoch.next(own);
+        self.execute("UPDATE site SET epoch = $1, restored_at = $2", bind![epoch, now]).await?;
+        self.new_incarnation().await?;
+        self.execute("UPDATE distribution_points SET connected_to = NULL", bind![]).await?;
+        self.execute("UPDATE site_links SET connected_to = NULL", bind![]).await?;
+        // Whether one was used since is not known.
+        self.execute("DELETE FROM tokens", bind![]).await?;
+        Ok(epoch)
+    }
+
+    /// The distribution points and neighbours that were not heard since `since`, by name: they may
+    /// know of versions that this site does not.
+    pub async fn holders_unheard(&mut self, since: Timestamp) -> Result<Vec<String>, DatabaseError> {
+        self.rows(
+            "SELECT d.name AS name FROM distribution_points d
+                 WHERE d.site_code = (SELECT s.site_code FROM site AS s)
+                   AND (d.last_seen_at IS NULL OR d.last_seen_at < $1)
+             UNION ALL
+             SELECT 'site ' || l.peer AS name FROM site_links l
+                 WHERE l.is_revoked = 0 AND (l.last_seen_at IS NULL OR l.last_seen_at < $1)
+             ORDER BY name",
+            bind![since],
+        )
+        .await?
+        .iter()
+        .map(|row| row.text("name"))
+        .collect()
+    }
+
+    /// Forgets that versions of a package are stored in the site's library, which lost them. What is
+    /// announced is then fetched again where somebody holds it.
+    pub async fn forget_stored(&mut self, id: PackageId) -> Result<(), DatabaseError> {
+        if let Some(package) = self.package(id).await? {
+            self.raise_version_floor(id, package.source_version).await?;
+        }
+        self.execute("DELETE FROM versions WHERE package_id = $1", bind![id]).await?;
+        self.execute("UPDATE packages SET stored_version = 0 WHERE package_id = $1", bind![id]).await?;
+        Ok(())
+    }
+}
