@@ -1,5 +1,9 @@
 //! What is live: how far each snapshot and each transfer is. Kept in memory only.
 
+mod sites;
+
+pub use sites::{FetchProgress, SiteTraffic};
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +22,12 @@ pub struct Progress {
     pub refreshes: Vec<RefreshProgress>,
     /// Transfers that run, by package and distribution point.
     pub transfers: Vec<TransferProgress>,
+    /// Versions that are fetched from neighbours, by package.
+    #[serde(default)]
+    pub fetches: Vec<FetchProgress>,
+    /// Content exchanged with each neighbour since the process began.
+    #[serde(default)]
+    pub traffic: Vec<SiteTraffic>,
 }
 
 /// A snapshot that runs.
@@ -68,6 +78,7 @@ pub struct ProgressBoard {
 struct Inner {
     runs: BTreeMap<PackageId, Arc<Run>>,
     transfers: BTreeMap<(PackageId, DistributionPointName), Line>,
+    sites: sites::Sites,
 }
 
 /// A refresh run in this process.
@@ -145,7 +156,8 @@ impl ProgressBoard {
             wire_bytes: line.wire_bytes,
             bytes_per_second: line.rate,
         });
-        Progress { refreshes: refreshes.collect(), transfers: transfers.collect() }
+        let (fetches, traffic) = (inner.sites.fetches(), inner.sites.traffic());
+        Progress { refreshes: refreshes.collect(), transfers: transfers.collect(), fetches, traffic }
     }
 
     pub(crate) fn open_run(

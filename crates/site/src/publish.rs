@@ -4,11 +4,14 @@
 //! raises the version, gives every distribution point its job and ends the request; then the
 //! pointer of the site's own library follows.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use restock_content::snapshot::Snapshot;
 use restock_content::statement::Statement;
-use restock_names::{ContentVersion, SourceVersion, Timestamp};
+use restock_names::{ContentVersion, SiteCode, Timestamp};
+use restock_sitedb::announced::Announced;
+use restock_sitedb::copies::{COPY_STORED, Copy};
 use restock_sitedb::state::Event;
 use restock_sitedb::target::Context;
 use restock_sitedb::version::Version;
@@ -18,34 +21,74 @@ use crate::SiteError;
 use crate::message::{chain, distmgr};
 use crate::refresh::{Claim, RefreshLoop};
 
+/// How often a version is numbered again because a higher one was heard of meanwhile.
+const NUMBERINGS_MAX: u32 = 8;
+
+/// What came of the transaction that publishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Published {
+    Yes,
+    /// A higher number was heard of since the statement was signed.
+    Overtaken,
+    /// The run has lost its lease, or the site the package.
+    Stopped,
+}
+
 impl RefreshLoop {
-    /// Makes `snapshot` the package's version, unless the run lost its lease.
+    /// Makes `snapshot` the package's version, unless the run lost its lease or the site the package.
     pub(crate) async fn publish(&self, claim: &Claim, snapshot: Snapshot) -> Result<&'static str, SiteError> {
+        for _ in 0..NUMBERINGS_MAX {
+            let Some(content) = self.next_version(claim).await? else { return Ok("stopped") };
+            match self.publish_as(claim, &snapshot, content).await? {
+                Published::Yes => {
+                    self.published(snapshot, content).await;
+                    return Ok("published");
+                }
+                Published::Stopped => return Ok("stopped"),
+                Published::Overtaken => {}
+            }
+        }
+        // Requests that are left are run again.
+        self.give_back(claim).await?;
+        Ok("stopped")
+    }
+
+    async fn publish_as(
+        &self,
+        claim: &Claim,
+        snapshot: &Snapshot,
+        content: ContentVersion,
+    ) -> Result<Published, SiteError> {
         let now = self.clock.now();
-        let id = claim.package.id;
-        let Some(content) = self.next_version(claim).await? else { return Ok("stopped") };
         let statement = Statement::sign(self.site, content, snapshot.root, now, self.trust.signing_key());
+        let signed = statement.encode();
         let library = Arc::clone(&self.library);
         tokio::task::spawn_blocking(move || library.store_statement(&statement))
             .await
             .map_err(|_panic| SiteError::Panicked("storing a statement"))??;
 
-        let version = version_row(content, claim, &snapshot, now);
+        let announced = Announced::new(version_row(content, claim, snapshot, now), self.site, signed);
         let (this, claim_of_run) = (self.clone(), claim.clone());
-        let published: Result<bool, DatabaseError> = self
+        let published: Result<Published, DatabaseError> = self
             .database
             .transact("publish", move |tx| {
-                Box::pin(async move { publish(tx, &this, &claim_of_run, &version, now).await })
+                Box::pin(async move { publish(tx, &this, &claim_of_run, &announced, now).await })
             })
             .await;
-        if !published? {
+        let published = published?;
+        if published != Published::Yes {
             // Nobody has seen the statement: no job names it and no pull of it is allowed.
             let library = Arc::clone(&self.library);
             tokio::task::spawn_blocking(move || library.remove_statement(&content))
                 .await
                 .map_err(|_panic| SiteError::Panicked("removing a statement"))??;
-            return Ok("stopped");
         }
+        Ok(published)
+    }
+
+    /// What follows the transaction: the log, and the pointer of the site's own library.
+    async fn published(&self, snapshot: Snapshot, content: ContentVersion) {
+        let id = content.package;
         let report = snapshot.report;
         distmgr!(
             info,
@@ -71,37 +114,26 @@ impl RefreshLoop {
             // The version is published all the same: the next start lets the pointer follow.
             distmgr!(warn, package.id = %id, "after publishing {content}: {}", chain(&error));
         }
-        Ok("published")
     }
 
-    /// The number the run's version will have; `None` when the run has lost its lease.
+    /// The version that the run would publish; `None` when it has lost its lease or the site the package.
     async fn next_version(&self, claim: &Claim) -> Result<Option<ContentVersion>, SiteError> {
-        let (id, run, is_creation) = (claim.package.id, claim.run, claim.is_creation);
+        let (id, run) = (claim.package.id, claim.run);
         let next: Result<Option<ContentVersion>, DatabaseError> = self
             .database
             .read("next_version", move |tx| {
                 Box::pin(async move {
-                    let (Some(package), Some(refresh), Some(site)) =
-                        (tx.package(id).await?, tx.refresh(id).await?, tx.site().await?)
-                    else {
-                        return Ok(None);
-                    };
-                    if !refresh.is_held_by(run) {
+                    let refresh = tx.refresh(id).await?;
+                    if !refresh.is_some_and(|refresh| refresh.is_held_by(run)) {
                         return Ok(None);
                     }
-                    let version = number(package.source_version, package.stored_version, is_creation);
-                    Ok(version.map(|version| ContentVersion { package: id, epoch: site.epoch, version }))
+                    let next = tx.next_publish(id).await?;
+                    Ok(next.map(|(epoch, version)| ContentVersion { package: id, epoch, version }))
                 })
             })
             .await;
         Ok(next?)
     }
-}
-
-/// One run is one step: the first snapshot of a package created with a source is the version that
-/// is shown already, any other the one after.
-fn number(source: SourceVersion, stored: SourceVersion, is_creation: bool) -> Option<SourceVersion> {
-    if is_creation && stored.0 == 0 { Some(source) } else { source.next() }
 }
 
 fn version_row(content: ContentVersion, claim: &Claim, snapshot: &Snapshot, now: Timestamp) -> Version {
@@ -123,44 +155,61 @@ fn version_row(content: ContentVersion, claim: &Claim, snapshot: &Snapshot, now:
     }
 }
 
-/// The transaction; false when the run had lost its lease or the package moved on.
+/// The transaction: who owns the package, which number comes next and who runs is asked within it.
 async fn publish(
     tx: &mut Tx,
     refreshes: &RefreshLoop,
     claim: &Claim,
-    version: &Version,
+    announced: &Announced,
     now: Timestamp,
-) -> Result<bool, DatabaseError> {
+) -> Result<Published, DatabaseError> {
     let id = claim.package.id;
     let (Some(before), Some(mut refresh)) = (tx.package(id).await?, tx.refresh(id).await?) else {
-        return Ok(false);
+        return Ok(Published::Stopped);
     };
-    let (content, started) = (version.content, refresh.started);
-    let is_next =
-        number(before.source_version, before.stored_version, claim.is_creation) == Some(content.version);
-    if !refresh.is_held_by(claim.run) || started != claim.covers || !is_next {
-        return Ok(false);
+    let (content, started) = (announced.version.content, refresh.started);
+    if !refresh.is_held_by(claim.run) || started != claim.covers || before.source_site != refreshes.site {
+        return Ok(Published::Stopped);
+    }
+    if tx.next_publish(id).await? != Some((content.epoch, content.version)) {
+        return Ok(Published::Overtaken);
     }
     if !tx.publish_version(id, before.source_version, (content.epoch, content.version), now).await? {
-        return Ok(false);
+        return Ok(Published::Stopped);
     }
-    tx.insert_version(version).await?;
+    tx.insert_version(&announced.version).await?;
+    tx.put_announced(announced).await?;
+    let ContentVersion { package, epoch, version } = content;
+    let copy = Copy { package, site: refreshes.site, epoch, version, state: COPY_STORED, why: None, at: now };
+    tx.put_copy(&copy).await?;
     refresh.published(now);
     tx.update_refresh(id, &refresh).await?;
     tx.raise(&message::snapshot_taken(id, content.version), now).await?;
     tx.raise(&message::updated(id, content.version), now).await?;
 
-    let Some(package) = tx.package(id).await? else { return Ok(false) };
+    let Some(package) = tx.package(id).await? else { return Ok(Published::Stopped) };
     let context = Context::new(&package, &refresh, refreshes.site, now);
+    let mut elsewhere: BTreeSet<SiteCode> = BTreeSet::new();
     for mut target in tx.targets_of_package(id).await? {
         let event = Event::Published { covers: claim.covers };
         let kept = target.facts.has_given_up.then(|| target.why.clone()).flatten();
         let why: Option<Why> = kept.filter(|_| target.facts.skip_until >= claim.covers);
         let _refused = tx.apply(&mut target, &context, event, why).await?;
+        if !target.facts.state.is_removal()
+            && let Some(site) = tx.point(&target.point).await?.and_then(|point| point.site)
+            && site != refreshes.site
+        {
+            elsewhere.insert(site);
+        }
+    }
+    // They start together with the distribution points of this site: the version is theirs to fetch
+    // from the commit on.
+    for site in elsewhere {
+        tx.raise(&message::sending_to_site(id, content.version, site), now).await?;
     }
     // Every distribution point has its job: 2301.
     tx.raise(&message::processed(id, &package.name), now).await?;
     tx.wake(Wake::Refresh);
     tx.wake(Wake::Distribute);
-    Ok(true)
+    Ok(Published::Yes)
 }

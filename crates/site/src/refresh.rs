@@ -54,6 +54,7 @@ pub struct RefreshLoop {
     retry: RetryPolicy,
     threads: usize,
     entries_max: u64,
+    pub(crate) restore_wait: Duration,
 }
 
 /// A run whose lease this process holds.
@@ -63,8 +64,6 @@ pub(crate) struct Claim {
     pub(crate) run: u64,
     /// The newest request the run covers.
     pub(crate) covers: u64,
-    /// Whether it is the first snapshot of a package created with a source.
-    pub(crate) is_creation: bool,
     pub(crate) started_at: Timestamp,
     base: Option<Version>,
     roots: Vec<SourceRoot>,
@@ -89,6 +88,7 @@ impl RefreshLoop {
             retry: config.refresh_retry,
             threads: config.threads,
             entries_max: config.entries_max,
+            restore_wait: config.restore_wait,
             database,
             library,
             trust,
@@ -102,12 +102,16 @@ impl RefreshLoop {
     /// Errors: the database. A source that cannot be read is no error but a failed attempt.
     pub async fn run_once(&self, now: Timestamp) -> Result<Outcome, SiteError> {
         self.forget_deleted().await?;
-        let Some(claim) = self.claim(now).await? else {
+        let waits_until = self.waits_for_holders(now).await?;
+        let claim = if waits_until.is_some() { None } else { self.claim(now).await? };
+        let Some(claim) = claim else {
             let (queue, next_due) = self
                 .database
                 .read("refresh_queue", move |tx| Box::pin(async move { tx.refresh_queue(now).await }))
                 .await?;
-            return Ok(Outcome { is_busy: false, result: "idle".to_owned(), queue, next_due });
+            let result = if waits_until.is_some() { "waits for holders" } else { "idle" }.to_owned();
+            let next_due = waits_until.into_iter().chain(next_due).min();
+            return Ok(Outcome { is_busy: false, result, queue, next_due });
         };
         let package = claim.package.id;
         let result = self.run(claim).await?;
@@ -295,7 +299,7 @@ impl RefreshLoop {
     }
 
     /// A run that was stopped from outside leaves its request for the next one.
-    async fn give_back(&self, claim: &Claim) -> Result<(), SiteError> {
+    pub(crate) async fn give_back(&self, claim: &Claim) -> Result<(), SiteError> {
         let (id, run, now) = (claim.package.id, claim.run, self.clock.now());
         let done: Result<(), DatabaseError> = self
             .database
@@ -411,16 +415,18 @@ async fn claim(
     let (Some(package), Some(mut refresh)) = (tx.package(id).await?, tx.refresh(id).await?) else {
         return Ok(None);
     };
+    // Only the owner reads the source.
+    if tx.own_code().await? != package.source_site {
+        return Ok(None);
+    }
     let Some(run) = refresh.claim(owner, now, lease) else { return Ok(None) };
     tx.update_refresh(id, &refresh).await?;
     tx.raise(&message::processing(id, &package.name), now).await?;
-    let is_creation = refresh.started == refresh.creation;
     let roots = tx.source_roots().await?;
     let not_within_scope = not_within_scope(tx, &package, &roots).await?;
     Ok(Some(Claim {
         run,
         covers: refresh.started,
-        is_creation,
         started_at: now,
         base: tx.newest_version(id).await?,
         roots,

@@ -1,8 +1,12 @@
 //! What the link asks the site: who is enrolled, what a distribution point reports, what it may fetch.
 
+mod sites;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use restock_content::statement::KeyList;
 use restock_names::{
     Clock, ContentVersion, DistributionPointName, NalPath, PackageId, SiteCode, SourceVersion, Timestamp,
 };
@@ -10,14 +14,16 @@ use restock_sitedb::state::{Damage, Event, RetryPolicy, TargetState};
 use restock_sitedb::target::{Context, Target};
 use restock_sitedb::{Database, DatabaseError, Tx, Wake, Why, message, state};
 use restock_transfer::{
-    Connection, EnrolRequest, Fingerprint, Hello, Job, JobId, JobKind, Links, Progress, Refusal, Report,
-    ReportState, SiteSide,
+    Batch, Connection, EnrolRequest, EnrolSiteRequest, Fingerprint, Hello, Job, JobId, JobKind, LinkError,
+    Links, NextChanges, Progress, Refusal, ReplicaFacts, Report, ReportState, SiteEnrolled, SiteHello,
+    SiteSide, SiteTrust,
 };
 
 use crate::distribute::{Told, context};
+use crate::fetch::Asked;
 use crate::message::{chain, distmgr, transfers};
 use crate::progress::ProgressBoard;
-use crate::token;
+use crate::token::{self, Shown};
 
 /// The site as the link sees it. Tests may call it in place of a link.
 #[derive(Debug, Clone)]
@@ -30,6 +36,8 @@ pub struct Side {
     pub(crate) site: SiteCode,
     pub(crate) owner: Arc<str>,
     pub(crate) retry: RetryPolicy,
+    pub(crate) trust: Arc<SiteTrust>,
+    pub(crate) asked: Asked,
 }
 
 fn failed(error: DatabaseError) -> Refusal {
@@ -101,6 +109,8 @@ impl SiteSide for Side {
         }
         self.told.open(name, connection);
         self.database.wake(Wake::Distribute);
+        // A restored site waits for its holders.
+        self.database.wake(Wake::Refresh);
         Ok(())
     }
 
@@ -196,6 +206,57 @@ impl SiteSide for Side {
             Err(Refusal::new("NOT_AUTHORISED", format!("{name} may not fetch {content}")))
         }
     }
+
+    async fn is_site_enrolled(
+        &self,
+        site: SiteCode,
+        fingerprint: Fingerprint,
+    ) -> Result<Option<SiteEnrolled>, Refusal> {
+        self.site_enrolled(site, fingerprint).await
+    }
+
+    async fn enrol_site(&self, request: EnrolSiteRequest) -> Result<(), Refusal> {
+        self.enrol_child(request).await
+    }
+
+    async fn replica_facts(&self, peer: SiteCode) -> Result<ReplicaFacts, Refusal> {
+        self.facts(peer).await
+    }
+
+    async fn site_connected(
+        &self,
+        peer: SiteCode,
+        hello: SiteHello,
+        _keys: KeyList,
+        _remote: Option<SocketAddr>,
+    ) -> Result<(), Refusal> {
+        // Its keys come with its row, as those of all sites do.
+        self.neighbour_connected(peer, hello).await
+    }
+
+    async fn site_disconnected(&self, peer: SiteCode, cause: &LinkError, retry_in: Option<Duration>) {
+        self.neighbour_disconnected(peer, cause, retry_in).await;
+    }
+
+    async fn next_changes(&self, peer: SiteCode, after: u64) -> Result<NextChanges, Refusal> {
+        self.changes_for(peer, after).await
+    }
+
+    async fn take_changes(&self, peer: SiteCode, batch: Batch) -> Result<(), Refusal> {
+        self.take(peer, batch).await
+    }
+
+    async fn changes_acknowledged(&self, peer: SiteCode, last: u64) -> Result<(), Refusal> {
+        self.acknowledged(peer, last).await
+    }
+
+    async fn authorise_site_pull(&self, peer: SiteCode, content: &ContentVersion) -> Result<(), Refusal> {
+        self.may_site_pull(peer, *content).await
+    }
+
+    fn site_pull_ended(&self, peer: SiteCode, _content: &ContentVersion, wire_sent: u64, wire_received: u64) {
+        self.board.note_site_traffic(peer, wire_sent, wire_received);
+    }
 }
 
 /// Redeems a token. Another machine under the name of an earlier one serves nothing yet.
@@ -206,9 +267,16 @@ async fn enrol(
     now: Timestamp,
 ) -> Result<Result<(), Refusal>, DatabaseError> {
     let before = tx.point(&request.name).await?;
-    if let Err(refusal) = token::redeem(tx, request, now).await? {
+    let shown = Shown {
+        hash: request.token_hash,
+        kind: request.kind,
+        name: request.name.to_string(),
+        key: request.fingerprint,
+    };
+    if let Err(refusal) = token::redeem(tx, &shown, now).await? {
         return Ok(Err(refusal));
     }
+    tx.enrol_point(&request.name, &request.fingerprint.to_string(), request.expires_at, now).await?;
     if before.is_some_and(|before| before.fingerprint != request.fingerprint.to_string()) {
         for mut target in tx.targets_of_point(&request.name).await? {
             let Some(context) = context(tx, target.package, site, now).await? else { continue };
@@ -234,6 +302,9 @@ async fn connected(
     let targets = tx.targets_of_point(point).await?;
     let mut strangers = Vec::new();
     for held in &hello.held {
+        if tx.heard_of_version(*held).await? {
+            distmgr!(warn, package.id = %held.package, point = %point, "{point} holds {held}, of which this restored site did not know");
+        }
         if !targets.iter().any(|target| target.package == held.package) {
             strangers.push((tx.next_job().await?, *held));
         }

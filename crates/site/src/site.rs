@@ -2,32 +2,31 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use restock_content::files::DiskFiles;
 use restock_content::library::{Library, LibraryError, Role};
 use restock_content::manifest::ManifestRoot;
 use restock_names::{Clock, ContentVersion, Epoch, PackageId, SiteCode, SourceVersion};
+use restock_sitedb::hierarchy::SiteType;
 use restock_sitedb::site::Site as SiteRecord;
-use restock_sitedb::{Database, DatabaseError, Wake};
-use restock_transfer::{Links, Run, SiteLink, SiteLinkConfig, SiteTrust, TrustError};
+use restock_sitedb::{Database, DatabaseError};
+use restock_transfer::{Links, Run, SiteTrust, TrustError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::distribute::Told;
-use crate::driver::Driver;
+use crate::fetch::{Asked, Upstream};
+use crate::keys::{self, hex};
 use crate::message::{chain, distmgr};
+use crate::own_row::{self, Facts};
 use crate::refresh::manifest_root;
 use crate::{
-    CleanLoop, DistributeLoop, Outcome, ProgressBoard, RefreshLoop, ScheduleLoop, Side, SiteConfig, SiteError,
+    DistributeLoop, Fetch, FetchLoop, LinkFetch, Made, ProgressBoard, RefreshLoop, ScheduleLoop, Side,
+    SiteConfig, SiteError,
 };
-
-/// How often running snapshots are asked to end while the site shuts down.
-const STOP_PERIOD: Duration = Duration::from_millis(50);
 
 /// A site that was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,21 +44,26 @@ pub struct SiteInitialised {
 /// An open site. Cheap to clone; the library is this process's alone until the last clone is gone.
 #[derive(Debug, Clone)]
 pub struct Site {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    config: SiteConfig,
-    clock: Arc<dyn Clock>,
-    database: Database,
-    library: Arc<Library>,
-    trust: Arc<SiteTrust>,
-    links: Links,
-    board: ProgressBoard,
+pub(crate) struct Inner {
+    pub(crate) config: SiteConfig,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) database: Database,
+    pub(crate) library: Arc<Library>,
+    pub(crate) trust: Arc<SiteTrust>,
+    pub(crate) links: Links,
+    pub(crate) board: ProgressBoard,
     told: Arc<Told>,
-    listening: watch::Sender<Option<SocketAddr>>,
-    is_running: AtomicBool,
+    asked: Asked,
+    /// The enrolment at the site above that is in use.
+    pub(crate) upstream: Upstream,
+    /// Ends the connection to the site above.
+    pub(crate) upstream_ends: Mutex<Option<CancellationToken>>,
+    pub(crate) listening: watch::Sender<Option<SocketAddr>>,
+    pub(crate) is_running: AtomicBool,
 }
 
 impl Site {
@@ -70,6 +74,7 @@ impl Site {
     pub async fn init(
         config: &SiteConfig,
         code: SiteCode,
+        made: impl Into<Made>,
         clock: Arc<dyn Clock>,
     ) -> Result<SiteInitialised, SiteError> {
         let (keys, library, data) = (config.keys(), config.library(), config.data.clone());
@@ -102,7 +107,8 @@ impl Site {
             created_at: clock.now(),
         };
         let result = if trust.site() == code {
-            make_record(&database, config, record).await
+            let facts = Facts::of(config, &trust).made(made.into());
+            make_record(&database, config, record, facts).await
         } else {
             Err(SiteError::Exists { folder: config.data.clone(), code: trust.site() })
         };
@@ -154,119 +160,20 @@ impl Site {
                 links: Links::new(),
                 board: ProgressBoard::default(),
                 told: Arc::default(),
+                asked: Asked::default(),
+                upstream: Upstream::default(),
+                upstream_ends: Mutex::default(),
                 listening: watch::Sender::new(None),
                 is_running: AtomicBool::new(false),
             }),
         };
+        site.inner.database.set_clock(Arc::clone(&site.inner.clock));
         site.reconcile().await?;
+        site.introduce().await?;
+        site.announce_stored().await?;
+        site.resume_join().await?;
+        keys::follow(site.database(), &site.inner.trust).await?;
         Ok(site)
-    }
-
-    /// Runs the loops and the listener until `shutdown`, then waits for the steps under way.
-    ///
-    /// Errors: the listener's address is taken; the database stopped after a failed write.
-    pub async fn run(&self, shutdown: CancellationToken) -> Result<(), SiteError> {
-        let inner = &*self.inner;
-        if inner.is_running.swap(true, Ordering::AcqRel) {
-            return Err(SiteError::Running);
-        }
-        let result = self.run_loops(shutdown).await;
-        inner.listening.send_replace(None);
-        inner.is_running.store(false, Ordering::Release);
-        result
-    }
-
-    async fn run_loops(&self, shutdown: CancellationToken) -> Result<(), SiteError> {
-        let inner = &*self.inner;
-        // Ends the loops when the listener cannot start, without ending the caller's token.
-        let cancel = shutdown.child_token();
-        let run =
-            Run { clock: Arc::clone(&inner.clock), tracker: TaskTracker::new(), cancel: cancel.clone() };
-        let refreshes = self.refresh_loop();
-        refreshes.recover().await?;
-        let schedules = self.schedule_loop();
-        schedules.recover().await?;
-        let config = SiteLinkConfig { listen: inner.config.link_listen, limits: inner.config.link_limits };
-        let link = SiteLink::start(
-            config,
-            Arc::clone(&inner.trust),
-            Arc::clone(&inner.library),
-            Arc::new(self.side()),
-            inner.links.clone(),
-            &run,
-        )
-        .await?;
-        inner.listening.send_replace(Some(link.address()));
-        distmgr!(info, site = %self.code(), address = %link.address(), "site {} runs", self.code());
-
-        self.start_loops(&run, &refreshes, schedules);
-        run.tracker.close();
-        let stopped = tokio::select! {
-            () = cancel.cancelled() => None,
-            cause = inner.database.stopped() => Some(cause),
-        };
-        cancel.cancel();
-        // A worker may have taken up one more run in the moment of the shutdown.
-        loop {
-            refreshes.stop_runs();
-            tokio::select! {
-                () = run.tracker.wait() => break,
-                () = tokio::time::sleep(STOP_PERIOD) => {}
-            }
-        }
-        match stopped {
-            None => Ok(()),
-            Some(cause) => Err(SiteError::DatabaseStopped(cause)),
-        }
-    }
-
-    fn start_loops(&self, run: &Run, refreshes: &RefreshLoop, schedules: ScheduleLoop) {
-        let database = &self.inner.database;
-        let driver = |name, writes_status| Driver {
-            name,
-            clock: Arc::clone(&run.clock),
-            database: database.clone(),
-            period: self.inner.config.wake_period,
-            shutdown: run.cancel.clone(),
-            writes_status,
-        };
-        for worker in 0..self.inner.config.packages_at_once.max(1) {
-            let (refreshes, driver) = (refreshes.clone(), driver("refresh", worker == 0));
-            let wake = database.listen(Wake::Refresh);
-            run.tracker.spawn(async move {
-                driver.drive(Some(wake), |now| refreshes.run_once(now)).await;
-            });
-        }
-        let (renewing, mut renewals) = (refreshes.clone(), driver("renew", false));
-        renewals.period = self.inner.config.lease / 3;
-        let wake = database.listen(Wake::Refresh);
-        run.tracker.spawn(async move {
-            renewals
-                .drive(Some(wake), |now| {
-                    let refreshes = renewing.clone();
-                    async move {
-                        refreshes.renew_once(now).await?;
-                        Ok(Outcome { is_busy: false, result: String::new(), queue: 0, next_due: None })
-                    }
-                })
-                .await;
-        });
-        let (distributes, driver_of_distributes) = (self.distribute_loop(), driver("distribute", true));
-        let wake = database.listen(Wake::Distribute);
-        run.tracker.spawn(async move {
-            driver_of_distributes.drive(Some(wake), |now| distributes.run_once(now)).await;
-        });
-        let driver_of_schedules = driver("schedule", true);
-        let wake = database.listen(Wake::Schedule);
-        run.tracker.spawn(async move {
-            driver_of_schedules.drive(Some(wake), |now| schedules.run_once(now)).await;
-        });
-        let (cleans, mut driver_of_cleans) =
-            (CleanLoop { database: database.clone() }, driver("clean", true));
-        driver_of_cleans.period = Duration::from_secs(60 * 60);
-        run.tracker.spawn(async move {
-            driver_of_cleans.drive(None, |now| cleans.run_once(now)).await;
-        });
     }
 
     /// The address distribution points connect to, once [`Self::run`] listens.
@@ -339,7 +246,44 @@ impl Site {
             site: inner.trust.site(),
             owner: inner.library.id().to_string().into(),
             retry: inner.config.transfer_retry,
+            trust: Arc::clone(&inner.trust),
+            asked: inner.asked.clone(),
         }
+    }
+
+    /// The fetch loop over the way bytes move, for a driver of the caller's own.
+    pub fn fetch_loop<F: Fetch>(&self, fetch: F) -> FetchLoop<F> {
+        let inner = &*self.inner;
+        FetchLoop {
+            database: inner.database.clone(),
+            library: Arc::clone(&inner.library),
+            site: inner.trust.site(),
+            retry: inner.config.transfer_retry,
+            draft_lease: inner.config.draft_lease,
+            fetch: Arc::new(fetch),
+            busy: Arc::default(),
+            asked: inner.asked.clone(),
+        }
+    }
+
+    /// Fetching over the links of this site; cancelling `run` ends what is under way.
+    pub fn link_fetch(&self, run: &Run) -> LinkFetch {
+        let inner = &*self.inner;
+        LinkFetch {
+            library: Arc::clone(&inner.library),
+            links: inner.links.clone(),
+            upstream: Arc::clone(&inner.upstream),
+            board: inner.board.clone(),
+            options: inner.config.pull,
+            run: run.clone(),
+        }
+    }
+
+    /// What the site may have.
+    pub async fn site_type(&self) -> Result<SiteType, SiteError> {
+        let found: Result<SiteType, DatabaseError> =
+            self.database().read("site_type", |tx| Box::pin(async move { tx.site_type().await })).await;
+        Ok(found?)
     }
 
     /// Its database.
@@ -435,20 +379,26 @@ impl Site {
     }
 }
 
-async fn open_database(config: &SiteConfig) -> Result<Database, SiteError> {
+pub(crate) async fn open_database(config: &SiteConfig) -> Result<Database, SiteError> {
     Ok(match &config.database_url {
         Some(url) => Database::open(url).await?,
         None => Database::open_file(&config.data.join("site.db")).await?,
     })
 }
 
-async fn make_record(database: &Database, config: &SiteConfig, record: SiteRecord) -> Result<(), SiteError> {
+async fn make_record(
+    database: &Database,
+    config: &SiteConfig,
+    record: SiteRecord,
+    facts: Facts,
+) -> Result<(), SiteError> {
     let before: Result<Option<SiteRecord>, DatabaseError> = database
         .transact("init", move |tx| {
             Box::pin(async move {
                 let before = tx.site().await?;
                 if before.is_none() {
                     tx.insert_site(&record).await?;
+                    own_row::keep(tx, facts).await?;
                 }
                 Ok(before)
             })
@@ -460,17 +410,9 @@ async fn make_record(database: &Database, config: &SiteConfig, record: SiteRecor
     }
 }
 
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     what: &'static str,
     work: impl FnOnce() -> Result<T, SiteError> + Send + 'static,
 ) -> Result<T, SiteError> {
     tokio::task::spawn_blocking(work).await.map_err(|_panic| SiteError::Panicked(what))?
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
-        text
-    })
 }

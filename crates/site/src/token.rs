@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use restock_names::{DistributionPointName, Timestamp};
+use restock_names::{Digest, DistributionPointName, Timestamp};
 use restock_sitedb::token::Token;
 use restock_sitedb::{DatabaseError, Tx};
-use restock_transfer::{EnrolRequest, Refusal, TokenKind};
+use restock_transfer::{Fingerprint, Refusal, TokenKind};
 use serde::{Deserialize, Serialize};
 
 use crate::{Site, SiteError};
@@ -72,19 +72,32 @@ impl Site {
     }
 }
 
-/// Redeems a token and enrols its bearer.
+/// A token as its bearer shows it.
+#[derive(Debug, Clone)]
+pub(crate) struct Shown {
+    /// SHA-256 of its secret.
+    pub(crate) hash: Digest,
+    /// What the bearer wants to be.
+    pub(crate) kind: TokenKind,
+    /// The name it wants.
+    pub(crate) name: String,
+    /// Its public key.
+    pub(crate) key: Fingerprint,
+}
+
+/// Redeems a token; the caller enrols its bearer in the same transaction.
 ///
 /// The outer error is the database's; the inner one a refusal that changed nothing.
 pub(crate) async fn redeem(
     tx: &mut Tx,
-    request: &EnrolRequest,
+    shown: &Shown,
     now: Timestamp,
 ) -> Result<Result<(), Refusal>, DatabaseError> {
-    let Some(token) = tx.token(request.token_hash).await? else {
+    let Some(token) = tx.token(shown.hash).await? else {
         return Ok(Err(Refusal::new("TOKEN_UNKNOWN", "this site made no such token")));
     };
-    if token.kind != word(request.kind) || token.name != request.name.as_str() {
-        let text = format!("the token is for {} {}, not for {}", token.kind, token.name, request.name);
+    if token.kind != word(shown.kind) || token.name != shown.name {
+        let text = format!("the token is for {} {}, not for {}", token.kind, token.name, shown.name);
         return Ok(Err(Refusal::new("TOKEN_NAME", text)));
     }
     if token.expires_at <= now {
@@ -92,12 +105,11 @@ pub(crate) async fn redeem(
     }
     match token.used_by {
         // The answer was lost and the machine asks again.
-        Some(key) if key == request.fingerprint.0 => {}
+        Some(key) if key == shown.key.0 => {}
         Some(_) => return Ok(Err(Refusal::new("TOKEN_USED", "the token was used already"))),
         None => {
-            tx.use_token(token.hash, request.fingerprint.0, now).await?;
+            tx.use_token(token.hash, shown.key.0, now).await?;
         }
     }
-    tx.enrol_point(&request.name, &request.fingerprint.to_string(), request.expires_at, now).await?;
     Ok(Ok(()))
 }

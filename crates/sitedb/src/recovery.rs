@@ -6,11 +6,17 @@
 //!
 //! What it does not do: it copies no keys and no content. Source: docs/formats/backup.md.
 
-use restock_names::{Epoch, PackageId, Timestamp};
+use restock_names::{ContentVersion, Epoch, PackageId, Timestamp};
 
 use crate::hierarchy::SiteType;
+use crate::replica::Kind;
 use crate::tx::bind;
 use crate::{DatabaseError, Tx};
+
+/// Versions beyond this many above the known one are not believed.
+const VERSION_JUMP_MAX: u32 = 1_000_000;
+/// Generations beyond this many above the site's own are not believed.
+const GENERATION_JUMP_MAX: u32 = 1_000;
 
 impl Tx {
     /// What the site may have.
@@ -22,6 +28,11 @@ impl Tx {
         };
         let number = row.u32("site_type")?;
         SiteType::of_number(number).map_err(|_unfit| row.refuse("site_type", number))
+    }
+
+    /// Notes what the site may have: part of `site init`.
+    pub async fn set_site_type(&mut self, site_type: SiteType) -> Result<(), DatabaseError> {
+        self.execute("UPDATE site SET site_type = $1", bind![site_type.number()]).await.map(|_| ())
     }
 
     /// When the database was last restored or promoted.
@@ -67,6 +78,34 @@ impl Tx {
         .iter()
         .map(|row| row.text("name"))
         .collect()
+    }
+
+    /// Notes that a holder of this restored site has a version: what is published next is above it, in
+    /// number and in epoch. Of a site that was never restored, and numbers no site of this age can
+    /// have reached, nothing is believed. True when it was news.
+    pub async fn heard_of_version(&mut self, held: ContentVersion) -> Result<bool, DatabaseError> {
+        let Some(package) = self.package(held.package).await? else { return Ok(false) };
+        let own = self.site().await?.map(|site| (site.code, site.epoch));
+        let (Some((own, epoch)), Some(_)) = (own, self.restored_at().await?) else { return Ok(false) };
+        let is_near = held.version.0.saturating_sub(package.source_version.0) <= VERSION_JUMP_MAX
+            && held.epoch.generation().saturating_sub(epoch.generation()) <= GENERATION_JUMP_MAX;
+        if !is_near || package.source_site != own {
+            return Ok(false);
+        }
+        let mut is_news = held.version > package.source_version;
+        if is_news {
+            self.raise_version_floor(held.package, held.version).await?;
+        }
+        if held.epoch > self.highest_epoch(held.package).await? {
+            self.execute(
+                "UPDATE packages SET owner_epoch = $2 WHERE package_id = $1",
+                bind![held.package, held.epoch.next(own)],
+            )
+            .await?;
+            self.touch(Kind::Owner, held.package.as_str());
+            is_news = true;
+        }
+        Ok(is_news)
     }
 
     /// Forgets that versions of a package are stored in the site's library, which lost them. What is

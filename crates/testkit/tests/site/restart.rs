@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use restock_names::SourceVersion;
-use restock_site::{Site, SiteError};
+use restock_site::{Made, Site, SiteError};
 use restock_sitedb::DatabaseError;
 use tokio_util::sync::CancellationToken;
 
@@ -98,11 +98,11 @@ async fn a_site_is_made_once_and_opened_by_one_process() {
     let world = World::new().await;
     let config = world.site.config().clone();
     let clock = world.site.clock().clone();
-    let again = Site::init(&config, "XYZ".parse().unwrap(), clock.clone()).await;
+    let again = Site::init(&config, "XYZ".parse().unwrap(), Made::default(), clock.clone()).await;
     assert!(matches!(&again, Err(SiteError::Exists { .. })), "{again:?}");
     let error = again.unwrap_err();
     assert_eq!((error.code().as_str(), error.exit_code()), ("SITE_EXISTS", 6));
-    let other = Site::init(&config, "ABC".parse().unwrap(), clock.clone()).await.unwrap_err();
+    let other = Site::init(&config, "ABC".parse().unwrap(), Made::default(), clock.clone()).await.unwrap_err();
     assert_eq!(other.code(), "SITE_EXISTS");
     let second = Site::open(config.clone(), clock.clone()).await.unwrap_err();
     assert_eq!((second.code().as_str(), second.exit_code()), ("LIBRARY_LOCKED", 6));
@@ -118,7 +118,7 @@ async fn an_interrupted_init_is_taken_up_by_the_next() {
     let mut config = world.site.config().clone();
     config.data = world.folder.path().join("second");
     let clock = world.site.clock().clone();
-    let made = Site::init(&config, "ABC".parse().unwrap(), clock.clone()).await.unwrap();
+    let made = Site::init(&config, "ABC".parse().unwrap(), Made::default(), clock.clone()).await.unwrap();
     // Killed before the database: keys and library are there already.
     for name in ["site.db", "site.db-wal", "site.db-shm"] {
         let path = config.data.join(name);
@@ -127,7 +127,7 @@ async fn an_interrupted_init_is_taken_up_by_the_next() {
         }
     }
     assert!(Site::open(config.clone(), clock.clone()).await.is_err());
-    let again = Site::init(&config, "ABC".parse().unwrap(), clock.clone()).await.unwrap();
+    let again = Site::init(&config, "ABC".parse().unwrap(), Made::default(), clock.clone()).await.unwrap();
     assert_eq!(again.ca_fingerprint, made.ca_fingerprint);
     Site::open(config, clock).await.unwrap();
 }

@@ -10,7 +10,7 @@ use restock_names::{
 };
 use restock_provider::rows::{MessageRow, PackageRow, PackageStatus, RefreshAccepted, SourceFlag, TargetRow};
 use restock_provider::{Answer, Call, NewPackage, NewSourceRoot, Operation, OperationError, Provider};
-use restock_site::{RefreshLoop, RetryPolicy, Side, Site, SiteConfig};
+use restock_site::{Made, RefreshLoop, RetryPolicy, Side, Site, SiteConfig};
 use restock_sitedb::DatabaseError;
 use restock_sitedb::target::Target;
 use restock_transfer::{JobId, Report, ReportState, SiteSide, Totals};
@@ -58,7 +58,7 @@ impl World {
     ) -> Self {
         let folder = TempDir::new().unwrap();
         let config = SiteConfig { database_url, ..config(&folder) };
-        Site::init(&config, "XYZ".parse().unwrap(), Arc::clone(&clock)).await.unwrap();
+        Site::init(&config, "XYZ".parse().unwrap(), Made::default(), Arc::clone(&clock)).await.unwrap();
         let site = Site::open(config, clock).await.unwrap();
         let world = Self::over(site, by_hand, folder);
         std::fs::create_dir_all(world.source()).unwrap();
