@@ -9,12 +9,15 @@
 
 use std::collections::BTreeSet;
 
-use restock_names::{PackageId, SiteCode, Timestamp};
+use restock_names::{ContentVersion, PackageId, SiteCode, Timestamp};
 
+use crate::copies::{COPY_STORED, Copy};
 use crate::replica::Kind;
+use crate::state::Event;
+use crate::target::Context;
 use crate::tx::{Row, bind};
 use crate::version::Version;
-use crate::{DatabaseError, Tx, Wake, Why};
+use crate::{DatabaseError, Tx, Wake, Why, message};
 
 /// The newest version of a package that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +87,38 @@ impl Tx {
     pub async fn announced(&mut self, id: PackageId) -> Result<Option<Announced>, DatabaseError> {
         let row = self.row(select!("WHERE a.package_id = $1"), bind![id]).await?;
         row.as_ref().map(announced).transpose()
+    }
+
+    /// The packages of which a version is known.
+    pub(crate) async fn announced_packages(&mut self) -> Result<Vec<String>, DatabaseError> {
+        self.rows("SELECT package_id FROM announced ORDER BY package_id", bind![])
+            .await?
+            .iter()
+            .map(|row| row.text("package_id"))
+            .collect()
+    }
+
+    /// Lets the package follow a version that was announced: its number is the package's, and what
+    /// serves an older one counts as installed no more.
+    pub(crate) async fn follow_version(
+        &mut self,
+        content: ContentVersion,
+        now: Timestamp,
+    ) -> Result<(), DatabaseError> {
+        self.execute(
+            "UPDATE packages SET source_version = $2 WHERE package_id = $1",
+            bind![content.package, content.version],
+        )
+        .await?;
+        self.raise_version_floor(content.package, content.version).await?;
+        let (Some(package), Some(refresh)) =
+            (self.package(content.package).await?, self.refresh(content.package).await?)
+        else {
+            return Ok(());
+        };
+        let own = self.own_code().await?;
+        let context = Context::new(&package, &refresh, own, now);
+        self.tell_targets(&context, Event::RefreshAsked, None).await.map(|_| ())
     }
 
     /// Keeps the newest version of a package, or how far its content is: the caller has checked that
@@ -221,12 +256,57 @@ impl Tx {
     }
 
     /// Makes a version whose content has arrived the stored one, if it is still the newest: its row,
-    /// its distribution points, messages 2311 and 2301. False when the package has moved on.
+    /// its distribution points, the site's copy, messages 2311 and 2301. False when the package has
+    /// moved on.
     pub async fn content_arrived(
         &mut self,
-        _arrived: &Announced,
-        _now: Timestamp,
+        arrived: &Announced,
+        now: Timestamp,
     ) -> Result<bool, DatabaseError> {
-        Ok(false)
+        let content = arrived.version.content;
+        let id = content.package;
+        self.noted_now = Some(now);
+        let newest = self.announced(id).await?.map(|known| (known.version.content, known.version.root));
+        let (Some(package), Some(refresh)) = (self.package(id).await?, self.refresh(id).await?) else {
+            return Ok(false);
+        };
+        let is_newer = (content.epoch, content.version) > (package.epoch, package.stored_version);
+        if newest != Some((content, arrived.version.root)) || package.is_deleting || !is_newer {
+            return Ok(false);
+        }
+        self.execute(
+            "UPDATE packages SET stored_version = $2, epoch = $3, last_refresh_at = $4 WHERE package_id = $1",
+            bind![id, content.version, content.epoch, now],
+        )
+        .await?;
+        // The same version may have been stored before the site forgot it.
+        self.execute(
+            "DELETE FROM versions WHERE package_id = $1 AND epoch = $2 AND version = $3",
+            bind![id, content.epoch, content.version],
+        )
+        .await?;
+        self.insert_version(&Version { published_at: now, ..arrived.version.clone() }).await?;
+        self.execute(
+            "UPDATE announced SET attempts = 0, is_draft = 0, lease_until = NULL, why = NULL WHERE package_id = $1",
+            bind![id],
+        )
+        .await?;
+        let own = self.own_code().await?;
+        let (epoch, version) = (content.epoch, content.version);
+        let stored = Copy { package: id, site: own, epoch, version, state: COPY_STORED, why: None, at: now };
+        self.put_copy(&stored).await?;
+        self.raise(&message::updated(id, version), now).await?;
+        let Some(package) = self.package(id).await? else { return Ok(false) };
+        let context = Context::new(&package, &refresh, own, now);
+        for mut target in self.targets_of_package(id).await? {
+            let covers = refresh.requested;
+            let kept = target.facts.has_given_up.then(|| target.why.clone()).flatten();
+            let why = kept.filter(|_| target.facts.skip_until >= covers);
+            let _refused = self.apply(&mut target, &context, Event::Published { covers }, why).await?;
+        }
+        self.raise(&message::processed(id, &package.name), now).await?;
+        self.wake(Wake::Distribute);
+        self.wake(Wake::Fetch);
+        Ok(true)
     }
 }

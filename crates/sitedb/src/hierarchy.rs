@@ -337,6 +337,9 @@ impl Tx {
             ],
         )
         .await?;
+        if self.incarnation().await?.is_empty() {
+            self.new_incarnation().await?;
+        }
         self.wake(Wake::Sites);
         Ok(())
     }

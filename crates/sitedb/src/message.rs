@@ -6,6 +6,8 @@
 use restock_names::{NalPath, PackageId, SiteCode, SourceVersion, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::replica::Kind;
+use crate::replica::kinds::message::key;
 use crate::tx::bind;
 use crate::{DatabaseError, Tx, Why};
 
@@ -98,6 +100,8 @@ pub struct Kept {
     pub strings: Vec<String>,
     /// Attributes by number.
     pub attributes: Vec<(u32, String)>,
+    /// The site that raised it.
+    pub site: Option<SiteCode>,
 }
 
 /// Runs of a schedule that did not start in time. Shown as one phrase.
@@ -285,6 +289,27 @@ pub fn schedule_missed(package: PackageId, name: &str, missed: &MissedRuns) -> M
     Message { severity: Severity::Warning, ..manager(60011, package, strings) }
 }
 
+/// 60020: an object that a neighbouring site sent was refused.
+pub fn object_refused(package: PackageId, from: SiteCode, kind: &str, key: &str, why: &Why) -> Message {
+    let strings = vec![
+        package.to_string(),
+        from.to_string(),
+        kind.to_owned(),
+        key.to_owned(),
+        why.rule.clone(),
+        why.text.clone(),
+    ];
+    let attributes = vec![(ATTRIBUTE_SITE, from.to_string())];
+    Message { severity: Severity::Warning, attributes, ..manager(60020, package, strings) }
+}
+
+/// 60021: two contents were published under one version.
+pub fn version_conflict(package: PackageId, version: SourceVersion, signer: SiteCode, why: &Why) -> Message {
+    let strings = vec![package.to_string(), version.to_string(), signer.to_string(), why.text.clone()];
+    let attributes = vec![(ATTRIBUTE_SITE, signer.to_string()), (ATTRIBUTE_VERSION, version.to_string())];
+    Message { severity: Severity::Error, attributes, ..manager(60021, package, strings) }
+}
+
 /// The sentence people read for a kept message.
 pub fn text(id: u32, strings: &[String]) -> String {
     let s = |position: usize| strings.get(position - 1).map_or("", String::as_str);
@@ -313,6 +338,8 @@ pub fn text(id: u32, strings: &[String]) -> String {
         60011 => {
             format!("One refresh of package {} ({}) catches up with its schedule: {}.", s(1), s(2), s(5))
         }
+        60020 => format!("What site {} said about package {} was refused ({}): {}", s(2), s(1), s(5), s(6)),
+        60021 => format!("Package {} has two contents under version {}: {}", s(1), s(2), s(4)),
         8210 => format!("{} reported package {} version {}.", s(3), s(1), s(2)),
         _ => format!("Message {id}: {}", strings.join(", ")),
     }
@@ -336,10 +363,12 @@ impl Tx {
         let point = message.attributes.iter().find(|(attribute, _)| *attribute == ATTRIBUTE_POINT);
         let row = self
             .row(
-                "INSERT INTO status_messages (message_id, severity, message_type, component, time, package_id, point)
+                "INSERT INTO status_messages (message_id, severity, message_type, component, time, package_id, point,
+                     site)
                  VALUES ($1, $2, 256, $3, $4, $5,
-                     (SELECT name FROM distribution_points WHERE nal_path COLLATE nocase = $6))
-                 RETURNING record",
+                     (SELECT name FROM distribution_points WHERE nal_path COLLATE nocase = $6),
+                     COALESCE((SELECT s.site_code FROM site s), ''))
+                 RETURNING record, site",
                 bind![
                     message.id,
                     message.severity.number(),
@@ -350,26 +379,47 @@ impl Tx {
                 ],
             )
             .await?;
-        let record = row.map_or(Ok(0), |row| row.i64("record"))?;
-        for (position, value) in (1_u32..).zip(&message.strings) {
+        let Some(row) = row else { return Ok(0) };
+        let record = row.i64("record")?;
+        let package = (ATTRIBUTE_PACKAGE, message.package.to_string());
+        self.put_message_parts(
+            record,
+            &message.strings,
+            std::iter::once(&package).chain(&message.attributes),
+        )
+        .await?;
+        if let Ok(site) = row.text("site")?.parse() {
+            self.touch(Kind::Message, key(site, now, record));
+        }
+        Ok(record)
+    }
+
+    /// Keeps the strings and attributes of a message.
+    pub(crate) async fn put_message_parts(
+        &mut self,
+        record: i64,
+        strings: &[String],
+        attributes: impl IntoIterator<Item = &(u32, String)>,
+    ) -> Result<(), DatabaseError> {
+        for (position, value) in (1_u32..).zip(strings) {
             self.execute(
                 "INSERT INTO status_message_strings (record, position, value) VALUES ($1, $2, $3)",
                 bind![record, position, shortened(value)],
             )
             .await?;
         }
-        let package = (ATTRIBUTE_PACKAGE, message.package.to_string());
-        for (attribute, value) in std::iter::once(&package).chain(&message.attributes) {
+        for (attribute, value) in attributes {
             self.execute(
-                "INSERT INTO status_message_attributes (record, attribute, value) VALUES ($1, $2, $3)",
+                "INSERT INTO status_message_attributes (record, attribute, value) VALUES ($1, $2, $3)
+                 ON CONFLICT DO NOTHING",
                 bind![record, *attribute, shortened(value)],
             )
             .await?;
         }
-        Ok(record)
+        Ok(())
     }
 
-    /// What the site's components said after record `after`, oldest first; without `after` the newest
+    /// What the components of this site and those below said after record `after`, oldest first; without `after` the newest
     /// ones. At most `limit`. Audit messages (type 768) are read as SMS_StatusMessage.
     pub async fn messages(
         &mut self,
@@ -380,7 +430,7 @@ impl Tx {
         let mut rows = match after {
             Some(after) => {
                 self.rows(
-                    "SELECT record, message_id, severity, component, time, package_id FROM status_messages
+                    "SELECT record, message_id, severity, component, time, package_id, site FROM status_messages
                      WHERE record > $1 AND message_type = 256 AND ($2 IS NULL OR package_id = $2) ORDER BY record LIMIT $3",
                     bind![after, package, limit],
                 )
@@ -388,7 +438,7 @@ impl Tx {
             }
             None => {
                 self.rows(
-                    "SELECT record, message_id, severity, component, time, package_id FROM status_messages
+                    "SELECT record, message_id, severity, component, time, package_id, site FROM status_messages
                      WHERE message_type = 256 AND ($1 IS NULL OR package_id = $1) ORDER BY record DESC LIMIT $2",
                     bind![package, limit],
                 )
@@ -410,12 +460,13 @@ impl Tx {
                 package: row.text_or_none("package_id")?.map(|_| row.parse("package_id")).transpose()?,
                 strings: self.message_strings(record).await?,
                 attributes: self.message_attributes(record).await?,
+                site: row.text("site")?.parse().ok(),
             });
         }
         Ok(kept)
     }
 
-    async fn message_strings(&mut self, record: i64) -> Result<Vec<String>, DatabaseError> {
+    pub(crate) async fn message_strings(&mut self, record: i64) -> Result<Vec<String>, DatabaseError> {
         self.rows(
             "SELECT value FROM status_message_strings WHERE record = $1 ORDER BY position",
             bind![record],
@@ -426,7 +477,10 @@ impl Tx {
         .collect()
     }
 
-    async fn message_attributes(&mut self, record: i64) -> Result<Vec<(u32, String)>, DatabaseError> {
+    pub(crate) async fn message_attributes(
+        &mut self,
+        record: i64,
+    ) -> Result<Vec<(u32, String)>, DatabaseError> {
         self.rows(
             "SELECT attribute, value FROM status_message_attributes WHERE record = $1 ORDER BY attribute, value",
             bind![record],
@@ -437,8 +491,11 @@ impl Tx {
         .collect()
     }
 
-    /// Removes messages from before `before`, at most `limit`, oldest first.
+    /// Removes messages from before `before`, at most `limit`, oldest first, and what other sites were
+    /// told of messages then.
     pub async fn delete_messages(&mut self, before: Timestamp, limit: u32) -> Result<u64, DatabaseError> {
+        self.execute("DELETE FROM replicas WHERE kind = 'message' AND written_at < $1", bind![before])
+            .await?;
         self.execute(
             "DELETE FROM status_messages WHERE record IN
                  (SELECT record FROM status_messages WHERE time < $1 ORDER BY record LIMIT $2)",

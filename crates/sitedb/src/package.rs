@@ -7,6 +7,7 @@ mod properties;
 use restock_names::{Epoch, LinkPolicy, PackageId, SiteCode, SourceVersion, Timestamp};
 
 use crate::admin::TYPE_PACKAGE;
+use crate::replica::Kind;
 use crate::tx::{Row, bind};
 use crate::{DatabaseError, Tx};
 
@@ -139,6 +140,8 @@ impl Tx {
             ],
         )
         .await?;
+        self.touch(Kind::Package, p.id.as_str());
+        self.touch(Kind::Owner, p.id.as_str());
         self.scope_by_default(TYPE_PACKAGE, p.id.as_str()).await
     }
 
@@ -176,27 +179,36 @@ impl Tx {
                 p.settings
             ],
         )
-        .await
-        .map(|_| ())
+        .await?;
+        self.touch(Kind::Package, p.id.as_str());
+        Ok(())
     }
 
     /// Hides a package that is to be deleted.
     pub async fn mark_package_deleting(&mut self, id: PackageId) -> Result<(), DatabaseError> {
-        self.execute("UPDATE packages SET is_deleting = 1 WHERE package_id = $1", bind![id]).await.map(|_| ())
+        self.execute("UPDATE packages SET is_deleting = 1 WHERE package_id = $1", bind![id]).await?;
+        self.touch(Kind::Package, id.as_str());
+        Ok(())
     }
 
     /// Removes a package's row with its versions and requests; false when there is none. Its
     /// targets must be gone.
     pub async fn delete_package(&mut self, id: PackageId) -> Result<bool, DatabaseError> {
         self.remove_from_scopes(TYPE_PACKAGE, id.as_str()).await?;
+        self.touch(Kind::Package, id.as_str());
         Ok(self.execute("DELETE FROM packages WHERE package_id = $1", bind![id]).await? == 1)
     }
 
-    /// Packages being deleted that no distribution point holds any more.
+    /// Packages being deleted that no distribution point holds any more, and that are this site's to
+    /// forget: it owns them, or their owner has forgotten them or has left.
     pub async fn packages_to_forget(&mut self) -> Result<Vec<PackageId>, DatabaseError> {
         self.rows(
             "SELECT package_id FROM packages p WHERE is_deleting = 1
              AND NOT EXISTS (SELECT 1 FROM targets t WHERE t.package_id = p.package_id)
+             AND (NOT EXISTS (SELECT 1 FROM sites s WHERE s.site_code = p.source_site AND s.status <> 4)
+                 OR p.source_site = COALESCE((SELECT own.site_code FROM site own), p.source_site)
+                 OR EXISTS (SELECT 1 FROM replicas r
+                     WHERE r.kind = 'package' AND r.object_key = p.package_id AND r.body IS NULL))
              ORDER BY package_id",
             bind![],
         )
@@ -206,7 +218,8 @@ impl Tx {
         .collect()
     }
 
-    /// Makes `version` the stored one; false when the package has moved on since `before` was read.
+    /// Makes `version` the stored one; false when the package has moved on since `before` was read, or
+    /// another site owns it.
     pub async fn publish_version(
         &mut self,
         id: PackageId,
@@ -217,7 +230,9 @@ impl Tx {
         let changed = self
             .execute(
                 "UPDATE packages SET source_version = $3, stored_version = $3, epoch = $4, last_refresh_at = $5
-                 WHERE package_id = $1 AND source_version = $2 AND stored_version < $3 AND is_deleting = 0",
+                 WHERE package_id = $1 AND source_version = $2 AND is_deleting = 0
+                   AND (stored_version < $3 OR epoch < $4)
+                   AND source_site = COALESCE((SELECT s.site_code FROM site s), source_site)",
                 bind![id, before, version, epoch, now],
             )
             .await?;

@@ -1,19 +1,26 @@
 //! Refresh requests: which run covers which request, who runs it, when it is tried again.
 //!
+//! Only the site that owns a package runs its requests; `mirror` has what the others do.
+//!
 //! Requests are numbered per package. A run covers all requests there are when it starts, so those
 //! that wait together are one run and one that comes during a run is another. The first snapshot
 //! of a package created with a source is request 1 and a run of its own. [`Refresh`] decides;
 //! the statements below keep it.
+
+mod mirror;
 
 use std::time::Duration;
 
 use restock_names::{PackageId, SiteCode, Timestamp};
 
 use crate::package::Package;
+use crate::replica::Kind;
 use crate::state::{Event, RetryPolicy};
 use crate::target::Context;
 use crate::tx::{Row, bind};
 use crate::{DatabaseError, Tx, Wake, Why};
+
+pub(crate) use mirror::OwnerState;
 
 /// The refresh requests of one package.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -260,7 +267,8 @@ impl Tx {
     /// Adds a refresh request: from the commit of this transaction on `ActionInProgress` is 1 and no
     /// targeted distribution point counts as installed.
     ///
-    /// `why`: what is shown while it waits for a run, where more is known than that.
+    /// `why`: what is shown while it waits for a run, where more is known than that. Where another
+    /// site owns the package it is told of the request, and what is shown is whom it waits for.
     pub async fn request_refresh(
         &mut self,
         package: &Package,
@@ -269,6 +277,10 @@ impl Tx {
         now: Timestamp,
         why: Option<Why>,
     ) -> Result<Requested, DatabaseError> {
+        self.noted_now = Some(now);
+        if package.source_site != site {
+            return self.request_elsewhere(package, refresh, site, now).await;
+        }
         let joined = refresh.request(now);
         if refresh.why.is_some() && why.is_some() {
             refresh.why = why;
@@ -301,8 +313,9 @@ impl Tx {
                 r.why.as_ref()
             ],
         )
-        .await
-        .map(|_| ())
+        .await?;
+        self.touch(Kind::Running, id.as_str());
+        Ok(())
     }
 
     /// The requests of a package; those of an unknown package are none.
@@ -342,16 +355,18 @@ impl Tx {
                 r.why.as_ref()
             ],
         )
-        .await
-        .map(|_| ())
+        .await?;
+        self.touch(Kind::Running, id.as_str());
+        Ok(())
     }
 
-    /// A package whose requests wait for a run that may start at `now`: by priority, then oldest.
+    /// A package of this site whose requests wait for a run that may start at `now`: by priority, then oldest.
     pub async fn refresh_due(&mut self, now: Timestamp) -> Result<Option<PackageId>, DatabaseError> {
         let row = self
             .row(
                 "SELECT r.package_id FROM refreshes r JOIN packages p ON p.package_id = r.package_id
                  WHERE r.requested_seq > r.done_seq AND r.next_attempt <= $1 AND p.is_deleting = 0
+                   AND p.source_site = COALESCE((SELECT s.site_code FROM site s), p.source_site)
                    AND (r.lease_run IS NULL OR r.leased_until <= $1)
                  ORDER BY p.priority, r.requested_at, r.package_id LIMIT 1",
                 bind![now],
@@ -360,13 +375,15 @@ impl Tx {
         row.map(|row| row.parse("package_id")).transpose()
     }
 
-    /// How many packages wait for a run or have one, and when the next becomes due after `now`.
+    /// How many packages of this site wait for a run or have one, and when the next becomes due after `now`.
     pub async fn refresh_queue(&mut self, now: Timestamp) -> Result<(u64, Option<Timestamp>), DatabaseError> {
         let row = self
             .row(
                 "SELECT COUNT(*) AS waiting,
-                    MIN(CASE WHEN next_attempt > $1 THEN next_attempt END) AS next_due
-                 FROM refreshes WHERE requested_seq > done_seq",
+                    MIN(CASE WHEN r.next_attempt > $1 THEN r.next_attempt END) AS next_due
+                 FROM refreshes r JOIN packages p ON p.package_id = r.package_id
+                 WHERE r.requested_seq > r.done_seq
+                   AND p.source_site = COALESCE((SELECT s.site_code FROM site s), p.source_site)",
                 bind![now],
             )
             .await?;

@@ -3,7 +3,7 @@
 //! An object is named by a [`Kind`] and a key. Its body is what rows of this database say about it;
 //! the functions that change those rows [`Tx::touch`] it, and before the commit `flush` writes the
 //! bodies that changed, with a stamp, to the table `replicas`. `exchange` sends what a neighbour
-//! lacks and takes what it sends: `merge` says which of two states stands, and the file of a kind
+//! lacks, `arrival` takes what it sends: `merge` says which of two states stands, and the file of a kind
 //! under `kinds` carries out what an object says.
 //!
 //! A site without links writes no replicas.
@@ -11,6 +11,7 @@
 //! What it does not do: it opens no connection and knows no signature; [`StatementCheck`] is the
 //! caller's. Source: docs/formats/replicas.md.
 
+mod arrival;
 mod exchange;
 mod flush;
 pub(crate) mod kinds;

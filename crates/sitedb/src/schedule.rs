@@ -9,6 +9,7 @@ use restock_cim::schedule::{self, ScheduleToken, next_of};
 use restock_names::{PackageId, SiteCode, Timestamp, Zone};
 
 use crate::message::{self, MissedRuns};
+use crate::replica::Kind;
 use crate::tx::{Row, bind};
 use crate::{DatabaseError, Tx, Wake, Why};
 
@@ -81,6 +82,7 @@ impl Tx {
         let text = schedule::encode(tokens);
         self.execute("UPDATE packages SET refresh_schedule = $2 WHERE package_id = $1", bind![package, text])
             .await?;
+        self.touch(Kind::Package, package.as_str());
         let seen_at = (!tokens.is_empty()).then_some(now);
         self.put_schedule_times(package, seen_at, next_of(tokens, now, zone)).await?;
         self.wake(Wake::Schedule);
@@ -197,6 +199,48 @@ impl Tx {
             }
         }
         Ok(changed)
+    }
+
+    /// Keeps a schedule that another site set; its next run is reckoned by the schedule loop.
+    ///
+    /// Errors: the inner one is that the text is no schedule.
+    pub(crate) async fn take_schedule(
+        &mut self,
+        id: PackageId,
+        text: &str,
+        now: Timestamp,
+    ) -> Result<Result<(), Why>, DatabaseError> {
+        if let Err(error) = schedule::decode(text) {
+            return Ok(Err(Why::new(
+                "OBJECT_FORM",
+                format!("the schedule of package {id} is none: {error}"),
+            )));
+        }
+        let changed = self
+            .execute(
+                "UPDATE packages SET refresh_schedule = $2 WHERE package_id = $1 AND refresh_schedule <> $2",
+                bind![id, text],
+            )
+            .await?;
+        if changed == 1 {
+            self.reckon_schedule(id, now).await?;
+        }
+        Ok(Ok(()))
+    }
+
+    /// Lets the schedule loop reckon the next run from the present on, and run nothing that was due
+    /// before: the zone is known there. To the loop it looks like a clock that was put back.
+    pub(crate) async fn reckon_schedule(
+        &mut self,
+        id: PackageId,
+        now: Timestamp,
+    ) -> Result<(), DatabaseError> {
+        let Some(plan) = self.schedule(id).await? else { return Ok(()) };
+        let ahead = now.after(PUT_BACK_MAX * 2);
+        let ahead = (!plan.tokens.is_empty()).then_some(ahead);
+        self.put_schedule_times(id, ahead, ahead).await?;
+        self.wake(Wake::Schedule);
+        Ok(())
     }
 
     async fn put_schedule_times(

@@ -3,6 +3,7 @@
 use restock_names::{Epoch, SiteCode, Timestamp};
 
 use crate::admin::TYPE_SITE;
+use crate::hierarchy::{STATUS_ACTIVE, SiteRow, SiteType};
 use crate::tx::{Row, bind};
 use crate::{DatabaseError, Tx};
 
@@ -53,6 +54,21 @@ impl Tx {
         ] {
             self.execute(built_in, bind![site.created_at]).await?;
         }
+        // What makes it one of the sites of a hierarchy: `put_site` tells more of it later.
+        let row = SiteRow {
+            code: site.code,
+            parent: None,
+            site_type: SiteType::Primary,
+            name: site.code.to_string(),
+            server_name: String::new(),
+            url: String::new(),
+            software: String::new(),
+            root_public_key: site.root_public_key.clone(),
+            key_list: Vec::new(),
+            ca_fingerprint: site.ca_fingerprint.clone(),
+            status: STATUS_ACTIVE,
+        };
+        self.put_site(&row).await?;
         self.scope_by_default(TYPE_SITE, site.code.as_str()).await
     }
 }

@@ -37,6 +37,8 @@ pub struct Tx {
     pub(crate) applied: BTreeSet<(Kind, String)>,
     /// Tells when objects are written.
     pub(crate) clock: Option<Arc<dyn Clock>>,
+    /// The time that was named last in this transaction.
+    pub(crate) noted_now: Option<Timestamp>,
 }
 
 impl std::fmt::Debug for Tx {
@@ -56,6 +58,7 @@ impl Tx {
             touched: BTreeSet::new(),
             applied: BTreeSet::new(),
             clock: None,
+            noted_now: None,
         }
     }
 

@@ -119,6 +119,7 @@ where
             // What a refused change touched is as it was.
             tx.touched.clear();
             tx.applied.clear();
+            tx.noted_now = None;
             self.result = Some(result);
             keeps
         })

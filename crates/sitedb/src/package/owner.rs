@@ -15,17 +15,49 @@ impl Tx {
         &mut self,
         id: PackageId,
         to: SiteCode,
-        _now: Timestamp,
+        now: Timestamp,
     ) -> Result<Epoch, DatabaseError> {
         let epoch = self.highest_epoch(id).await?.next(to);
+        self.change_owner(id, to, epoch, now).await?;
+        self.touch(Kind::Owner, id.as_str());
+        Ok(epoch)
+    }
+
+    /// The package belongs to the site `to` from this transaction on. A run of this site that has not
+    /// published cannot any more; what was asked for goes over to the new owner.
+    pub(crate) async fn change_owner(
+        &mut self,
+        id: PackageId,
+        to: SiteCode,
+        epoch: Epoch,
+        now: Timestamp,
+    ) -> Result<(), DatabaseError> {
+        self.noted_now = Some(now);
+        let own = self.own_code().await?;
+        let before = self.package(id).await?.map(|package| package.source_site);
         self.execute(
             "UPDATE packages SET source_site = $2, owner_epoch = $3 WHERE package_id = $1",
             bind![id, to, epoch],
         )
         .await?;
-        self.touch(Kind::Owner, id.as_str());
+        if to == own && before != Some(own) {
+            self.reckon_schedule(id, now).await?;
+            self.take_over_requests(id, own, now).await?;
+        } else if to != own && before == Some(own) {
+            self.hand_over_requests(id, own, now).await?;
+        } else if to != own {
+            self.mirror_refresh(id, now).await?;
+        }
+        self.touch(Kind::Running, id.as_str());
         self.wake(Wake::Refresh);
-        Ok(epoch)
+        self.wake(Wake::Fetch);
+        Ok(())
+    }
+
+    /// The epoch in which the owner took the package over.
+    pub(crate) async fn owner_epoch(&mut self, id: PackageId) -> Result<Epoch, DatabaseError> {
+        let row = self.row("SELECT owner_epoch FROM packages WHERE package_id = $1", bind![id]).await?;
+        row.map_or(Ok(Epoch::FIRST), |row| row.epoch("owner_epoch"))
     }
 
     /// True when the site that owns the package is not known or has left: nobody refreshes it until

@@ -2,6 +2,7 @@
 
 use restock_names::{PackageId, Timestamp};
 
+use crate::replica::Kind;
 use crate::tx::bind;
 use crate::{DatabaseError, Tx};
 
@@ -180,6 +181,7 @@ impl Tx {
                 ],
             )
             .await?;
+        self.touch(Kind::Package, id.as_str());
         Ok(changed == 1)
     }
 }

@@ -1,9 +1,11 @@
 //! Before the commit: writes the objects whose rows say something else than their last state.
 
+use std::collections::BTreeSet;
+
 use restock_names::{SiteCode, Timestamp};
 use serde_json::Value;
 
-use super::object::{Direction, Kind, Object};
+use super::object::{Kind, Object};
 use super::{Told, kinds};
 use crate::tx::{Row, bind};
 use crate::{DatabaseError, Tx, Wake};
@@ -70,7 +72,7 @@ impl Tx {
     async fn write_objects(
         &mut self,
         own: SiteCode,
-        touched: std::collections::BTreeSet<(Kind, String)>,
+        touched: BTreeSet<(Kind, String)>,
     ) -> Result<(), DatabaseError> {
         let mut changed = Vec::new();
         for (kind, key) in touched {
@@ -82,6 +84,8 @@ impl Tx {
             let before = self.replica(kind, &key).await?;
             let body = match (told, &before) {
                 (Told::Others, _) | (Told::Gone, None) => continue,
+                // With a package goes what belongs to it, without a word for each.
+                _ if self.goes_with_package(kind, &key).await? => continue,
                 (Told::Gone, Some(_)) => None,
                 (Told::Body(body), _) => Some(body),
             };
@@ -98,12 +102,20 @@ impl Tx {
         let clock = self.raise_clock(0).await? + 1;
         self.raise_clock(clock).await?;
         let at = self.written_at();
+        let mut written = Vec::with_capacity(changed.len());
         for (kind, key, body) in changed {
             let object = Object { kind, key, clock, writer: own, at, body };
             self.keep_replica(&object, None).await?;
+            written.push((kind, object.key));
         }
         self.wake(Wake::Sites);
-        Ok(())
+        self.release_waiting(&written).await
+    }
+
+    /// True for what belongs to a package that is deleted.
+    async fn goes_with_package(&mut self, kind: Kind, key: &str) -> Result<bool, DatabaseError> {
+        let Some(package) = kind.package(key) else { return Ok(false) };
+        Ok(self.package(package).await?.is_none() || self.is_package_gone(package).await?)
     }
 
     /// The state of an object, deleted or not; `None` when there never was one here.
@@ -154,16 +166,25 @@ impl Tx {
 
     /// Raises the site's clock to `seen` if it is lower; returns what it shows then.
     pub(crate) async fn raise_clock(&mut self, seen: u64) -> Result<u64, DatabaseError> {
+        self.raise_counter(CLOCK, seen).await
+    }
+
+    /// Raises a counter to `least` if it is lower; returns its value then.
+    pub(crate) async fn raise_counter(
+        &mut self,
+        name: &'static str,
+        least: u64,
+    ) -> Result<u64, DatabaseError> {
         let row = self
             .row(
                 "INSERT INTO counters (name, value) VALUES ($1, $2)
                  ON CONFLICT (name) DO UPDATE SET value =
                      CASE WHEN counters.value < EXCLUDED.value THEN EXCLUDED.value ELSE counters.value END
                  RETURNING value",
-                bind![CLOCK, seen],
+                bind![name, least],
             )
             .await?;
-        row.map_or(Ok(seen), |row| row.u64("value"))
+        row.map_or(Ok(least), |row| row.u64("value"))
     }
 
     /// The highest number given to a change, 0 before the first.
@@ -172,8 +193,9 @@ impl Tx {
         row.map_or(Ok(0), |row| row.u64("value"))
     }
 
-    fn written_at(&self) -> Timestamp {
-        self.clock.as_ref().map_or(Timestamp(0), |clock| clock.now())
+    /// When it is: by the database's clock, else the time somebody named last in this transaction.
+    pub(crate) fn written_at(&self) -> Timestamp {
+        self.clock.as_ref().map(|clock| clock.now()).or(self.noted_now).unwrap_or_default()
     }
 
     /// Writes every object that this site would write: with the first link, in its transaction.
@@ -185,18 +207,5 @@ impl Tx {
         }
         self.wake(Wake::Sites);
         Ok(())
-    }
-}
-
-impl Kind {
-    /// The kinds that a neighbour is not sent, as a list of words for a statement.
-    pub(crate) fn not_sent(is_above: bool) -> [&'static str; 3] {
-        let withheld = if is_above { Direction::Down } else { Direction::Up };
-        let mut words = [""; 3];
-        let hidden = Self::ALL.iter().filter(|(kind, _)| kind.direction() == withheld);
-        for (place, (_, word)) in words.iter_mut().zip(hidden) {
-            *place = word;
-        }
-        words
     }
 }

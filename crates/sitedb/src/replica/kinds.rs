@@ -13,6 +13,7 @@ use crate::{DatabaseError, Tx};
 
 pub(crate) mod account;
 pub(crate) mod copy;
+pub(crate) mod form;
 pub(crate) mod group;
 pub(crate) mod message;
 pub(crate) mod owner;

@@ -31,7 +31,7 @@ fn measure(object: &Object) -> (bool, u64, u64) {
             let is_deleting = object.fields().get("is_deleting").and_then(Value::as_bool);
             (is_gone, u64::from(is_deleting.unwrap_or(false)), 0)
         }
-        Kind::Owner => (is_gone, number("epoch"), 0),
+        Kind::Owner | Kind::Running => (is_gone, number("epoch"), 0),
         Kind::Version => (is_gone, number("epoch"), number("version")),
         Kind::Refresh => (is_gone, number("asked"), 0),
         _ => (is_gone, 0, 0),

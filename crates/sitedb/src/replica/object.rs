@@ -108,17 +108,26 @@ impl Kind {
     pub(crate) fn package(self, key: &str) -> Option<PackageId> {
         let first = key.split('/').next().unwrap_or_default();
         match self {
-            Self::Owner
-            | Self::Version
-            | Self::Refresh
-            | Self::Running
-            | Self::Program
-            | Self::Target
-            | Self::State
-            | Self::Copy => first.parse().ok(),
-            Self::GroupPackage => key.split('/').nth(1).and_then(|id| id.parse().ok()),
+            Self::GroupPackage => key.rsplit('/').next().and_then(|id| id.parse().ok()),
+            kind if kind.belongs_to_package() => first.parse().ok(),
             _ => None,
         }
+    }
+
+    /// True when each object of the kind belongs to a package.
+    pub(crate) fn belongs_to_package(self) -> bool {
+        matches!(
+            self,
+            Self::Owner
+                | Self::Version
+                | Self::Refresh
+                | Self::Running
+                | Self::Program
+                | Self::Target
+                | Self::State
+                | Self::Copy
+                | Self::GroupPackage
+        )
     }
 
     /// True when an object that was deleted never comes back: its key is not given twice.

@@ -1,16 +1,98 @@
-//! Objects of kind `package`.
+//! Objects of kind `package`: what people set on a package, by its ID.
+//!
+//! Not in it: who owns the package (`owner`) and its versions (`version`). A deletion has two steps:
+//! `is_deleting` takes the package from every distribution point, the tombstone takes the row.
 
+use restock_names::{Epoch, LinkPolicy, PackageId, SourceVersion, Timestamp};
+use serde_json::json;
+
+use super::{form, scope};
+use crate::admin::TYPE_PACKAGE;
+use crate::package::{Package, Properties};
+use crate::refresh::Refresh;
+use crate::replica::object::{Fields, to_hex};
 use crate::replica::{Arrival, Kind, Object, Taken, Told, Writer};
-use crate::{DatabaseError, Tx};
+use crate::state::Event;
+use crate::target::Context;
+use crate::tx::bind;
+use crate::{DatabaseError, Tx, Wake, Why};
+
+/// `Properties::source_set_by` for an account that is not known here: its rights cannot be looked
+/// up, so it has none.
+const UNKNOWN_ACCOUNT: u32 = u32::MAX;
 
 /// What the rows say about it.
-pub(crate) async fn told(_tx: &mut Tx, _kind: Kind, _key: &str) -> Result<Told, DatabaseError> {
-    Ok(Told::Others)
+pub(crate) async fn told(tx: &mut Tx, kind: Kind, key: &str) -> Result<Told, DatabaseError> {
+    let Ok(id) = key.parse::<PackageId>() else { return Ok(Told::Others) };
+    let Some(p) = tx.package(id).await? else { return Ok(Told::Gone) };
+    let Some(q) = tx.package_properties(id).await? else { return Ok(Told::Gone) };
+    let schedule = tx.row("SELECT refresh_schedule FROM packages WHERE package_id = $1", bind![id]).await?;
+    let schedule = schedule.map_or(Ok(String::new()), |row| row.text("refresh_schedule"))?;
+    let scopes = scope::told_of(tx, TYPE_PACKAGE, id.as_str(), (kind, key)).await?;
+    let source_set_by = told_account(tx, &q, (kind, key)).await?;
+    Ok(Told::Body(json!({
+        "name": p.name,
+        "package_version": p.package_version,
+        "manufacturer": p.manufacturer,
+        "language": p.language,
+        "description": p.description,
+        "source_path": p.source_path,
+        "source_flag": p.source_flag,
+        "source_set_by": source_set_by,
+        "priority": p.priority,
+        "is_public": p.is_public,
+        "allow_empty": p.allow_empty,
+        "link_policy": p.link_policy.as_str(),
+        "is_deleting": p.is_deleting,
+        "created_at": p.created_at.0,
+        "refresh_schedule": schedule,
+        "scopes": scopes,
+        "package_type": q.package_type,
+        "share_name": q.share_name,
+        "share_type": q.share_type,
+        "pkg_flags": q.pkg_flags,
+        "forced_disconnect_delay": q.forced_disconnect_delay,
+        "forced_disconnect_enabled": q.forced_disconnect_enabled,
+        "forced_disconnect_retries": q.forced_disconnect_retries,
+        "ignore_address_schedule": q.ignore_address_schedule,
+        "isv_string": q.isv_string,
+        "mif_filename": q.mif_filename,
+        "mif_name": q.mif_name,
+        "mif_publisher": q.mif_publisher,
+        "mif_version": q.mif_version,
+        "preferred_address_type": q.preferred_address_type,
+        "alternate_content_providers": q.alternate_content_providers,
+        "stored_pkg_path": q.stored_pkg_path,
+        "default_image_flags": q.default_image_flags,
+        "transform_readiness": q.transform_readiness,
+        "transform_analysis_at": q.transform_analysis_at.map(|at| at.0),
+        "extended_data": q.extended_data.as_deref().map(to_hex),
+        "isv_data": q.isv_data.as_deref().map(to_hex),
+        "icon": q.icon.as_deref().map(to_hex),
+        "sedo_version": q.sedo_version,
+    })))
+}
+
+/// The logon name of the account that set the source path; none for a command at a site itself.
+async fn told_account(
+    tx: &mut Tx,
+    properties: &Properties,
+    (kind, key): (Kind, &str),
+) -> Result<Option<String>, DatabaseError> {
+    let Some(number) = properties.source_set_by else { return Ok(None) };
+    let row = tx.row("SELECT logon_name FROM admins WHERE admin_id = $1", bind![number]).await?;
+    if let Some(row) = row {
+        return row.text("logon_name").map(Some);
+    }
+    // Not known here, but perhaps where it came from.
+    let before = tx.replica(kind, key).await?;
+    let name = before.and_then(|before| before.object.fields().text_or_none("source_set_by").ok().flatten());
+    Ok(Some(name.unwrap_or_default()))
 }
 
 /// All that this site writes.
-pub(crate) async fn keys(_tx: &mut Tx, _kind: Kind) -> Result<Vec<String>, DatabaseError> {
-    Ok(Vec::new())
+pub(crate) async fn keys(tx: &mut Tx, _kind: Kind) -> Result<Vec<String>, DatabaseError> {
+    Ok(tx.packages().await?.into_iter().map(|package| package.id.to_string()).collect())
 }
 
 /// Who may write it.
@@ -20,9 +102,175 @@ pub(crate) async fn writer(_tx: &mut Tx, _object: &Object) -> Result<Writer, Dat
 
 /// Makes the rows say what it says.
 pub(crate) async fn take(
-    _tx: &mut Tx,
-    _object: &Object,
-    _arrival: &Arrival<'_>,
+    tx: &mut Tx,
+    object: &Object,
+    arrival: &Arrival<'_>,
 ) -> Result<Taken, DatabaseError> {
+    let Ok(id) = object.key.parse::<PackageId>() else {
+        return Ok(Taken::Refused(Why::new("OBJECT_FORM", "the key is no package ID")));
+    };
+    if id.site() == arrival.own {
+        // A database that was put back must not give the number again.
+        let number = u64::from_str_radix(&id.as_str()[3..], 16).unwrap_or_default();
+        tx.raise_counter("package", number).await?;
+    }
+    if object.body.is_none() {
+        return forget(tx, id, arrival).await;
+    }
+    let (wanted, properties, account, schedule, scopes) = match read(id, object) {
+        Ok(read) => read,
+        Err(why) => return Ok(Taken::Refused(why)),
+    };
+    let before = tx.package(id).await?;
+    match &before {
+        None => {
+            tx.insert_package(&wanted).await?;
+            tx.insert_refresh(id, &Refresh::new(arrival.now)).await?;
+        }
+        Some(before) => {
+            let is_other = (wanted.is_public, &wanted.name) != (before.is_public, &before.name);
+            let settings = before.settings + u64::from(is_other);
+            tx.update_package(&Package { settings, ..wanted.clone() }).await?;
+            tx.execute(
+                "UPDATE packages SET created_at = $2 WHERE package_id = $1",
+                bind![id, wanted.created_at],
+            )
+            .await?;
+            if is_other {
+                tx.wake(Wake::Distribute);
+            }
+        }
+    }
+    let source_set_by = match account {
+        None => None,
+        Some(name) => Some(tx.account_number(&name).await?.unwrap_or(UNKNOWN_ACCOUNT)),
+    };
+    tx.update_package_properties(id, &Properties { source_set_by, ..properties }).await?;
+    if let Err(why) = tx.take_schedule(id, &schedule, arrival.now).await? {
+        return Ok(Taken::Refused(why));
+    }
+    scope::take_of(tx, TYPE_PACKAGE, id.as_str(), &scopes).await?;
+    tx.scope_by_default(TYPE_PACKAGE, id.as_str()).await?;
+    if wanted.is_deleting && before.is_none_or(|before| !before.is_deleting) {
+        tx.mark_package_deleting(id).await?;
+        leave_points(tx, id, arrival).await?;
+    }
+    tx.wake(Wake::Refresh);
     Ok(Taken::Done)
+}
+
+/// The owner has forgotten the package: its row goes once no distribution point of this site has it.
+async fn forget(tx: &mut Tx, id: PackageId, arrival: &Arrival<'_>) -> Result<Taken, DatabaseError> {
+    if tx.package(id).await?.is_none() {
+        return Ok(Taken::Done);
+    }
+    tx.mark_package_deleting(id).await?;
+    leave_points(tx, id, arrival).await?;
+    tx.execute(
+        "DELETE FROM targets WHERE package_id = $1 AND point IN
+             (SELECT d.name FROM distribution_points d WHERE d.site_code <> $2)",
+        bind![id, arrival.own],
+    )
+    .await?;
+    let row = tx.row("SELECT 1 AS one FROM targets WHERE package_id = $1 LIMIT 1", bind![id]).await?;
+    if row.is_none() {
+        tx.delete_package(id).await?;
+    }
+    tx.wake(Wake::Refresh);
+    Ok(Taken::Done)
+}
+
+/// Takes a package that is being deleted from the distribution points of this site.
+async fn leave_points(tx: &mut Tx, id: PackageId, arrival: &Arrival<'_>) -> Result<(), DatabaseError> {
+    let (Some(package), Some(mut refresh)) = (tx.package(id).await?, tx.refresh(id).await?) else {
+        return Ok(());
+    };
+    if refresh.cancel() {
+        tx.update_refresh(id, &refresh).await?;
+    }
+    let context = Context::new(&package, &refresh, arrival.own, arrival.now);
+    for mut target in tx.targets_of_package(id).await? {
+        if target.other_site.is_none() {
+            // A removal cannot be refused.
+            let _applied = tx.apply(&mut target, &context, Event::RemoveAsked, None).await?;
+        }
+    }
+    Ok(())
+}
+
+/// A package, its further properties, the account of its source, its schedule, its scopes.
+type Body = (Package, Properties, Option<String>, String, Vec<String>);
+
+fn read(id: PackageId, object: &Object) -> Result<Body, Why> {
+    let fields = object.fields();
+    let name = |field: &str| form::within(fields.text(field)?, field, form::NAME_BYTES_MAX);
+    let text = |field: &str| form::text(fields, field);
+    let link_policy: LinkPolicy = fields.parse("link_policy")?;
+    let has_source = fields.u32("source_flag")? >= 2 && !fields.text("source_path")?.is_empty();
+    let package = Package {
+        id,
+        name: name("name")?,
+        package_version: name("package_version")?,
+        manufacturer: name("manufacturer")?,
+        language: name("language")?,
+        description: text("description")?,
+        source_path: text("source_path")?,
+        source_flag: fields.u32("source_flag")?,
+        priority: fields.u32("priority")?,
+        is_public: fields.bool("is_public")?,
+        allow_empty: fields.bool("allow_empty")?,
+        link_policy,
+        // Until its `owner` object says otherwise.
+        source_site: id.site(),
+        source_version: SourceVersion(u32::from(has_source)),
+        stored_version: SourceVersion(0),
+        epoch: Epoch::FIRST,
+        is_deleting: fields.bool("is_deleting")?,
+        settings: 1,
+        created_at: Timestamp(fields.i64("created_at")?),
+        last_refresh_at: None,
+    };
+    let properties = read_properties(fields)?;
+    let account = fields.text_or_none("source_set_by")?;
+    Ok((package, properties, account, text("refresh_schedule")?, form::names(fields, "scopes")?))
+}
+
+fn read_properties(fields: Fields<'_>) -> Result<Properties, Why> {
+    let text = |field: &str| form::text(fields, field);
+    Ok(Properties {
+        package_type: fields.u32("package_type")?,
+        share_name: text("share_name")?,
+        share_type: fields.u32("share_type")?,
+        pkg_flags: fields.u32("pkg_flags")?,
+        forced_disconnect_delay: fields.u32("forced_disconnect_delay")?,
+        forced_disconnect_enabled: fields.bool("forced_disconnect_enabled")?,
+        forced_disconnect_retries: fields.u32("forced_disconnect_retries")?,
+        ignore_address_schedule: fields.bool("ignore_address_schedule")?,
+        isv_string: text("isv_string")?,
+        mif_filename: text("mif_filename")?,
+        mif_name: text("mif_name")?,
+        mif_publisher: text("mif_publisher")?,
+        mif_version: text("mif_version")?,
+        preferred_address_type: text("preferred_address_type")?,
+        alternate_content_providers: text("alternate_content_providers")?,
+        stored_pkg_path: text("stored_pkg_path")?,
+        default_image_flags: i32::try_from(fields.i64("default_image_flags")?).map_err(|_unfit| {
+            Why::new("OBJECT_FORM", "the field default_image_flags of the body is not valid")
+        })?,
+        transform_readiness: fields.u32("transform_readiness")?,
+        transform_analysis_at: fields.time_or_none("transform_analysis_at")?,
+        extended_data: fields.bytes_or_none("extended_data")?,
+        isv_data: fields.bytes_or_none("isv_data")?,
+        icon: fields.bytes_or_none("icon")?,
+        sedo_version: text("sedo_version")?,
+        source_set_by: None,
+    })
+}
+
+impl Tx {
+    /// The number of the account with this logon name.
+    async fn account_number(&mut self, logon_name: &str) -> Result<Option<u32>, DatabaseError> {
+        let row = self.row("SELECT admin_id FROM admins WHERE logon_name = $1", bind![logon_name]).await?;
+        row.map(|row| row.u32("admin_id")).transpose()
+    }
 }
