@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use restock_content::library::Library;
+use restock_content::transfer::JumpPolicy;
+use restock_names::{Clock, Timestamp};
 use restock_transfer::{Backoff, DpIdentity, DpLink, DpLinkConfig, PullOptions, Run};
 use tokio::sync::mpsc;
 
@@ -29,6 +31,8 @@ pub struct DistributionPointConfig {
     pub packages_at_once: usize,
     /// How a version is fetched.
     pub pull: PullOptions,
+    /// How far a version may lie above the one that is held.
+    pub jump: JumpPolicy,
     /// How the link to the site is kept.
     pub link: DpLinkConfig,
     /// Delays before a job that failed is tried again here. The site has its own, longer ones.
@@ -44,6 +48,7 @@ impl DistributionPointConfig {
             serve_urls: Vec::new(),
             packages_at_once: 3,
             pull: PullOptions::default(),
+            jump: JumpPolicy::default(),
             link: DpLinkConfig::default(),
             retry: Backoff { first: Duration::from_secs(10), most: Duration::from_secs(600) },
         }
@@ -68,6 +73,8 @@ pub struct DistributionPoint {
     server: ContentServer,
     receiving: Arc<Receiving>,
     packages: Arc<Packages>,
+    identity: Arc<DpIdentity>,
+    clock: Arc<dyn Clock>,
     link: DpLink,
 }
 
@@ -100,15 +107,16 @@ impl DistributionPoint {
             identity: Arc::clone(&identity),
             packages_at_once: config.packages_at_once,
             options: config.pull,
+            jump: config.jump,
             retry: config.retry,
             serve_urls: serve_urls(&config.serve_urls, server.addresses()),
             run: run.clone(),
         });
         let side = Arc::new(Side(Arc::clone(&receiving)));
-        let link = DpLink::start(config.link, identity, side, run);
+        let link = DpLink::start(config.link, Arc::clone(&identity), side, run);
         receiving.set_link(link.clone());
         run.tracker.spawn(Arc::clone(&receiving).heal(damages));
-        Ok(Self { server, receiving, packages, link })
+        Ok(Self { server, receiving, packages, identity, clock: Arc::clone(&run.clock), link })
     }
 
     /// The addresses on which content is served.
@@ -134,6 +142,12 @@ impl DistributionPoint {
     /// Is the link to the site up?
     pub fn is_connected(&self) -> bool {
         self.link.is_connected()
+    }
+
+    /// Since when the site has not vouched for what it tells (`STALE_METADATA`): there may be newer
+    /// versions than the ones that are served. `None` while it has not.
+    pub fn stale_since(&self) -> Option<Timestamp> {
+        self.identity.stale_since(self.clock.now())
     }
 
     /// Who may read which package.

@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use restock_content::library::Library;
+use restock_content::transfer::JumpPolicy;
 use restock_names::{ContentVersion, Digest, PackageId};
 use restock_transfer::{
     Backoff, DpIdentity, DpLink, DpSide, HelloFacts, Job, JobId, JobKind, PullOptions, Report, ReportState,
@@ -52,6 +53,7 @@ pub(crate) struct Receiving {
     slots: Arc<Semaphore>,
     board: Board,
     options: PullOptions,
+    jump: JumpPolicy,
     retry: Backoff,
     serve_urls: Vec<String>,
     run: Run,
@@ -64,6 +66,7 @@ pub(crate) struct Parts {
     pub(crate) identity: Arc<DpIdentity>,
     pub(crate) packages_at_once: usize,
     pub(crate) options: PullOptions,
+    pub(crate) jump: JumpPolicy,
     pub(crate) retry: Backoff,
     pub(crate) serve_urls: Vec<String>,
     pub(crate) run: Run,
@@ -81,6 +84,7 @@ impl Receiving {
             slots: Arc::new(Semaphore::new(parts.packages_at_once.max(1))),
             board: Board::default(),
             options: parts.options,
+            jump: parts.jump,
             retry: parts.retry,
             serve_urls: parts.serve_urls,
             run: parts.run,

@@ -55,6 +55,12 @@ pub enum LinkError {
     /// Nothing happened for too long.
     #[error("LINK_TIMEOUT: the peer did not {what} within {} s", .after.as_secs())]
     Timeout { what: &'static str, after: Duration },
+    /// A holder sends, but hardly anything.
+    #[error(
+        "LINK_RATE: the holder sent {bytes} bytes of what it owes in {:.1} s, at least {rate_min} bytes a second are wanted",
+        .after.as_secs_f64()
+    )]
+    TooSlow { bytes: u64, after: Duration, rate_min: u64 },
     /// The far end said no.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -84,6 +90,7 @@ impl LinkError {
             Self::Format(_) => "LINK_FORMAT",
             Self::Unexpected(_) => "LINK_UNEXPECTED",
             Self::Timeout { .. } => "LINK_TIMEOUT",
+            Self::TooSlow { .. } => "LINK_RATE",
             Self::Refused(refusal) => &refusal.code,
             Self::Trust(_) => "TRUST",
             Self::Stopped => "LINK_STOPPED",
@@ -94,7 +101,7 @@ impl LinkError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Connect { .. } | Self::Handshake { .. } | Self::Io { .. } | Self::Closed => true,
-            Self::Truncated | Self::Timeout { .. } => true,
+            Self::Truncated | Self::Timeout { .. } | Self::TooSlow { .. } => true,
             Self::CertificateTime { .. } | Self::NotConnected { .. } => true,
             Self::Refused(refusal) => refusal.is_transient,
             Self::Bind { .. } | Self::Identity { .. } | Self::Certificate(_) | Self::Protocol { .. } => false,

@@ -19,6 +19,9 @@ const BUFFER_BYTES: usize = 256 << 10;
 /// A buffer with less room than one TLS record is replaced.
 const ROOM_BYTES_MIN: usize = 16 << 10;
 
+/// What a peer must take within a writer's patience.
+const PIECE_BYTES: usize = 64 << 10;
+
 /// A control message in JSON.
 pub(crate) const TYPE_MESSAGE: u8 = 1;
 /// A request for items.
@@ -178,13 +181,18 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 pub(crate) struct FrameWriter<W> {
     io: W,
     sent: u64,
-    /// A peer that takes nothing for this long is given up.
+    /// A peer that takes less than [`PIECE_BYTES`] in this time is given up.
     patience: Duration,
 }
 
 impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     pub(crate) fn new(io: W, patience: Duration) -> Self {
         Self { io, sent: 0, patience }
+    }
+
+    /// Gives up a peer that takes too little for so long.
+    pub(crate) fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     /// Bytes written so far.
@@ -194,13 +202,16 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
 
     /// Writes bytes that are whole frames.
     pub(crate) async fn write(&mut self, frames: &[u8]) -> Result<(), LinkError> {
-        let write = async {
-            self.io.write_all(frames).await?;
-            self.io.flush().await
-        };
-        match tokio::time::timeout(self.patience, write).await {
-            Ok(written) => written.map_err(LinkError::io("write to the link"))?,
-            Err(_elapsed) => return Err(LinkError::Timeout { what: "take data", after: self.patience }),
+        // By pieces: a slow peer may take its time for all of them, not for one.
+        for piece in frames.chunks(PIECE_BYTES) {
+            let write = async {
+                self.io.write_all(piece).await?;
+                self.io.flush().await
+            };
+            match tokio::time::timeout(self.patience, write).await {
+                Ok(written) => written.map_err(LinkError::io("write to the link"))?,
+                Err(_elapsed) => return Err(LinkError::Timeout { what: "take data", after: self.patience }),
+            }
         }
         self.sent += frames.len() as u64;
         Ok(())

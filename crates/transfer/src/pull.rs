@@ -8,6 +8,7 @@
 
 mod connection;
 mod inventory;
+mod patience;
 mod source;
 mod store;
 
@@ -44,6 +45,13 @@ pub struct PullOptions {
     pub attempts_max: u32,
     /// A holder that sends nothing it owes for this long is given up.
     pub idle: Duration,
+    /// Bytes a second that a connection must carry while the holder owes items, over each
+    /// [`Self::rate_window`]; below it the connection is made again, and the pull fails with
+    /// `LINK_RATE` when that was so [`Self::attempts_max`] times, whatever was stored between. 0 is no
+    /// limit.
+    pub rate_min: u64,
+    /// Over how long the rate is measured.
+    pub rate_window: Duration,
 }
 
 impl Default for PullOptions {
@@ -54,6 +62,9 @@ impl Default for PullOptions {
             retry: Backoff { first: Duration::from_millis(250), most: Duration::from_secs(15) },
             attempts_max: 8,
             idle: Duration::from_secs(60),
+            // An eighth of what the slowest leased lines carry.
+            rate_min: 1_024,
+            rate_window: Duration::from_secs(60),
         }
     }
 }

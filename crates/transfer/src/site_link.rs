@@ -28,7 +28,7 @@ use crate::error::chain;
 use crate::message::Message;
 use crate::serve::{self, Serving};
 use crate::site_message::SiteHello;
-use crate::stream::Writer;
+use crate::stream::{WRITE_TIMEOUT, Writer};
 use crate::tls::Known;
 use crate::{Fingerprint, Hello, Identity, LinkError, Links, PROTOCOL, Refusal, Run, SiteTrust, stream};
 
@@ -57,6 +57,8 @@ pub struct LinkLimits {
     pub handshake: Duration,
     /// A control connection that says nothing for this long is closed; points ping every 20 s.
     pub idle: Duration,
+    /// A peer that takes less than 64 KiB of what is written to it in this time is given up.
+    pub stall: Duration,
 }
 
 impl Default for LinkLimits {
@@ -67,6 +69,7 @@ impl Default for LinkLimits {
             pulls: 256,
             handshake: Duration::from_secs(10),
             idle: Duration::from_secs(60),
+            stall: WRITE_TIMEOUT,
         }
     }
 }
@@ -157,14 +160,14 @@ async fn accept_all<S: SiteSide>(listener: TcpListener, shared: Arc<Shared<S>>) 
     }
 }
 
-/// Did somebody show that it is not who it should be?
+/// Did somebody show that it is not who it should be, or speak something else?
 fn is_suspect(error: &LinkError) -> bool {
     match error {
+        // Whoever only looks whether the port is open says nothing at all.
         LinkError::Handshake { source, .. } => {
-            let cause = source.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-            matches!(cause, Some(rustls::Error::InvalidCertificate(_)))
+            source.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
         }
-        other => matches!(other.code(), "IDENTITY" | "SENDER_MISMATCH" | "CERT_TIME"),
+        other => matches!(other.code(), "IDENTITY" | "SENDER_MISMATCH" | "CERT_TIME" | "LINK_PROTOCOL"),
     }
 }
 
@@ -195,6 +198,7 @@ async fn serve_connection<S: SiteSide>(
     let show = |known: &Known| shared.trust.shown(known, shared.run.clock.now());
     let stream::Accepted { mut reader, mut writer, certificate, authority } =
         stream::accept(tcp, show, after).await?;
+    writer.set_patience(shared.limits.stall);
     let first = async {
         let peer = match certificate {
             Some(certificate) => Some(identify(shared, &certificate).await?),

@@ -19,7 +19,7 @@ use restock_names::{SiteCode, Timestamp};
 
 /// How long TCP and TLS may take together.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a peer may take nothing of what is written.
+/// How long a peer may take for 64 KiB of what is written.
 pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 type Stream = TlsStream<TcpStream>;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use restock_content::library::{Audit, Library};
 use restock_content::manifest::{Manifest, ManifestRoot};
-use restock_content::transfer::{AcceptedStatement, Item, ItemKind, accept_statement};
+use restock_content::transfer::{AcceptedStatement, Item, ItemKind, accept_within};
 use restock_names::{ContentVersion, Digest};
 use restock_transfer::{Job, PullProgress, PullReport, ReportState, Run, Totals, pull, pull_repair};
 
@@ -171,7 +171,8 @@ impl Attempt<'_> {
             })
             .await?;
         let keys = self.receiving.identity.key_list();
-        let statement = accept_statement(&job.statement, &content, &keys, newest.as_ref())?;
+        let jump = &self.receiving.jump;
+        let statement = accept_within(&job.statement, &content, &keys, newest.as_ref(), jump)?;
         if same.is_some_and(|same| same.root != statement.root) {
             return Err(JobError::Conflict(content));
         }

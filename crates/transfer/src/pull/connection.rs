@@ -7,7 +7,9 @@ use std::time::Duration;
 use restock_content::transfer::{ConnectionId, Step};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
+use super::patience::Patience;
 use super::source::Cut;
 use super::store::store;
 use super::{Pull, PullError, until_cancelled};
@@ -38,24 +40,27 @@ pub(super) fn start(pull: &Arc<Pull>, id: ConnectionId, run: &Run) -> JoinHandle
 }
 
 async fn keep_up(pull: &Arc<Pull>, id: ConnectionId, run: &Run) -> Result<(), PullError> {
-    let mut failures = 0_u32;
+    let (mut failures, mut slow) = (0_u32, 0_u32);
+    let mut patience = Patience::default();
     loop {
         let stored_before = stored(pull);
-        let cause = match Box::pin(one_connection(pull, id, run)).await {
+        let cause = match Box::pin(one_connection(pull, id, run, &mut patience)).await {
             Ok(()) => return Ok(()),
             Err(cause) => cause,
         };
         failures = if stored(pull) > stored_before { 1 } else { failures + 1 };
+        // One that drips stores something each time: that is no reason to go on for ever.
+        slow += u32::from(matches!(cause, PullError::Link(LinkError::TooSlow { .. })));
         if matches!(cause, PullError::Cancelled) {
             return Err(cause);
         }
         pull.counts.connections_failed.fetch_add(1, Ordering::Relaxed);
         pull.progress.connection_failed(&cause);
-        if !cause.is_worth_reconnecting() || failures >= pull.options.attempts_max {
+        if !cause.is_worth_reconnecting() || failures.max(slow) >= pull.options.attempts_max {
             return Err(cause);
         }
         let delay = pull.options.retry.draw(failures);
-        tracing::debug!(connection = id.0, %cause, delay_ms = delay.as_millis() as u64, "pull connection failed");
+        tracing::info!(connection = id.0, package.id = %pull.content.package, %cause, delay_ms = delay.as_millis() as u64, "pull connection failed");
         until_cancelled(&run.cancel, async {
             tokio::time::sleep(delay).await;
             Ok(())
@@ -69,7 +74,12 @@ fn stored(pull: &Pull) -> u64 {
 }
 
 /// One connection, from connect to its end. Its thread has ended when this returns.
-async fn one_connection(pull: &Arc<Pull>, id: ConnectionId, run: &Run) -> Result<(), PullError> {
+async fn one_connection(
+    pull: &Arc<Pull>,
+    id: ConnectionId,
+    run: &Run,
+    patience: &mut Patience,
+) -> Result<(), PullError> {
     let (mut reader, mut writer, cut) = until_cancelled(&run.cancel, async { Ok(open(pull).await?) }).await?;
     pull.receiver().opened(id);
     let (frames, mut batches) = mpsc::channel::<Vec<Frame>>(BATCHES_AHEAD);
@@ -85,7 +95,9 @@ async fn one_connection(pull: &Arc<Pull>, id: ConnectionId, run: &Run) -> Result
         }
     });
     let mut pending = Vec::new();
-    let exchange = exchange(pull, id, &mut reader, &mut writer, &mut pending, &frames, &mut results);
+    patience.connected();
+    let exchange =
+        exchange(pull, id, &mut reader, &mut writer, &mut pending, &frames, &mut results, patience);
     // A holder that lost its right is dropped at once.
     let exchange =
         async { cut.token.run_until_cancelled(exchange).await.unwrap_or(Err(LinkError::Stopped.into())) };
@@ -130,6 +142,7 @@ async fn open(pull: &Pull) -> Result<(Reader, Writer, Cut), LinkError> {
 }
 
 /// Asks and reads until everything is stored. Dropping the future loses nothing.
+#[expect(clippy::too_many_arguments, reason = "the parts of one connection, each borrowed apart")]
 async fn exchange(
     pull: &Pull,
     id: ConnectionId,
@@ -138,7 +151,9 @@ async fn exchange(
     pending: &mut Vec<Frame>,
     frames: &mpsc::Sender<Vec<Frame>>,
     results: &mut mpsc::UnboundedReceiver<Result<(), PullError>>,
+    patience: &mut Patience,
 ) -> Result<(), PullError> {
+    let options = &pull.options;
     let mut changed = pull.changed.subscribe();
     let mut pending_bytes = 0;
     let mut received = reader.received();
@@ -158,22 +173,17 @@ async fn exchange(
             Step::Done => return Ok(()),
             Step::Wait => {}
         }
+        let reads = pending_bytes < PENDING_BYTES_MAX;
+        let begun = Instant::now();
+        let most = if owes { patience.left(options) } else { options.idle };
         tokio::select! {
-            read = tokio::time::timeout(pull.options.idle, reader.fill()), if pending_bytes < PENDING_BYTES_MAX => match read {
-                Ok(read) => {
-                    read?;
-                    while let Some(frame) = reader.buffered()? {
+            read = tokio::time::timeout(most, reader.fill()), if reads => if let Ok(read) = read {
+                read?;
+                while let Some(frame) = reader.buffered()? {
                         pending_bytes += frame.body.len();
                         pending.push(frame);
-                    }
-                    pull.progress.received(reader.received() - received);
-                    received = reader.received();
                 }
-                Err(_idle) if owes => {
-                    let after = pull.options.idle;
-                    return Err(LinkError::Timeout { what: "send what it owes", after }.into());
-                }
-                Err(_idle) => {}
+                pull.progress.received(reader.received() - received);
             },
             permit = frames.reserve(), if !pending.is_empty() => match permit {
                 Ok(permit) => {
@@ -188,6 +198,16 @@ async fn exchange(
                 None => return Err(PullError::Panicked),
             },
             _ = changed.changed() => {}
+        }
+        if owes && reads {
+            patience.waited(begun.elapsed());
+        }
+        if reader.received() > received {
+            patience.received(reader.received() - received);
+            received = reader.received();
+        }
+        if owes && reads {
+            patience.judge(options)?;
         }
     }
 }

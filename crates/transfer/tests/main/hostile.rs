@@ -30,8 +30,8 @@ async fn hostile_world() -> (World, Arc<Listener>, Point) {
     (world, listener, point)
 }
 
-/// Serves pull connections for ever: `items` changes what an honest holder would answer.
-async fn serve<F, R>(listener: Arc<Listener>, library: Arc<Library>, root: ManifestRoot, answer: F)
+/// Serves pull connections for ever: `answer` changes what an honest holder would answer.
+pub(crate) async fn serve<F, R>(listener: Arc<Listener>, library: Arc<Library>, root: ManifestRoot, answer: F)
 where
     F: Fn(Peer, Vec<(FrameHeader, Vec<u8>)>) -> R,
     R: Future<Output = Option<Peer>>,
@@ -62,7 +62,7 @@ where
     }
 }
 
-fn item(header: &FrameHeader, stored: &[u8]) -> Vec<u8> {
+pub(crate) fn item(header: &FrameHeader, stored: &[u8]) -> Vec<u8> {
     [&header.encode()[..], stored].concat()
 }
 

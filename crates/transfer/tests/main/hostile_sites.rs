@@ -17,7 +17,7 @@ use crate::world::{World, eventually, in_runtime};
 
 const ALPN: &[u8] = b"restock-link/1";
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
@@ -31,7 +31,7 @@ fn hello_as(_trust: &SiteTrust, site: &str, keys: &[u8]) -> Value {
 }
 
 /// The certificate and key of a site that has joined.
-fn files_of(world: &World, site: &str) -> (PathBuf, PathBuf) {
+pub(crate) fn files_of(world: &World, site: &str) -> (PathBuf, PathBuf) {
     (
         world.path(&format!("upstream-{site}/certificate.pem")),
         world.path(&format!("site-{site}/link-key.pem")),
@@ -62,7 +62,7 @@ async fn still_exchanges(world: &World) {
 }
 
 /// Signs a certificate with a site's authority, valid between two years.
-fn sign(trust: &Path, uri: &str, key: &Path, years: (i32, i32), to: &Path) {
+pub(crate) fn sign(trust: &Path, uri: &str, key: &Path, years: (i32, i32), to: &Path) {
     let authority_key =
         KeyPair::from_pem(&std::fs::read_to_string(trust.join("ca-key.pem")).unwrap()).unwrap();
     let authority = CertificateDer::from_pem_file(trust.join("ca.pem")).unwrap();
@@ -70,7 +70,10 @@ fn sign(trust: &Path, uri: &str, key: &Path, years: (i32, i32), to: &Path) {
     let key = KeyPair::from_pem(&std::fs::read_to_string(key).unwrap()).unwrap();
     let mut params = CertificateParams::default();
     params.subject_alt_names.push(SanType::URI(uri.try_into().unwrap()));
-    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    params.extended_key_usages =
+        vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth, rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+    // What clients of the site ask for, so that one can be shown in its place.
+    params.subject_alt_names.push(SanType::DnsName("xyz.site.restock.internal".try_into().unwrap()));
     params.not_before = rcgen::date_time_ymd(years.0, 1, 1);
     params.not_after = rcgen::date_time_ymd(years.1, 1, 1);
     let pem = params.signed_by(&key, &issuer).unwrap().pem();

@@ -5,11 +5,16 @@
 mod control;
 mod decoders;
 mod enrolment;
+mod heads;
 mod hierarchy;
 mod hostile;
+mod hostile_parent;
 mod hostile_sites;
+mod log;
 mod peer;
 mod pulls;
+mod rotation;
+mod rows;
 mod sites;
 mod strangers;
 mod world;

@@ -28,6 +28,23 @@ impl Peer {
         Some((frame[0], body))
     }
 
+    /// How the connection ends when nothing more is said on it.
+    pub(crate) async fn fate(&mut self) -> String {
+        let mut bytes = [0; 4096];
+        loop {
+            match self.stream.read(&mut bytes).await {
+                Ok(0) => return "closed".to_owned(),
+                Ok(_) => {}
+                Err(error) => return error.to_string(),
+            }
+        }
+    }
+
+    /// The address from which this end connects.
+    pub(crate) fn local(&self) -> SocketAddr {
+        self.stream.get_ref().0.local_addr().unwrap()
+    }
+
     /// The next control message.
     pub(crate) async fn message(&mut self) -> Option<Value> {
         match self.frame().await? {
@@ -68,18 +85,24 @@ pub(crate) struct Listener {
 
 impl Listener {
     pub(crate) async fn new(trust: &Path) -> Self {
+        Self::showing(trust, &trust.join("link.pem"), &trust.join("link-key.pem")).await
+    }
+
+    /// One that shows another certificate and its key.
+    pub(crate) async fn showing(trust: &Path, shown: &Path, key: &Path) -> Self {
         let certificate = |name: &str| CertificateDer::from_pem_file(trust.join(name)).unwrap();
         let authority = certificate("ca.pem");
         let mut roots = RootCertStore::empty();
         roots.add(authority.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
-        let key = PrivateKeyDer::from_pem_file(trust.join("link-key.pem")).unwrap();
+        let key = PrivateKeyDer::from_pem_file(key).unwrap();
+        let shown = CertificateDer::from_pem_file(shown).unwrap();
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
             .unwrap()
             .with_client_cert_verifier(verifier.build().unwrap())
-            .with_single_cert(vec![certificate("link.pem"), authority], key)
+            .with_single_cert(vec![shown, authority], key)
             .unwrap();
         config.alpn_protocols = vec![b"restock-link/1".to_vec()];
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
