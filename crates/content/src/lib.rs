@@ -10,6 +10,7 @@
 
 pub mod chunk;
 pub mod codec;
+pub mod delta;
 pub mod files;
 pub mod hash;
 pub mod library;

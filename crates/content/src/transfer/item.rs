@@ -81,7 +81,7 @@ pub enum ItemError {
 }
 
 impl ItemKind {
-    fn decode(byte: u8) -> Result<Self, ItemError> {
+    pub(crate) fn decode(byte: u8) -> Result<Self, ItemError> {
         match byte {
             1 => Ok(Self::Page),
             2 => Ok(Self::Chunk),

@@ -3,6 +3,7 @@
 use restock_names::Digest;
 
 use super::{FrameHeader, Item, ItemKind};
+use crate::delta::{DeltaBase, DeltaError, DeltaFrame};
 use crate::files::Files;
 use crate::pack::{DecodeFrameError, FrameKind, decode_frame};
 
@@ -34,6 +35,9 @@ pub enum FrameError {
     /// Bytes that are not of the encoding they claim.
     #[error("CONTENT_HASH_MISMATCH: {item} does not decompress: {cause}")]
     Broken { item: Item, cause: String },
+    /// A delta frame, and no base to decode it with. Asked for without a base, the object comes whole.
+    #[error("DELTA_BASE: {item} cannot be decoded with the base held here: {cause}")]
+    Base { item: Item, cause: String },
 }
 
 impl FrameError {
@@ -43,6 +47,7 @@ impl FrameError {
             Self::TooLong { .. } => "CONTENT_TOO_LONG",
             Self::Truncated { .. } => "CONTENT_TRUNCATED",
             Self::HashMismatch { .. } | Self::Broken { .. } => "CONTENT_HASH_MISMATCH",
+            Self::Base { .. } => "DELTA_BASE",
         }
     }
 }
@@ -73,7 +78,33 @@ impl Expected {
             }
             DecodeFrameError::Zstd(cause) => FrameError::Broken { item, cause },
         })?;
-        let kind = match item.kind {
+        self.check(raw, files)
+    }
+
+    /// Decodes a delta frame with `base` and checks it likewise.
+    ///
+    /// Errors: [`FrameError::Base`] when there is no base, or it cannot be read here.
+    pub fn verify_delta(
+        &self,
+        delta: &DeltaFrame<'_>,
+        base: Option<&mut DeltaBase<'_>>,
+        files: &dyn Files,
+    ) -> Result<Vec<u8>, FrameError> {
+        let item = self.item;
+        let no_base = |cause| FrameError::Base { item, cause };
+        let base = base.ok_or_else(|| no_base("none was offered".to_owned()))?;
+        let raw = base.decode(delta, self.length).map_err(|error| match error {
+            DeltaError::Base(cause) => no_base(cause),
+            other => FrameError::Broken { item, cause: other.to_string() },
+        })?;
+        if raw.len() < self.length as usize {
+            return Err(FrameError::Truncated { item, wanted: self.length, found: raw.len() as u64 });
+        }
+        self.check(raw, files)
+    }
+
+    fn check(&self, raw: Vec<u8>, files: &dyn Files) -> Result<Vec<u8>, FrameError> {
+        let kind = match self.item.kind {
             ItemKind::Page => FrameKind::Page,
             ItemKind::Chunk => FrameKind::Chunk,
         };
@@ -81,7 +112,7 @@ impl Expected {
         if files.accepts(&self.digest, &found) {
             Ok(raw)
         } else {
-            Err(FrameError::HashMismatch { item, expected: self.digest, found })
+            Err(FrameError::HashMismatch { item: self.item, expected: self.digest, found })
         }
     }
 }

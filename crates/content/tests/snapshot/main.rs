@@ -1,5 +1,6 @@
 //! Snapshots of real folders, taken and read back.
 
+mod delta;
 mod links;
 mod moving;
 mod refused;

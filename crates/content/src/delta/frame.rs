@@ -1,0 +1,177 @@
+//! A delta frame as bytes, and the compression itself.
+
+use zstd::zstd_safe::{CCtx, CParameter, DCtx};
+
+use super::{PREFIX_ITEMS_MAX, Prefix};
+use crate::codec::{DecodeError, Reader, put_varint};
+use crate::transfer::{Item, ItemError, ItemKind};
+
+/// No prefix is longer, in bytes: as long as the longest page.
+pub const PREFIX_BYTES_MAX: u32 = 4 << 20;
+
+/// Fast, and with a prefix that fits still finds nearly everything.
+const LEVEL: i32 = 1;
+/// 2^23 bytes: the longest object and the longest prefix together.
+const WINDOW_LOG: u32 = 23;
+
+/// What a delta frame says: which object it is, its prefix, and the zstd frame made with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeltaFrame<'a> {
+    /// Which page or chunk of the version.
+    pub item: Item,
+    /// Its length when decoded.
+    pub raw_length: u32,
+    /// Which bytes of the base it was compressed with.
+    pub prefix: Prefix,
+    /// One zstd frame.
+    pub compressed: &'a [u8],
+}
+
+/// Why a delta frame does not decode. The text begins with the stable code.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeltaError {
+    /// The encoding is broken.
+    #[error("LINK_FORMAT: {0}")]
+    Encoding(#[from] DecodeError),
+    /// An object of no known kind.
+    #[error(transparent)]
+    Item(#[from] ItemError),
+    /// A number outside its range.
+    #[error("LINK_FORMAT: a delta frame with {what} {value}")]
+    Range { what: &'static str, value: u64 },
+    /// No base was offered, or it cannot be read here.
+    #[error("DELTA_BASE: {0}")]
+    Base(String),
+    /// Not a zstd frame made with this prefix, or longer than declared.
+    #[error("CONTENT_HASH_MISMATCH: the delta frame does not decompress: {0}")]
+    Zstd(&'static str),
+}
+
+impl<'a> DeltaFrame<'a> {
+    /// Splits the body of a delta frame.
+    ///
+    /// Errors: numbers outside their limits.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, DeltaError> {
+        let mut reader = Reader::new(bytes);
+        let kind = ItemKind::decode(reader.u8()?)?;
+        let item = Item { kind, ordinal: reader.u64()? };
+        let raw_length = reader.u32()?;
+        let first = reader.varint()?;
+        let mut limited = |what, limit: u32, least: u64| {
+            let value = reader.varint()?;
+            match u32::try_from(value) {
+                Ok(fits) if fits <= limit && value >= least => Ok(fits),
+                _ => Err(DeltaError::Range { what, value }),
+            }
+        };
+        let count = limited("count", PREFIX_ITEMS_MAX, 1)?;
+        let skip = limited("skip", PREFIX_BYTES_MAX, 0)?;
+        let length = limited("length", PREFIX_BYTES_MAX, 1)?;
+        let compressed = bytes.get(reader.at()..).unwrap_or_default();
+        Ok(Self { item, raw_length, prefix: Prefix { first, count, skip, length }, compressed })
+    }
+
+    /// The body of the frame.
+    pub fn encode(&self) -> Vec<u8> {
+        let Prefix { first, count, skip, length } = self.prefix;
+        let mut out = Vec::with_capacity(32 + self.compressed.len());
+        out.push(self.item.kind as u8);
+        out.extend(self.item.ordinal.to_le_bytes());
+        out.extend(self.raw_length.to_le_bytes());
+        put_varint(&mut out, first);
+        for number in [count, skip, length] {
+            put_varint(&mut out, number.into());
+        }
+        out.extend_from_slice(self.compressed);
+        out
+    }
+}
+
+/// Compresses `raw` with `prefix`; `None` when the result has more than `limit` bytes.
+pub(super) fn compress(prefix: &[u8], raw: &[u8], limit: usize) -> Option<Vec<u8>> {
+    let mut context = CCtx::try_create()?;
+    for parameter in [CParameter::CompressionLevel(LEVEL), CParameter::WindowLog(WINDOW_LOG)] {
+        context.set_parameter(parameter).ok()?;
+    }
+    context.ref_prefix(prefix).ok()?;
+    let mut out = Vec::with_capacity(limit);
+    // Too small an output buffer makes zstd stop early, which is just what is wanted.
+    context.compress2(&mut out, raw).ok()?;
+    Some(out)
+}
+
+/// Decompresses what [`compress`] made; never more than `length` bytes come out.
+pub(super) fn decompress(prefix: &[u8], compressed: &[u8], length: u32) -> Result<Vec<u8>, DeltaError> {
+    let mut context = DCtx::try_create().ok_or(DeltaError::Zstd("no memory"))?;
+    let failed = |code| DeltaError::Zstd(zstd::zstd_safe::get_error_name(code));
+    context.ref_prefix(prefix).map_err(failed)?;
+    let mut out = Vec::with_capacity(length as usize);
+    context.decompress(&mut out, compressed).map_err(failed)?;
+    Ok(out)
+}
+
+/// Fuzz target: any bytes are refused or survive a round trip, byte for byte.
+#[doc(hidden)]
+pub fn fuzz_one(bytes: &[u8]) {
+    if let Ok(frame) = DeltaFrame::decode(bytes) {
+        assert_eq!(frame.encode(), bytes);
+        if let Ok(raw) = decompress(b"words that repeat", frame.compressed, 4_096) {
+            assert!(raw.len() <= 4_096);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, prop, proptest};
+
+    use super::{DeltaFrame, Item, ItemKind, Prefix, compress, decompress, fuzz_one};
+
+    #[test]
+    fn a_delta_of_similar_bytes_is_small_and_needs_its_prefix() {
+        let old: Vec<u8> =
+            (0..4_000_u64).flat_map(|i| crate::hash::chunk_digest(&i.to_le_bytes()).0).collect();
+        let mut new = old.clone();
+        new[50_000] ^= 1;
+        new.splice(70_000..70_000, *b"inserted");
+        let packed = compress(&old, &new, new.len()).expect("it shrinks");
+        assert!(packed.len() < 500, "{} bytes", packed.len());
+        assert_eq!(decompress(&old, &packed, new.len() as u32).unwrap(), new);
+        let length = new.len() as u32;
+        assert_ne!(
+            decompress(&old[1..], &packed, length).ok(),
+            Some(new.clone()),
+            "another prefix gives other bytes"
+        );
+        assert!(decompress(&old, &packed, length - 1).is_err(), "no more than declared comes out");
+        let noise: Vec<u8> =
+            (9_000..9_100_u64).flat_map(|i| crate::hash::chunk_digest(&i.to_le_bytes()).0).collect();
+        assert_eq!(compress(&old, &noise, noise.len() / 2), None);
+    }
+
+    #[test]
+    fn a_delta_frame_has_its_documented_bytes() {
+        let frame = DeltaFrame {
+            item: Item { kind: ItemKind::Chunk, ordinal: 7 },
+            raw_length: 258,
+            prefix: Prefix { first: 300, count: 2, skip: 5, length: 200 },
+            compressed: b"zz",
+        };
+        let head = [2, 7, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0];
+        assert_eq!(frame.encode(), [&head[..], &[0xac, 2, 2, 5, 0xc8, 1, b'z', b'z']].concat());
+        assert_eq!(DeltaFrame::decode(&frame.encode()).unwrap(), frame);
+        assert!(DeltaFrame::decode(&[&[3][..], &head[1..], &[1, 1, 0, 1]].concat()).is_err());
+        for bad in [&[][..], &[1, 0, 0, 1], &[1, 65, 0, 1], &[1, 1, 0, 0], &[1, 1, 0, 0xff, 0xff, 0xff, 0x7f]]
+        {
+            assert!(DeltaFrame::decode(&[&head, bad].concat()).is_err(), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_refused_or_survive_a_round_trip(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            fuzz_one(&bytes);
+            fuzz_one(&[&[1, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 1, 1, 0, 9][..], &bytes].concat());
+        }
+    }
+}
