@@ -154,8 +154,8 @@ impl Tx {
     ) -> Result<(), DatabaseError> {
         let row = self
             .row(
-                "INSERT INTO status_messages (message_id, severity, message_type, component, time, package_id)
-                 VALUES ($1, $2, $3, $4, $5, $6) RETURNING record",
+                "INSERT INTO status_messages (message_id, severity, message_type, component, time, package_id, site)
+                 VALUES ($1, $2, $3, $4, $5, $6, COALESCE((SELECT s.site_code FROM site s), '')) RETURNING record",
                 bind![message.id, message.severity.number(), MESSAGE_TYPE, COMPONENT, now, message.package],
             )
             .await?;

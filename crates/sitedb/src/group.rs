@@ -6,6 +6,8 @@
 use restock_names::{DistributionPointName, PackageId, SiteCode, Timestamp};
 
 use crate::admin::TYPE_GROUP;
+use crate::replica::Kind;
+use crate::replica::kinds::form::folded;
 use crate::tx::{Row, bind};
 use crate::{DatabaseError, Tx};
 
@@ -76,6 +78,7 @@ impl Tx {
             ],
         )
         .await?;
+        self.touch(Kind::Group, folded(&g.id));
         self.scope_by_default(TYPE_GROUP, &g.id).await
     }
 
@@ -90,11 +93,19 @@ impl Tx {
                 bind![&g.id, &g.name, &g.description, &g.modified_by, g.modified_at],
             )
             .await?;
+        self.touch(Kind::Group, folded(&g.id));
         Ok(changed == 1)
     }
 
     /// Removes a group with its lists; what its members hold stays. False when there is none.
     pub async fn delete_group(&mut self, id: &str) -> Result<bool, DatabaseError> {
+        for point in self.group_members(id).await? {
+            self.touch(Kind::GroupMember, folded(&format!("{id}/{point}")));
+        }
+        for package in self.group_packages(id).await? {
+            self.touch(Kind::GroupPackage, folded(&format!("{id}/{package}")));
+        }
+        self.touch(Kind::Group, folded(id));
         self.remove_from_scopes(TYPE_GROUP, id).await?;
         Ok(self.execute("DELETE FROM dp_groups WHERE group_id = $1", bind![id]).await? == 1)
     }
@@ -149,6 +160,7 @@ impl Tx {
                 bind![id, point],
             )
             .await?;
+        self.touch(Kind::GroupMember, folded(&format!("{id}/{point}")));
         Ok(added == 1)
     }
 
@@ -161,6 +173,7 @@ impl Tx {
         let gone = self
             .execute("DELETE FROM dp_group_members WHERE group_id = $1 AND point = $2", bind![id, point])
             .await?;
+        self.touch(Kind::GroupMember, folded(&format!("{id}/{point}")));
         Ok(gone == 1)
     }
 
@@ -200,6 +213,7 @@ impl Tx {
                 bind![id, package],
             )
             .await?;
+        self.touch(Kind::GroupPackage, folded(&format!("{id}/{package}")));
         Ok(added == 1)
     }
 
@@ -215,6 +229,7 @@ impl Tx {
                 bind![id, package],
             )
             .await?;
+        self.touch(Kind::GroupPackage, folded(&format!("{id}/{package}")));
         Ok(gone == 1)
     }
 
@@ -243,6 +258,7 @@ impl Tx {
                 bind![id, collection],
             )
             .await?;
+        self.touch(Kind::Group, folded(id));
         Ok(added == 1)
     }
 
@@ -258,6 +274,7 @@ impl Tx {
                 bind![id, collection],
             )
             .await?;
+        self.touch(Kind::Group, folded(id));
         Ok(gone == 1)
     }
 }

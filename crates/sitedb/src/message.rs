@@ -381,13 +381,9 @@ impl Tx {
             .await?;
         let Some(row) = row else { return Ok(0) };
         let record = row.i64("record")?;
-        let package = (ATTRIBUTE_PACKAGE, message.package.to_string());
-        self.put_message_parts(
-            record,
-            &message.strings,
-            std::iter::once(&package).chain(&message.attributes),
-        )
-        .await?;
+        self.put_message_parts(record, &message.strings, &message.attributes).await?;
+        let package = [(ATTRIBUTE_PACKAGE, message.package.to_string())];
+        self.put_message_parts(record, &[], &package).await?;
         if let Ok(site) = row.text("site")?.parse() {
             self.touch(Kind::Message, key(site, now, record));
         }
@@ -399,7 +395,7 @@ impl Tx {
         &mut self,
         record: i64,
         strings: &[String],
-        attributes: impl IntoIterator<Item = &(u32, String)>,
+        attributes: &[(u32, String)],
     ) -> Result<(), DatabaseError> {
         for (position, value) in (1_u32..).zip(strings) {
             self.execute(

@@ -1,8 +1,9 @@
-//! Enrolled distribution points.
+//! Distribution points: those enrolled here, and those of other sites as their sites tell.
 
-use restock_names::{DistributionPointName, NalPath, Timestamp};
+use restock_names::{DistributionPointName, NalPath, SiteCode, Timestamp};
 
 use crate::admin::TYPE_POINT;
+use crate::replica::Kind;
 use crate::tx::{Row, bind};
 use crate::{DatabaseError, Tx};
 
@@ -11,7 +12,9 @@ use crate::{DatabaseError, Tx};
 pub struct Point {
     /// Its name.
     pub name: DistributionPointName,
-    /// Given at its first enrolment, from 1 on, and never used again.
+    /// The site it is enrolled at; none before `site init` has ended.
+    pub site: Option<SiteCode>,
+    /// Given when it was first known here, from 1 on, and never used again.
     pub number: u32,
     /// The NAL path by which scripts name it.
     pub nal_path: String,
@@ -19,7 +22,7 @@ pub struct Point {
     pub description: String,
     /// Whether people took it out of service for a while.
     pub is_in_maintenance: bool,
-    /// SHA-256 of its public key, in hex.
+    /// SHA-256 of its public key, in hex; empty for one of another site.
     pub fingerprint: String,
     /// When its certificate ends.
     pub certificate_expires: Timestamp,
@@ -31,7 +34,7 @@ pub struct Point {
     pub serve_urls: Vec<String>,
     /// What program it runs.
     pub software: Option<String>,
-    /// The site process it is connected to.
+    /// The site process it is connected to; of one of another site, the code of that site.
     pub connected_to: Option<String>,
     /// When it connected or disconnected last.
     pub last_seen_at: Option<Timestamp>,
@@ -40,7 +43,7 @@ pub struct Point {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT name, number, nal_path, description, is_in_maintenance, fingerprint, certificate_expires,
+            "SELECT name, site_code, number, nal_path, description, is_in_maintenance, fingerprint, certificate_expires,
                 enrolled_at, library_id, serve_urls, software, connected_to, last_seen_at
              FROM distribution_points ",
             $rest
@@ -51,6 +54,7 @@ macro_rules! select {
 fn point(row: &Row) -> Result<Point, DatabaseError> {
     Ok(Point {
         name: row.parse("name")?,
+        site: row.text("site_code")?.parse().ok(),
         number: row.u32("number")?,
         nal_path: row.text("nal_path")?,
         description: row.text("description")?,
@@ -84,7 +88,24 @@ impl Tx {
         row.as_ref().map(point).transpose()
     }
 
+    /// The site of a distribution point; `None` when it is not known.
+    pub async fn site_of_point(
+        &mut self,
+        name: &DistributionPointName,
+    ) -> Result<Option<SiteCode>, DatabaseError> {
+        let row = self
+            .row(
+                "SELECT COALESCE(NULLIF(d.site_code, ''), s.site_code) AS site_code
+                 FROM distribution_points d CROSS JOIN site s WHERE d.name = $1",
+                bind![name],
+            )
+            .await?;
+        row.map(|row| row.parse("site_code")).transpose()
+    }
+
     /// Enrols a distribution point of the site, or gives one that was enrolled before its new key.
+    ///
+    /// Errors: also when another site of the hierarchy has one of that name.
     pub async fn enrol_point(
         &mut self,
         name: &DistributionPointName,
@@ -92,6 +113,13 @@ impl Tx {
         expires: Timestamp,
         now: Timestamp,
     ) -> Result<(), DatabaseError> {
+        if let Some(site) = self.other_site_of(name).await? {
+            return Err(DatabaseError::Value {
+                operation: self.operation,
+                column: "distribution_points.name",
+                found: format!("{name} of site {site}"),
+            });
+        }
         let again = self
             .execute(
                 "UPDATE distribution_points SET fingerprint = $2, certificate_expires = $3, enrolled_at = $4,
@@ -119,7 +147,14 @@ impl Tx {
             )
             .await?;
         }
-        self.scope_by_default(TYPE_POINT, name.as_str()).await
+        self.scope_by_default(TYPE_POINT, name.as_str()).await?;
+        self.touch_point(name);
+        self.touch(Kind::Point, format!("{name}/settings"));
+        Ok(())
+    }
+
+    fn touch_point(&mut self, name: &DistributionPointName) {
+        self.touch(Kind::Point, name.as_str());
     }
 
     /// Keeps what people set on a distribution point; false when there is no such one.
@@ -135,6 +170,7 @@ impl Tx {
                 bind![name, description, is_in_maintenance],
             )
             .await?;
+        self.touch(Kind::Point, format!("{name}/settings"));
         Ok(changed == 1)
     }
 
@@ -153,8 +189,9 @@ impl Tx {
              WHERE name = $1",
             bind![name, owner, library_id, serve_urls, software, now],
         )
-        .await
-        .map(|_| ())
+        .await?;
+        self.touch_point(name);
+        Ok(())
     }
 
     /// Notes that a distribution point's connection to `owner` ended.
@@ -169,17 +206,23 @@ impl Tx {
              WHERE name = $1 AND connected_to = $2",
             bind![name, owner, now],
         )
-        .await
-        .map(|_| ())
+        .await?;
+        self.touch_point(name);
+        Ok(())
     }
 
     /// Notes that nothing is connected to `owner`, whose process has just started.
     pub async fn points_disconnected(&mut self, owner: &str) -> Result<(), DatabaseError> {
-        self.execute(
-            "UPDATE distribution_points SET connected_to = NULL WHERE connected_to = $1",
-            bind![owner],
-        )
-        .await
-        .map(|_| ())
+        let connected = self
+            .rows(
+                "UPDATE distribution_points SET connected_to = NULL WHERE connected_to = $1 RETURNING name",
+                bind![owner],
+            )
+            .await?;
+        for row in connected {
+            let name: DistributionPointName = row.parse("name")?;
+            self.touch_point(&name);
+        }
+        Ok(())
     }
 }

@@ -2,6 +2,8 @@
 
 use restock_names::PackageId;
 
+use crate::replica::Kind;
+use crate::replica::kinds::program::key;
 use crate::tx::{Row, bind};
 use crate::{DatabaseError, Tx};
 
@@ -63,8 +65,9 @@ impl Tx {
              ON CONFLICT (package_id, program_name) DO UPDATE SET properties = EXCLUDED.properties",
             bind![p.package, &p.name, &p.properties],
         )
-        .await
-        .map(|_| ())
+        .await?;
+        self.touch(Kind::Program, key(p.package, &p.name));
+        Ok(())
     }
 
     /// Removes a program; false when there is none.
@@ -72,6 +75,7 @@ impl Tx {
         let gone = self
             .execute("DELETE FROM programs WHERE package_id = $1 AND program_name = $2", bind![package, name])
             .await?;
+        self.touch(Kind::Program, key(package, name));
         Ok(gone == 1)
     }
 }

@@ -8,6 +8,7 @@
 
 mod columns;
 mod damage;
+mod mirror;
 #[cfg(test)]
 mod random_tests;
 mod reported;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use columns::{Columns, Counted, Counters};
 pub use damage::Damage;
+pub use mirror::{Told, Wish, mirrored};
 
 /// Where one package stands on one distribution point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -160,6 +162,9 @@ pub struct Target {
 pub struct Package {
     /// The version stored at the site; 0 before the first.
     pub current: SourceVersion,
+    /// The newest version that is known: above `current` while content that another site published
+    /// has not arrived.
+    pub announced: SourceVersion,
     /// The newest refresh request that has not ended; 0 when none waits or runs.
     pub pending: u64,
 }
@@ -185,7 +190,8 @@ impl Default for RetryPolicy {
 pub enum Event {
     /// The package was targeted at this distribution point.
     Added,
-    /// A refresh was asked for; [`Package::pending`] counts it already.
+    /// A refresh was asked for, or another site published a version; [`Package::pending`] and
+    /// [`Package::announced`] show it already.
     RefreshAsked,
     /// All refresh requests ended without a new version: cancelled or given up.
     RefreshEnded,
@@ -279,9 +285,11 @@ impl Target {
         }
     }
 
-    /// True when a refresh that has not ended will bring this target a new version.
+    /// True when a refresh that has not ended, or content on its way to the site, will bring this
+    /// target a new version.
     fn awaits(&self, package: &Package) -> bool {
-        package.pending > self.skip_until
+        let was_given_up = self.has_given_up && self.wanted >= package.announced;
+        package.pending > self.skip_until || package.announced > package.current && !was_given_up
     }
 
     fn start(&mut self, kind: JobKind, package: &Package, effects: &mut Vec<Effect>) {
@@ -378,7 +386,9 @@ pub fn step(target: &Target, package: &Package, event: Event) -> Result<(Target,
             }
         }
         Event::Published { covers } if !removal => {
-            if target.state == TargetState::Failed && target.skip_until >= covers {
+            // A version that was announced and given up before its content came stays given up.
+            let was_given_up = target.has_given_up && target.wanted == package.current;
+            if target.state == TargetState::Failed && (target.skip_until >= covers || was_given_up) {
                 next.wanted = package.current;
                 next.has_given_up = true;
             } else {
@@ -419,6 +429,9 @@ pub fn step(target: &Target, package: &Package, event: Event) -> Result<(Target,
                 next.is_redistributing = false;
                 next.has_given_up = true;
                 next.skip_until = package.pending.max(target.skip_until);
+                if package.announced > package.current {
+                    next.wanted = package.announced;
+                }
                 next.cause = Some(columns::MESSAGE_GAVE_UP);
             }
         },

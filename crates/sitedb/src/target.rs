@@ -1,12 +1,19 @@
 //! Targets: the rows behind [`state`], and how an event is carried out on them.
+//!
+//! A target whose distribution point belongs to another site is shown as that site tells: events
+//! start nothing there, and people's wishes travel (`elsewhere`).
 
+mod elsewhere;
 mod notes;
 
-use restock_names::{ContentVersion, DistributionPointName, Epoch, PackageId, SiteCode, Timestamp};
+use restock_names::{
+    ContentVersion, DistributionPointName, Epoch, PackageId, SiteCode, SourceVersion, Timestamp,
+};
 
 use crate::message::{self, nal};
 use crate::package::Package;
 use crate::refresh::Refresh;
+use crate::replica::Kind;
 use crate::state::{self, Damage, Effect, Event, JobKind, OpenJob, Refusal, TargetState, step};
 use crate::tx::{Row, bind};
 use crate::{DatabaseError, Tx, Wake, Why};
@@ -30,6 +37,12 @@ pub struct Target {
     pub bytes_received: u64,
     /// The package's settings the distribution point has confirmed.
     pub settings: u64,
+    /// The site of the distribution point, when it is another than this one.
+    pub other_site: Option<SiteCode>,
+    /// How often people asked for its redistribution from another site.
+    pub redistributes: u64,
+    /// How often people stopped it, or asked for its removal again, from another site.
+    pub cancels: u64,
 }
 
 /// What an event about a package needs to know of it.
@@ -43,6 +56,10 @@ pub struct Context {
     pub facts: state::Package,
     /// The epoch of the stored version.
     pub epoch: Epoch,
+    /// The newest version that is known, stored here or not.
+    pub source: SourceVersion,
+    /// The site that owns the package.
+    pub owner: SiteCode,
     /// When it happens.
     pub now: Timestamp,
 }
@@ -50,11 +67,17 @@ pub struct Context {
 impl Context {
     /// The context of `package` with its requests, at `now`.
     pub fn new(package: &Package, refresh: &Refresh, site: SiteCode, now: Timestamp) -> Self {
+        let current = package.stored_version;
+        // At the owner the number of a version that is being made for the first time is shown already.
+        let announced =
+            if package.source_site == site { current } else { current.max(package.source_version) };
         Self {
             package: package.id,
             site,
-            facts: state::Package { current: package.stored_version, pending: refresh.pending() },
+            facts: state::Package { current, announced, pending: refresh.pending() },
             epoch: package.epoch,
+            source: package.source_version,
+            owner: package.source_site,
             now,
         }
     }
@@ -71,12 +94,14 @@ pub struct Applied {
     pub started: Option<OpenJob>,
     /// Whether a running job was told to stop.
     pub is_stopped: bool,
+    /// Whether the site of the distribution point is told of a wish.
+    pub is_wished: bool,
 }
 
 impl Applied {
     /// True when anything about the target changed.
     pub fn is_change(&self) -> bool {
-        self.after != Some(self.before) || self.started.is_some() || self.is_stopped
+        self.after != Some(self.before) || self.started.is_some() || self.is_stopped || self.is_wished
     }
 }
 
@@ -96,7 +121,10 @@ macro_rules! select {
         concat!(
             "SELECT package_id, point, state, wanted_version, serving_version, job, job_kind, is_redistributing,
                 has_given_up, skip_until, attempts, next_attempt, cause, damage, why, asked_at, last_copied_at,
-                bytes_received, settings FROM targets ",
+                bytes_received, settings, redistributes, cancels,
+                (SELECT d.site_code FROM distribution_points d WHERE d.name = targets.point AND d.site_code NOT IN
+                    ('', COALESCE((SELECT s.site_code FROM site s), ''))) AS other_site
+             FROM targets ",
             $rest
         )
     };
@@ -129,6 +157,9 @@ fn target(row: &Row) -> Result<Target, DatabaseError> {
         last_copied_at: row.time_or_none("last_copied_at")?,
         bytes_received: row.u64("bytes_received")?,
         settings: row.u64("settings")?,
+        other_site: row.text_or_none("other_site")?.map(|_| row.parse("other_site")).transpose()?,
+        redistributes: row.u64("redistributes")?,
+        cancels: row.u64("cancels")?,
     })
 }
 
@@ -144,6 +175,9 @@ impl Target {
             last_copied_at: None,
             bytes_received: 0,
             settings: 0,
+            other_site: None,
+            redistributes: 0,
+            cancels: 0,
         }
     }
 }
@@ -244,8 +278,8 @@ impl Tx {
         self.execute(
             "INSERT INTO targets (package_id, point, state, wanted_version, serving_version, job, job_kind,
                  is_redistributing, has_given_up, skip_until, attempts, next_attempt, cause, damage, why,
-                 asked_at, last_copied_at, bytes_received, settings, number)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+                 asked_at, last_copied_at, bytes_received, settings, redistributes, cancels, number)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
                  COALESCE((SELECT number FROM targets WHERE package_id = $1 AND point = $2),
                      (SELECT MAX(number) + 1 FROM targets), 1))
              ON CONFLICT (package_id, point) DO UPDATE SET state = EXCLUDED.state,
@@ -256,7 +290,8 @@ impl Tx {
                  next_attempt = EXCLUDED.next_attempt, cause = EXCLUDED.cause,
                  damage = EXCLUDED.damage, why = EXCLUDED.why,
                  asked_at = EXCLUDED.asked_at, last_copied_at = EXCLUDED.last_copied_at,
-                 bytes_received = EXCLUDED.bytes_received, settings = EXCLUDED.settings",
+                 bytes_received = EXCLUDED.bytes_received, settings = EXCLUDED.settings,
+                 redistributes = EXCLUDED.redistributes, cancels = EXCLUDED.cancels",
             bind![
                 t.package,
                 &t.point,
@@ -276,23 +311,33 @@ impl Tx {
                 t.asked_at,
                 t.last_copied_at,
                 t.bytes_received,
-                t.settings
+                // Settings are told by the site of the distribution point.
+                if t.other_site.is_some() { u64::MAX } else { t.settings },
+                t.redistributes,
+                t.cancels
             ],
         )
-        .await
-        .map(|_| ())
+        .await?;
+        if t.other_site.is_none() {
+            self.touch(Kind::State, key(t));
+        }
+        Ok(())
     }
 
     async fn delete_target(&mut self, t: &Target) -> Result<(), DatabaseError> {
         self.execute("DELETE FROM targets WHERE package_id = $1 AND point = $2", bind![t.package, &t.point])
-            .await
-            .map(|_| ())
+            .await?;
+        if t.other_site.is_none() {
+            self.touch(Kind::State, key(t));
+        }
+        Ok(())
     }
 
     /// Lets `event` happen to `target`: the one way its state changes.
     ///
     /// Keeps the row, gives or stops jobs, raises the messages that belong to the change and wakes
-    /// the distribute loop. `why` explains the state that follows; `None` derives one.
+    /// the distribute loop. `why` explains the state that follows; `None` derives one. At a distribution
+    /// point of another site nothing is started: a wish is noted, which that site is told.
     /// Errors: the outer one is the database's, the inner one a refusal that changed nothing.
     pub async fn apply(
         &mut self,
@@ -301,12 +346,19 @@ impl Tx {
         event: Event,
         why: Option<Why>,
     ) -> Result<Result<Applied, Refusal>, DatabaseError> {
+        if event == Event::Added {
+            target.other_site = self.other_site_of(&target.point).await?;
+        }
+        if let Some(site) = target.other_site {
+            return self.foresee(target, site, context, event, why).await;
+        }
         let (before, kept) = (target.facts.state, target.clone());
         let (facts, effects) = match step(&target.facts, &context.facts, event) {
             Ok(step) => step,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let mut applied = Applied { before, after: Some(facts.state), started: None, is_stopped: false };
+        let mut applied =
+            Applied { before, after: Some(facts.state), started: None, is_stopped: false, is_wished: false };
         target.facts = facts;
         for effect in effects {
             match effect {
@@ -338,6 +390,9 @@ impl Tx {
         let is_of_package = matches!(event, Event::RefreshAsked | Event::RefreshEnded);
         if !(is_of_package && *target == kept) {
             self.put_target(target).await?;
+        }
+        if matches!(event, Event::Added | Event::RemoveAsked) {
+            self.touch(Kind::Target, key(target));
         }
         if before != target.facts.state {
             self.raise_change(target, before, context).await?;
@@ -433,10 +488,21 @@ impl Tx {
     }
 }
 
+/// The key of the objects about a target.
+pub(crate) fn key(target: &Target) -> String {
+    format!("{}/{}", target.package, target.point)
+}
+
 fn derived_why(target: &Target, context: &Context) -> Option<Why> {
     match target.facts.state {
         // A failure that a refresh has covered shows again if the refresh ends without a version.
         TargetState::Waiting if target.facts.has_given_up => target.why.clone(),
+        TargetState::Waiting
+            if target.facts.job.is_none() && context.facts.announced > context.facts.current =>
+        {
+            let (source, owner) = (context.source, context.owner);
+            Some(Why::new("WAITING_FOR_CONTENT", format!("waits for version {source} from site {owner}")))
+        }
         TargetState::Waiting if context.facts.current.0 == 0 && context.facts.pending == 0 => Some(
             Why::new("WAITING_FOR_CONTENT", "the package has no version yet, and no refresh of it is asked")
                 .with_fix(format!("restock refresh {}", context.package)),

@@ -3,6 +3,8 @@
 use restock_names::Timestamp;
 
 use super::{Account, Grant, PasswordHash, Permission, Stamp};
+use crate::replica::Kind;
+use crate::replica::kinds::form::folded;
 use crate::tx::{Row, bind};
 use crate::{DatabaseError, Tx};
 
@@ -79,6 +81,7 @@ impl Tx {
                 ],
             )
             .await?;
+        self.touch(Kind::Account, folded(&a.logon_name));
         Ok(added == 1)
     }
 
@@ -96,12 +99,14 @@ impl Tx {
                 a.modified.at
             ],
         )
-        .await
-        .map(|_| ())
+        .await?;
+        self.touch(Kind::Account, folded(&a.logon_name));
+        Ok(())
     }
 
     /// Removes an account with its permissions and tokens; false when there was none.
     pub async fn delete_account(&mut self, id: u32) -> Result<bool, DatabaseError> {
+        self.touch_account(id).await?;
         Ok(self.execute("DELETE FROM admins WHERE admin_id = $1", bind![id]).await? == 1)
     }
 
@@ -139,8 +144,15 @@ impl Tx {
              WHERE admin_id = $1",
             bind![account, by, now],
         )
-        .await
-        .map(|_| ())
+        .await?;
+        self.touch_account(account).await
+    }
+
+    async fn touch_account(&mut self, id: u32) -> Result<(), DatabaseError> {
+        if let Some(account) = self.account(id).await? {
+            self.touch(Kind::Account, folded(&account.logon_name));
+        }
+        Ok(())
     }
 
     /// What the account's permissions grant, one row for each role, scope and object type.

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{Role, Stamp};
+use crate::replica::Kind;
+use crate::replica::kinds::form::folded;
 use crate::tx::{Row, bind};
 use crate::{DatabaseError, Tx};
 
@@ -94,6 +96,7 @@ impl Tx {
         if added == 1 {
             self.set_role_operations(role).await?;
         }
+        self.touch(Kind::Role, folded(&role.id));
         Ok(added == 1)
     }
 
@@ -113,8 +116,9 @@ impl Tx {
                 OR admin_id IN (SELECT admin_id FROM api_tokens WHERE role_id = $1)",
             bind![&role.id],
         )
-        .await
-        .map(|_| ())
+        .await?;
+        self.touch(Kind::Role, folded(&role.id));
+        Ok(())
     }
 
     async fn set_role_operations(&mut self, role: &Role) -> Result<(), DatabaseError> {
@@ -130,7 +134,23 @@ impl Tx {
 
     /// Removes a role that nobody has; false when there was none.
     pub async fn delete_role(&mut self, id: &str) -> Result<bool, DatabaseError> {
+        self.touch(Kind::Role, folded(id));
         Ok(self.execute("DELETE FROM roles WHERE role_id = $1", bind![id]).await? == 1)
+    }
+
+    /// Removes a role that a site above has removed, whoever has it here: accounts lose it, and a token
+    /// that is limited to it may do nothing.
+    pub(crate) async fn drop_role(&mut self, id: &str) -> Result<(), DatabaseError> {
+        for account in self.accounts().await? {
+            let before = self.permissions(account.id).await?;
+            let kept: Vec<_> =
+                before.iter().filter(|one| !one.role.eq_ignore_ascii_case(id)).cloned().collect();
+            if kept.len() < before.len() {
+                let (by, at) = (account.modified.by.clone(), account.modified.at);
+                self.set_permissions(account.id, &kept, &by, at).await?;
+            }
+        }
+        self.delete_role(id).await.map(|_| ())
     }
 
     /// The scopes in which any account has the role, each once.

@@ -1,6 +1,8 @@
 //! Security scopes and the objects in them.
 
-use super::{Membership, SCOPE_DEFAULT, Scope, Stamp};
+use super::{Membership, SCOPE_DEFAULT, Scope, Stamp, TYPE_GROUP, TYPE_PACKAGE, TYPE_POINT};
+use crate::replica::Kind;
+use crate::replica::kinds::form::folded;
 use crate::tx::{Row, bind};
 use crate::{DatabaseError, Tx};
 
@@ -65,6 +67,7 @@ impl Tx {
                 ],
             )
             .await?;
+        self.touch(Kind::Scope, folded(&scope.id));
         Ok(added == 1)
     }
 
@@ -75,13 +78,36 @@ impl Tx {
              WHERE scope_id = $1",
             bind![&scope.id, &scope.name, &scope.description, &scope.modified.by, scope.modified.at],
         )
-        .await
-        .map(|_| ())
+        .await?;
+        self.touch(Kind::Scope, folded(&scope.id));
+        Ok(())
     }
 
     /// Removes a scope that no object, no source root and no account is in; false when there was none.
     pub async fn delete_scope(&mut self, id: &str) -> Result<bool, DatabaseError> {
+        self.touch(Kind::Scope, folded(id));
         Ok(self.execute("DELETE FROM scopes WHERE scope_id = $1", bind![id]).await? == 1)
+    }
+
+    /// Removes a scope that a site above has removed, whatever is in it here: objects and source roots
+    /// lose it, and so do the permissions of accounts.
+    pub(crate) async fn drop_scope(&mut self, id: &str) -> Result<(), DatabaseError> {
+        for statement in [
+            "DELETE FROM scope_members WHERE scope_id = $1",
+            "DELETE FROM source_root_scopes WHERE scope_id = $1",
+        ] {
+            self.execute(statement, bind![id]).await?;
+        }
+        for account in self.accounts().await? {
+            let before = self.permissions(account.id).await?;
+            let kept: Vec<_> =
+                before.iter().filter(|one| !one.scope.eq_ignore_ascii_case(id)).cloned().collect();
+            if kept.len() < before.len() {
+                let (by, at) = (account.modified.by.clone(), account.modified.at);
+                self.set_permissions(account.id, &kept, &by, at).await?;
+            }
+        }
+        self.delete_scope(id).await.map(|_| ())
     }
 
     /// True when an object, a source root or an account is in the scope.
@@ -145,6 +171,7 @@ impl Tx {
                 bind![&member.scope, member.object_type, &member.object],
             )
             .await?;
+        self.touch_object(member.object_type, &member.object);
         Ok(added == 1)
     }
 
@@ -156,6 +183,7 @@ impl Tx {
                 bind![&member.scope, member.object_type, &member.object],
             )
             .await?;
+        self.touch_object(member.object_type, &member.object);
         Ok(removed == 1)
     }
 
@@ -171,8 +199,19 @@ impl Tx {
                  (SELECT 1 FROM scope_members WHERE object_type = $2 AND object_key = $3)",
             bind![SCOPE_DEFAULT, object_type, object],
         )
-        .await
-        .map(|_| ())
+        .await?;
+        self.touch_object(object_type, object);
+        Ok(())
+    }
+
+    /// Notes that an object is in other scopes than before.
+    fn touch_object(&mut self, object_type: u32, object: &str) {
+        match object_type {
+            TYPE_PACKAGE => self.touch(Kind::Package, object),
+            TYPE_POINT => self.touch(Kind::Point, format!("{object}/settings")),
+            TYPE_GROUP => self.touch(Kind::Group, folded(object)),
+            _ => {}
+        }
     }
 
     /// Takes an object that is gone out of all scopes.
@@ -181,7 +220,8 @@ impl Tx {
             "DELETE FROM scope_members WHERE object_type = $1 AND object_key = $2",
             bind![object_type, object],
         )
-        .await
-        .map(|_| ())
+        .await?;
+        self.touch_object(object_type, object);
+        Ok(())
     }
 }

@@ -7,6 +7,10 @@
 //! rows say what the object says; it is called only when the object's state is to stand, and what
 //! it calls may touch the object itself without harm.
 
+use std::future::Future;
+
+use futures_util::future::BoxFuture;
+
 use super::object::{Kind, Object};
 use super::{Arrival, Taken, Told, Writer};
 use crate::{DatabaseError, Tx};
@@ -29,28 +33,33 @@ pub(crate) mod state;
 pub(crate) mod target;
 pub(crate) mod version;
 
+/// Gives all kinds one type: the compiler need not look into each at every caller.
+fn boxed<'a, T>(future: impl Future<Output = T> + Send + 'a) -> BoxFuture<'a, T> {
+    Box::pin(future)
+}
+
 /// Calls a function of the file that the kind belongs to.
 macro_rules! of_kind {
     ($kind:expr, $function:ident($($argument:expr),*)) => {
         match $kind {
-            Kind::Site => Box::pin(site::$function($($argument),*)).await,
-            Kind::Package => Box::pin(package::$function($($argument),*)).await,
-            Kind::Owner => Box::pin(owner::$function($($argument),*)).await,
-            Kind::Version => Box::pin(version::$function($($argument),*)).await,
-            Kind::Refresh => Box::pin(refresh::$function($($argument),*)).await,
-            Kind::Running => Box::pin(running::$function($($argument),*)).await,
-            Kind::Program => Box::pin(program::$function($($argument),*)).await,
+            Kind::Site => boxed(site::$function($($argument),*)).await,
+            Kind::Package => boxed(package::$function($($argument),*)).await,
+            Kind::Owner => boxed(owner::$function($($argument),*)).await,
+            Kind::Version => boxed(version::$function($($argument),*)).await,
+            Kind::Refresh => boxed(refresh::$function($($argument),*)).await,
+            Kind::Running => boxed(running::$function($($argument),*)).await,
+            Kind::Program => boxed(program::$function($($argument),*)).await,
             Kind::Group | Kind::GroupMember | Kind::GroupPackage => {
-                Box::pin(group::$function($($argument),*)).await
+                boxed(group::$function($($argument),*)).await
             }
-            Kind::Scope => Box::pin(scope::$function($($argument),*)).await,
-            Kind::Role => Box::pin(role::$function($($argument),*)).await,
-            Kind::Account => Box::pin(account::$function($($argument),*)).await,
-            Kind::Point => Box::pin(point::$function($($argument),*)).await,
-            Kind::Target => Box::pin(target::$function($($argument),*)).await,
-            Kind::State => Box::pin(state::$function($($argument),*)).await,
-            Kind::Copy => Box::pin(copy::$function($($argument),*)).await,
-            Kind::Message => Box::pin(message::$function($($argument),*)).await,
+            Kind::Scope => boxed(scope::$function($($argument),*)).await,
+            Kind::Role => boxed(role::$function($($argument),*)).await,
+            Kind::Account => boxed(account::$function($($argument),*)).await,
+            Kind::Point => boxed(point::$function($($argument),*)).await,
+            Kind::Target => boxed(target::$function($($argument),*)).await,
+            Kind::State => boxed(state::$function($($argument),*)).await,
+            Kind::Copy => boxed(copy::$function($($argument),*)).await,
+            Kind::Message => boxed(message::$function($($argument),*)).await,
         }
     };
 }

@@ -104,7 +104,7 @@ impl World {
     }
 
     fn package(&self) -> Package {
-        Package { current: v(self.current), pending: self.refresh.pending() }
+        Package { current: v(self.current), announced: v(self.current), pending: self.refresh.pending() }
     }
 
     fn apply(&mut self, point: usize, event: Event) {

@@ -58,7 +58,11 @@ fn installed() -> Target {
     Target { state: TargetState::Installed, wanted: v(2), serving: v(2), ..Target::new() }
 }
 
-const STORES_2: Package = Package { current: SourceVersion(2), pending: 0 };
+const STORES_2: Package = stores(2);
+
+const fn stores(version: u32) -> Package {
+    Package { current: SourceVersion(version), announced: SourceVersion(version), pending: 0 }
+}
 
 fn must(target: &Target, package: Package, event: Event) -> (Target, Vec<Effect>) {
     step(target, &package, event).expect("the event is not refused")
@@ -103,12 +107,12 @@ fn a_cancelled_target_sleeps_through_the_refresh_it_was_cancelled_in() {
     let (back, _) = must(&cancelled, STORES_2, Event::RefreshEnded);
     assert_eq!(back.state, TargetState::Installed);
     // publish without this distribution point,
-    let stores_3 = Package { current: v(3), pending: 0 };
+    let stores_3 = stores(3);
     let (skipped, effects) = must(&cancelled, stores_3, Event::Published { covers: 7 });
     assert_eq!((skipped.state, effects), (TargetState::Failed, vec![]));
     // or be followed by a request that was not cancelled.
     let (again, _) = must(&skipped, Package { pending: 8, ..stores_3 }, Event::RefreshAsked);
-    let (next, effects) = must(&again, Package { current: v(4), pending: 0 }, Event::Published { covers: 8 });
+    let (next, effects) = must(&again, stores(4), Event::Published { covers: 8 });
     assert_eq!((next.state, effects), (TargetState::Waiting, vec![Effect::Start(JobKind::Install)]));
 }
 
@@ -144,7 +148,7 @@ fn reports_about_a_replaced_job_change_nothing_but_what_is_served() {
         9,
         JobKind::Install,
     );
-    let stores_3 = Package { current: v(3), pending: 0 };
+    let stores_3 = stores(3);
     for report in [Report::Receiving, Report::Stored, Report::Failed { is_transient: false }, Report::Removed]
     {
         let event = Event::Reported { job: 8, report, now: Timestamp(0), retry: RETRY };
@@ -221,7 +225,7 @@ fn damage_outlives_a_refresh_without_a_version_and_ends_with_another_version() {
     let (healed, _) = must(&found, pending, Event::Healed(v(2)));
     assert_eq!(must(&healed, STORES_2, Event::RefreshEnded).0, installed());
 
-    let stores_3 = Package { current: v(3), pending: 0 };
+    let stores_3 = stores(3);
     let (next, _) = must(&waiting, stores_3, Event::Published { covers: 7 });
     let next = with_job(next, 5, JobKind::Install);
     let report = Event::Reported { job: 5, report: Report::Installed(v(3)), now: Timestamp(0), retry: RETRY };
