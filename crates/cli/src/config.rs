@@ -6,6 +6,7 @@
 
 mod admin_service;
 mod dp;
+mod edit;
 mod site;
 mod values;
 
@@ -15,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use dp::DpSettings;
+pub(crate) use edit::with_key;
 pub(crate) use site::SiteSettings;
 pub(crate) use values::LogSettings;
 

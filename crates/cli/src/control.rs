@@ -14,6 +14,8 @@ mod listener;
 mod object_desk;
 mod protocol;
 mod site_desk;
+mod site_rows;
+mod sites_desk;
 mod socket;
 
 pub(crate) use admin_desk::RecordLine;
@@ -27,3 +29,8 @@ pub(crate) use protocol::{
 };
 pub(crate) use protocol::{ObjectAsk, ObjectVerb};
 pub(crate) use site_desk::{SiteDesk, put, site_failure};
+pub(crate) use site_rows::{
+    AuthorityChange, BackedUp, CopyRow, CopyState, LinkNow, Promoted, Restored, SiteRemoved, SiteTree,
+    TreeRow,
+};
+pub(crate) use sites_desk::type_of;

@@ -85,6 +85,11 @@ impl DataFolder {
         self.path.join("identity")
     }
 
+    /// The enrolment of a site at the one above it.
+    pub(crate) fn enrolment(&self) -> PathBuf {
+        self.path.join("join")
+    }
+
     /// The log folder, `configured` when it is not empty.
     pub(crate) fn logs(&self, configured: &str) -> PathBuf {
         if configured.is_empty() { self.path.join("logs") } else { self.path.join(configured) }
@@ -168,6 +173,24 @@ impl DataFolder {
             File::open(&self.path)?.sync_all()
         };
         write().map_err(|e| Failure::caused(Kind::Failed, format!("cannot write {}", shown_path(&path)), &e))
+    }
+
+    /// Changes one key of `restock.toml` to `value`, which is as TOML writes it; all other lines stay.
+    /// The caller holds the lock.
+    pub(crate) fn change_config(&self, section: &str, key: &str, value: &str) -> Result<(), Failure> {
+        let path = self.config();
+        let fresh = self.path.join(".restock.toml.new");
+        let change = || -> std::io::Result<()> {
+            let text = config::with_key(&std::fs::read_to_string(&path)?, section, key, value);
+            let mut file =
+                File::options().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            std::fs::rename(&fresh, &path)?;
+            File::open(&self.path)?.sync_all()
+        };
+        change()
+            .map_err(|e| Failure::caused(Kind::Failed, format!("cannot change {}", shown_path(&path)), &e))
     }
 
     /// Takes the exclusive lock for `command`, waiting a short time for other commands.

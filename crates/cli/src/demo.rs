@@ -1,13 +1,16 @@
 //! The demo: the main job on one machine, with real processes, real files and an honest summary.
 //!
 //! Site XYZ and the distribution points DP01 and DP02 are this same program, started as processes
-//! of their own with folders of their own. The package XYZ00001 is made from a copy of a folder of
-//! real files; the copy is changed and refreshed. After each step everything is fetched from both
+//! of their own with folders of their own; with `--sites` also site DEF below XYZ, and DP03 of it
+//! ([`cast`]). The package XYZ00001 is made from a copy of a folder of
+//! real files; the copy is changed and refreshed. After each step everything is fetched from all
 //! DPs over HTTP and compared with the copy ([`compare`]). Nothing outside the data folder changes.
 
+mod cast;
 mod change;
 mod compare;
 mod folder;
+mod kept;
 mod management;
 mod processes;
 mod stop;
@@ -20,78 +23,37 @@ use std::time::Duration;
 use restock_names::{Clock, DistributionPointName, HumanBytes, PackageId, SystemClock};
 use restock_provider::rows::SourceFlag;
 use restock_provider::{Answer, NewPackage, NewSourceRoot, Operation};
-use serde::{Deserialize, Serialize};
 
+use self::cast::{Cast, PARTS};
 use self::compare::{Compared, Tree};
-use self::management::Management;
-use self::processes::Process;
+use self::kept::Kept;
 use self::stop::Stop;
 use self::summary::{Step, Summary};
 use self::talk::Talk;
 use crate::commands::Goal;
-use crate::control::{AdminServiceAt, Ask, Client, TokenFor, TokenGiven, unexpected};
+use crate::control::{Ask, unexpected};
 use crate::failure::{Failure, Kind};
 use crate::output::{Done, Output, count, grouped, shown_path};
 
 /// How long the site may take for one step before the demo gives up.
 const STEP_MAX: Duration = Duration::from_secs(3 * 3600);
 
-/// A free port of this machine alone.
-const FREE: &str = "127.0.0.1:0";
-
-/// The demo's site.
-const SITE: &str = "XYZ";
-
 /// A file whose ctime is younger than this when it is scanned is read again by the next refresh.
 const SETTLED_AFTER: Duration = Duration::from_millis(2_100);
 
-/// The first line of `--keep --json`.
-#[derive(Debug, Serialize)]
-struct Kept<'a> {
-    site_code: String,
-    package_id: PackageId,
-    data_dir: String,
-    dps: Vec<KeptPoint<'a>>,
-    /// Base of the AdminService, and the same without TLS on loopback.
-    adminservice: Option<String>,
-    adminservice_http: Option<String>,
-    /// An account that may do everything.
-    user: &'a str,
-    password: &'a str,
-    /// What clients must trust: the CA's certificate in PEM.
-    ca_file: String,
-    dp_group_id: &'a str,
-}
-
-#[derive(Debug, Serialize)]
-struct KeptPoint<'a> {
-    name: &'a str,
-    url: &'a str,
-}
-
-/// Site and DPs, in the order in which they are stopped.
-#[derive(Debug)]
-struct Cast {
-    points: Vec<Point>,
-    site: Process,
-    client: Client,
-    admin_service: Option<AdminServiceAt>,
-}
-
-#[derive(Debug)]
-struct Point {
-    name: DistributionPointName,
-    url: String,
-    process: Process,
+/// What the demo is to do.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    /// Where the files come from.
+    pub(crate) folder: Option<PathBuf>,
+    /// Everything stays running until a signal.
+    pub(crate) keep: bool,
+    /// A child site plays too.
+    pub(crate) sites: bool,
 }
 
 /// Runs the demo. `data`: where everything goes and stays; without it a temporary folder.
-pub(crate) fn run(
-    folder: Option<PathBuf>,
-    keep: bool,
-    data: Option<&Path>,
-    output: Output,
-) -> Result<Done, Failure> {
+pub(crate) fn run(wanted: Wanted, data: Option<&Path>, output: Output) -> Result<Done, Failure> {
     let stop = Stop::default();
     let _watch = stop.watch()?;
     let temporary = match data {
@@ -109,7 +71,7 @@ pub(crate) fn run(
         (None, Some(temporary)) => temporary.path().to_owned(),
         (None, None) => unreachable!("one of the two is there"),
     };
-    let result = play(folder, keep, &data, &stop, output);
+    let result = play(wanted, &data, &stop, output);
     if let Some(temporary) = temporary {
         // Copies of read-only folders cannot be emptied before they may be written.
         make_writable(temporary.path());
@@ -120,24 +82,18 @@ pub(crate) fn run(
     result
 }
 
-fn play(
-    folder: Option<PathBuf>,
-    keep: bool,
-    data: &Path,
-    stop: &Stop,
-    output: Output,
-) -> Result<Done, Failure> {
+fn play(wanted: Wanted, data: &Path, stop: &Stop, output: Output) -> Result<Done, Failure> {
     let clock = SystemClock;
     let start = clock.monotonic();
     let mut talk = Talk::new(output);
-    for part in ["site", "dp1", "dp2", "source"] {
+    for part in PARTS {
         if data.join(part).exists() {
             return Err(Failure::refused(format!("{} holds an earlier demo", shown_path(data)))
                 .hint(format!("restock --data {}/site site run, to look at it", shown_path(data)))
                 .hint("another folder with --data DIR, or delete this one"));
         }
     }
-    let (chosen, bounds) = folder::choose(folder)?;
+    let (chosen, bounds) = folder::choose(wanted.folder)?;
     std::fs::create_dir_all(data)
         .map_err(|e| Failure::caused(Kind::Failed, format!("cannot make {}", shown_path(data)), &e))?;
 
@@ -147,11 +103,12 @@ fn play(
     talk.done(&format!("{}, {}", copied.text(), HumanBytes(copied.bytes)));
     let copied_at = clock.monotonic();
 
-    talk.phase("Starting a site and two distribution points");
-    let mut cast = start_all(data, stop)?;
-    let ids: Vec<String> =
-        cast.points.iter().map(|p| format!("{} (process {})", p.name, p.process.id())).collect();
-    talk.done(&format!("site XYZ (process {}), {}", cast.site.id(), ids.join(", ")));
+    talk.phase(match wanted.sites {
+        false => "Starting a site and two distribution points",
+        true => "Starting a site with two distribution points, and a site below it with one",
+    });
+    let mut cast = Cast::start(data, wanted.sites, stop)?;
+    talk.done(&cast.text());
 
     let age = clock.monotonic() - copied_at;
     if age < SETTLED_AFTER {
@@ -173,16 +130,18 @@ fn play(
     ));
     let reading = clock.monotonic() - begin;
 
-    talk.phase("Distributing it to DP01 and DP02");
+    let names = cast.names();
+    talk.phase(&format!("Distributing it to {}", and(&names)));
     let begin = clock.monotonic();
-    let names: Vec<DistributionPointName> = cast.points.iter().map(|p| p.name.clone()).collect();
+    let crossed = cast.crossed()?;
     let operation = Operation::AddDistributionPoints { package, points: names.clone() };
-    match cast.client.ask(Ask::Perform(operation))? {
+    match cast.site.client.ask(Ask::Perform(operation))? {
         Answer::Targets(_) => {}
         other => return Err(unexpected(&other)),
     }
     wait(&mut cast, &Goal::Installed(package, names.clone()), stop, &mut talk)?;
-    let first = Step::measure(&mut cast.client, package, reading, clock.monotonic() - begin)?;
+    let took = reading + (clock.monotonic() - begin);
+    let first = Step::measure(&mut cast, package, crossed, took)?;
     talk.done(&first.wire_text());
     let mut compared = vec![compare_all(&mut cast, package, &source, stop, &mut talk, 1)?];
 
@@ -191,18 +150,33 @@ fn play(
     talk.done(&changes.text());
 
     talk.phase("Refreshing the package's source at all its distribution points");
-    let begin = clock.monotonic();
-    let accepted = match cast.client.ask(Ask::Perform(Operation::RefreshPkgSource { package }))? {
+    let (begin, crossed) = (clock.monotonic(), cast.crossed()?);
+    let accepted = match cast.site.client.ask(Ask::Perform(Operation::RefreshPkgSource { package }))? {
         Answer::Refresh(accepted) => accepted,
         other => return Err(unexpected(&other)),
     };
     wait(&mut cast, &Goal::Refreshed(vec![accepted]), stop, &mut talk)?;
-    let second = Step::measure(&mut cast.client, package, Duration::ZERO, clock.monotonic() - begin)?;
+    let second = Step::measure(&mut cast, package, crossed, clock.monotonic() - begin)?;
     talk.done(&second.wire_text());
     compared.push(compare_all(&mut cast, package, &source, stop, &mut talk, 2)?);
+    let mut steps = vec![first, second];
 
-    let summary =
-        Summary::new(package, data, &chosen, changes, first, second, &compared, clock.monotonic() - start);
+    if let Some(child) = cast.child.as_ref().map(|child| child.code) {
+        talk.phase(&format!("Adding a file, and asking for a refresh at site {child}"));
+        std::fs::write(
+            source.join(format!("asked for at {child}")),
+            "This file came with the third version.\n",
+        )
+        .map_err(|e| Failure::caused(Kind::Failed, "cannot change the copy", &e))?;
+        let (begin, crossed) = (clock.monotonic(), cast.crossed()?);
+        refresh_at_child(&mut cast, package, stop)?;
+        let third = Step::measure(&mut cast, package, crossed, clock.monotonic() - begin)?;
+        talk.done(&third.wire_text());
+        compared.push(compare_all(&mut cast, package, &source, stop, &mut talk, 3)?);
+        steps.push(third);
+    }
+
+    let summary = Summary::new(package, data, &chosen, changes, steps, &compared, clock.monotonic() - start);
     if summary.differences > 0 {
         for difference in compared.iter().flatten().flat_map(|c| &c.1.differences) {
             output.talk(&format!("DIFFERENCE {difference}\n"));
@@ -215,32 +189,18 @@ fn play(
         ))
         .hint("restock demo --data DIR keeps everything for a closer look"));
     }
-    if !keep {
+    if !wanted.keep {
         drop(cast);
         return Ok(Done::with(&summary, summary.text()));
     }
-    let at = cast.admin_service.clone().ok_or_else(|| Failure::failed("the site has no AdminService"))?;
-    let site = SITE.parse().expect("a valid code");
-    let management = management::prepare(&mut cast.client, at, site, package, &names)?;
-    let Management { at, user, password, group } = &management;
-    let kept = Kept {
-        site_code: SITE.to_owned(),
-        adminservice: at.url.clone(),
-        adminservice_http: at.http_url.clone(),
-        user,
-        password: password.reveal(),
-        ca_file: at.ca_file.to_string_lossy().into_owned(),
-        dp_group_id: group,
-        package_id: package,
-        data_dir: data.to_string_lossy().into_owned(),
-        dps: cast.points.iter().map(|p| KeptPoint { name: p.name.as_str(), url: &p.url }).collect(),
-    };
+    let management = management::prepare(&mut cast, package, stop)?;
+    let kept = Kept::new(&cast, data, &management, package);
     if output.json {
         output.line(&serde_json::to_string(&kept).expect("plain data with text keys serialises"));
         output.line(&serde_json::to_string(&summary).expect("plain data with text keys serialises"));
     } else {
         output.data(&summary.text());
-        output.data(&kept_text(&kept, package));
+        output.data(&kept.text());
     }
     let mut failed = None;
     stop.wait(|| match cast.check() {
@@ -257,57 +217,41 @@ fn play(
     }
 }
 
-fn kept_text(kept: &Kept<'_>, package: PackageId) -> String {
-    let mut text = "\nSite and distribution points are left running:\n".to_owned();
-    for point in &kept.dps {
-        text.push_str(&format!("  {}  {}/SMS_DP_SMSPKG$/{package}/\n", point.name, point.url));
-    }
-    for url in [&kept.adminservice, &kept.adminservice_http].into_iter().flatten() {
-        text.push_str(&format!("  AdminService  {url}\n"));
-    }
-    text.push_str(&format!(
-        "  curl --cacert {} -u {}:{} {}wmi/SMS_Package\n",
-        kept.ca_file,
-        kept.user,
-        kept.password,
-        kept.adminservice.as_deref().unwrap_or_default()
-    ));
-    text.push_str(&format!("  restock --data {}/site status --watch\nStop with Ctrl-C.\n", kept.data_dir));
-    text
+/// Asks the child site for a refresh, and waits until both sites say that every DP serves its version.
+fn refresh_at_child(cast: &mut Cast, package: PackageId, stop: &Stop) -> Result<(), Failure> {
+    let Some(child) = &mut cast.child else { return Ok(()) };
+    let before = match child.client.ask(Ask::Perform(Operation::RefreshPkgSource { package }))? {
+        Answer::Refresh(accepted) => accepted.source_version,
+        other => return Err(unexpected(&other)),
+    };
+    cast.until("the refresh has reached every distribution point", stop, |cast| {
+        for site in std::iter::once(&mut cast.site).chain(&mut cast.child) {
+            match site.client.ask(Ask::Perform(Operation::Status { package: Some(package) }))? {
+                Answer::Status(rows) => {
+                    let is_there = rows.first().is_some_and(|p| {
+                        p.package.source_version > before && p.counters.installed == p.counters.targeted
+                    });
+                    if !is_there {
+                        return Ok(false);
+                    }
+                }
+                other => return Err(unexpected(&other)),
+            }
+        }
+        Ok(true)
+    })
 }
 
-/// Makes and starts the site, then enrols and starts both DPs.
-fn start_all(data: &Path, stop: &Stop) -> Result<Cast, Failure> {
-    #[derive(Deserialize)]
-    struct Ignored {}
-    let site_data = data.join("site");
-    let Ignored {} = processes::run(
-        &site_data,
-        &["site", "init", "--code", SITE, "--listen", FREE, "--admin-http", FREE],
-        None,
-    )?;
-    let (site, hello) = Process::start(&site_data, "site", &["site", "run"])?;
-    let socket = site_data.join("control.sock");
-    let mut client = Client::connect(&socket)?
-        .ok_or_else(|| Failure::failed(format!("nothing answers at {}", shown_path(&socket))))?;
-    client.set_patience(Some(Duration::from_secs(120)))?;
-    let mut points = Vec::new();
-    for (name, part) in [("DP01", "dp1"), ("DP02", "dp2")] {
-        stop.check()?;
-        let valid_ms = 3_600_000;
-        let given: TokenGiven =
-            client.ask(Ask::CreateToken { kind: TokenFor::Dp, name: name.to_owned(), valid_ms })?;
-        let point_data = data.join(part);
-        let Ignored {} = processes::run(
-            &point_data,
-            &["dp", "init", "--site", &hello.url, "--serve", FREE],
-            Some(&given.token),
-        )?;
-        let (process, hello) = Process::start(&point_data, "distribution point", &["dp", "run"])?;
-        let name = name.parse().expect("a valid name");
-        points.push(Point { name, url: hello.url, process });
+/// `DP01, DP02 and DP03`.
+fn and(names: &[DistributionPointName]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.to_string(),
+        [first @ .., last] => {
+            let first: Vec<&str> = first.iter().map(DistributionPointName::as_str).collect();
+            format!("{} and {last}", first.join(", "))
+        }
     }
-    Ok(Cast { points, site, client, admin_service: hello.admin_service })
 }
 
 fn create_package(cast: &mut Cast, source: &Path, chosen: &Path) -> Result<PackageId, Failure> {
@@ -321,7 +265,7 @@ fn create_package(cast: &mut Cast, source: &Path, chosen: &Path) -> Result<Packa
         aliases: Vec::new(),
         scopes: Vec::new(),
     };
-    match cast.client.ask(Ask::Perform(Operation::AddSourceRoot(root)))? {
+    match cast.site.client.ask(Ask::Perform(Operation::AddSourceRoot(root)))? {
         Answer::SourceRoot(_) => {}
         other => return Err(unexpected(&other)),
     }
@@ -332,7 +276,7 @@ fn create_package(cast: &mut Cast, source: &Path, chosen: &Path) -> Result<Packa
         is_public: true,
         ..NewPackage::default()
     };
-    match cast.client.ask(Ask::Perform(Operation::CreatePackage(package)))? {
+    match cast.site.client.ask(Ask::Perform(Operation::CreatePackage(package)))? {
         Answer::Package(row) => Ok(row.package),
         Answer::Changed(changed) => Ok(changed.package.package),
         other => Err(unexpected(&other)),
@@ -350,9 +294,7 @@ fn wait(
     use std::ops::ControlFlow;
 
     let start = SystemClock.monotonic();
-    let socket = cast.socket()?;
-    let mut client = Client::connect(&socket)?.ok_or_else(|| Failure::failed("the site is gone"))?;
-    client.set_patience(Some(Duration::from_secs(120)))?;
+    let mut client = cast.site.connect()?;
     let package = goal.packages()[0];
     let mut last = None;
     let mut status = Vec::new();
@@ -420,19 +362,6 @@ fn compare_all(
     }
     cast.check()?;
     Ok(all)
-}
-
-impl Cast {
-    /// Fails when one of the processes has ended.
-    fn check(&mut self) -> Result<(), Failure> {
-        self.site.check()?;
-        self.points.iter_mut().try_for_each(|p| p.process.check())
-    }
-
-    fn socket(&mut self) -> Result<PathBuf, Failure> {
-        let hello: crate::control::Hello = self.client.ask(Ask::Hello)?;
-        Ok(hello.data_dir.join("control.sock"))
-    }
 }
 
 /// Gives the owner the right to empty every folder below.

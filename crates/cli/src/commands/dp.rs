@@ -3,6 +3,7 @@
 mod init;
 mod list;
 mod run;
+mod set;
 
 use clap::Subcommand;
 
@@ -10,12 +11,13 @@ use crate::commands::Session;
 use crate::failure::Failure;
 use crate::output::Done;
 
-/// Make a distribution point, run it, list those of a site
+/// Make a distribution point, run it, list those of a site, tell one that its site has moved
 #[derive(Debug, Subcommand)]
 pub(crate) enum Dp {
     Init(init::Init),
     Run(run::Run),
     List(list::List),
+    Set(set::Set),
 }
 
 impl Dp {
@@ -24,6 +26,7 @@ impl Dp {
             Self::Init(c) => c.run(session),
             Self::Run(c) => c.run(session),
             Self::List(c) => c.run(session),
+            Self::Set(c) => c.run(session),
         }
     }
 }

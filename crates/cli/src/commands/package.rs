@@ -1,11 +1,14 @@
 //! `restock package …`.
 
+mod adopt;
 mod create;
 mod delete;
 mod files;
 mod history;
 mod list;
+mod owner;
 mod set;
+mod set_source_site;
 mod show;
 
 use clap::Subcommand;
@@ -32,6 +35,8 @@ pub(crate) enum Package {
     Delete(delete::Delete),
     History(history::History),
     Files(files::Files),
+    Adopt(adopt::Adopt),
+    SetSourceSite(set_source_site::SetSourceSite),
 }
 
 impl Package {
@@ -44,6 +49,8 @@ impl Package {
             Self::Delete(c) => c.run(session),
             Self::History(c) => c.run(session),
             Self::Files(c) => c.run(session),
+            Self::Adopt(c) => c.run(session),
+            Self::SetSourceSite(c) => c.run(session),
         }
     }
 }

@@ -7,10 +7,12 @@ use restock_names::{HumanBytes, Timestamp};
 use restock_provider::rows::{PackageStatus, RefreshPhase, RefreshState, TargetRow};
 use restock_provider::{Answer, Operation, TargetState, Why};
 use restock_site::Progress;
+use serde::Serialize;
 
+use crate::commands::site::tree;
 use crate::commands::wait::is_removal;
 use crate::commands::{Session, package_id};
-use crate::control::{Ask, Door, Watched, unexpected};
+use crate::control::{Ask, CopyRow, CopyState, Door, SiteTree, Watched, unexpected};
 use crate::failure::{Failure, Kind};
 use crate::output::{Done, Style, Table, Tone, count, guarded, shown};
 
@@ -21,6 +23,8 @@ Example:
   restock status XYZ00001 --watch";
 
 /// Show packages, where they are served, and what waits for what
+///
+/// In a hierarchy also the tree of sites, and with PKG the copy at each site.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Status {
@@ -47,16 +51,72 @@ impl Status {
             other => return Err(unexpected(&other)),
         };
         let progress: Progress = door.ask(Ask::Progress)?;
+        let tree: SiteTree = door.ask(Ask::SiteTree)?;
+        let copies = match package {
+            Some(package) => door.ask(Ask::SiteCopies { package })?,
+            None => Vec::new(),
+        };
         let style = session.output.style;
-        let mut text = text(&packages, &progress, package.is_some(), style);
+        let shown = Shown { packages, sites: hierarchy(tree), copies };
+        let mut text = shown.text(&progress, package.is_some(), style);
         if !door.is_running() {
             text.push_str(&format!(
                 "{}\n",
                 style.busy("The site is not running: nothing moves until it does.")
             ));
         }
-        Ok(Done::with(&packages, text))
+        Ok(Done::with(&shown.documents(), text))
     }
+}
+
+/// Packages, and what other sites have of them.
+#[derive(Debug, Default)]
+struct Shown {
+    packages: Vec<PackageStatus>,
+    /// None of a site that is alone.
+    sites: Option<SiteTree>,
+    /// Of the one package that is asked about.
+    copies: Vec<CopyRow>,
+}
+
+/// A package in the document of `--json`.
+#[derive(Debug, Serialize)]
+struct Document<'s> {
+    #[serde(flatten)]
+    status: &'s PackageStatus,
+    /// Its copies at the sites, of a package that is named.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sites: Vec<&'s CopyRow>,
+}
+
+impl Shown {
+    fn documents(&self) -> Vec<Document<'_>> {
+        let sites =
+            |p: &PackageStatus| self.copies.iter().filter(|c| c.package == p.package.package).collect();
+        self.packages.iter().map(|status| Document { status, sites: sites(status) }).collect()
+    }
+
+    fn text(&self, progress: &Progress, details: bool, style: Style) -> String {
+        if details && let [one] = self.packages.as_slice() {
+            return self.package_text(one, progress, style);
+        }
+        let packages = text(&self.packages, style);
+        match &self.sites {
+            Some(tree) => format!("{}\n{packages}", tree::text(tree, style)),
+            None => packages,
+        }
+    }
+
+    fn take(&mut self, event: Watched) {
+        self.packages = event.packages.unwrap_or_else(|| std::mem::take(&mut self.packages));
+        self.sites = event.sites.map_or_else(|| self.sites.take(), hierarchy);
+        self.copies = event.copies.unwrap_or_else(|| std::mem::take(&mut self.copies));
+    }
+}
+
+/// The tree, unless the site is alone.
+fn hierarchy(tree: SiteTree) -> Option<SiteTree> {
+    Some(tree).filter(|tree| tree.sites.len() > 1)
 }
 
 /// Redraws on a terminal; prints what changed otherwise.
@@ -66,7 +126,7 @@ fn watch(
     package: Option<restock_names::PackageId>,
 ) -> Result<Done, Failure> {
     let output = session.output;
-    let mut packages: Vec<PackageStatus> = Vec::new();
+    let mut shown = Shown::default();
     let mut before: Vec<String> = Vec::new();
     door.stream(Ask::Watch { package }, &mut |event| {
         if output.json {
@@ -75,17 +135,18 @@ fn watch(
         }
         let event: Watched = serde_json::from_value(event)
             .map_err(|e| Failure::caused(Kind::Failed, "the answer is not understood", &e))?;
-        if let Some(now) = event.packages {
-            packages = now;
-        }
+        let (at, progress) = (event.at, event.progress.clone());
+        shown.take(event);
         if output.is_terminal {
-            let text = text(&packages, &event.progress, package.is_some(), output.style);
+            let text = shown.text(&progress, package.is_some(), output.style);
             // Home, each line cleared to its end, the rest of the screen cleared.
             output.data(&format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n")));
         } else {
-            let lines = change_lines(&packages);
+            let mut lines = shown.sites.as_ref().map(tree::change_lines).unwrap_or_default();
+            lines.extend(shown.copies.iter().map(copy_line));
+            lines.extend(change_lines(&shown.packages));
             for line in lines.iter().filter(|l| !before.contains(l)) {
-                output.line(&format!("{} {line}", event.at));
+                output.line(&format!("{at} {line}"));
             }
             before = lines;
         }
@@ -116,10 +177,18 @@ fn change_lines(packages: &[PackageStatus]) -> Vec<String> {
     lines
 }
 
-fn text(packages: &[PackageStatus], progress: &Progress, details: bool, style: Style) -> String {
-    if details && let [one] = packages {
-        return package_text(one, progress, style);
-    }
+fn copy_line(copy: &CopyRow) -> String {
+    let why = copy.why.as_ref().map(|w| format!(", {}", why_text(w))).unwrap_or_default();
+    format!(
+        "{} at site {}: version {} {}{why}",
+        copy.package,
+        copy.site_code,
+        copy.version,
+        copy.state.word()
+    )
+}
+
+fn text(packages: &[PackageStatus], style: Style) -> String {
     let mut table = Table::new(&[
         "Package",
         "Name",
@@ -155,57 +224,116 @@ fn text(packages: &[PackageStatus], progress: &Progress, details: bool, style: S
     text
 }
 
-fn package_text(p: &PackageStatus, progress: &Progress, style: Style) -> String {
-    let (word, _) = package_word(p);
-    let mut text = format!(
-        "{} {}: version {}, {}, {}; {word}\n",
-        style.strong(p.package.package.as_str()),
-        shown(&p.package.name),
-        p.package.source_version,
-        count(p.package.entries, "entry"),
-        HumanBytes(p.package.bytes),
-    );
-    for r in progress.refreshes.iter().filter(|r| r.package == p.package.package) {
-        text.push_str(&format!(
-            "Reading the source: {}, {} read, {} new\n",
-            count(r.entries, "entry"),
-            HumanBytes(r.bytes_read),
-            HumanBytes(r.bytes_new)
-        ));
-    }
-    let mut table = Table::new(&["DP", "State", ">Serves", ">Wanted", "Link", ">Received", "Last copied"]);
-    for t in &p.targets {
-        let live = progress.transfers.iter().find(|l| l.package == p.package.package && l.point == t.point);
-        let received = live.map_or_else(
-            || HumanBytes(t.bytes_received).to_string(),
-            |l| {
-                format!(
-                    "{} of {}, {}/s",
-                    HumanBytes(l.bytes_done),
-                    HumanBytes(l.bytes_total),
-                    HumanBytes(l.bytes_per_second)
-                )
-            },
+impl Shown {
+    fn package_text(&self, p: &PackageStatus, progress: &Progress, style: Style) -> String {
+        let (word, _) = package_word(p);
+        let mut text = format!(
+            "{} {}: version {}, {}, {}; {word}\n",
+            style.strong(p.package.package.as_str()),
+            shown(&p.package.name),
+            p.package.source_version,
+            count(p.package.entries, "entry"),
+            HumanBytes(p.package.bytes),
         );
-        let cells = [
-            t.point.to_string(),
-            state_word(t.state).to_owned(),
-            t.serving_version.to_string(),
-            t.wanted_version.to_string(),
-            if t.is_connected { "up" } else { "down" }.to_owned(),
-            received,
-            t.last_copied_at.map_or_else(|| "never".to_owned(), |at| at.to_string()),
-        ];
-        table.row(cells, Some((1, tone(t))));
+        for r in progress.refreshes.iter().filter(|r| r.package == p.package.package) {
+            text.push_str(&format!(
+                "Reading the source: {}, {} read, {} new\n",
+                count(r.entries, "entry"),
+                HumanBytes(r.bytes_read),
+                HumanBytes(r.bytes_new)
+            ));
+        }
+        for f in progress.fetches.iter().filter(|f| f.package == p.package.package) {
+            text.push_str(&format!(
+                "Fetching version {} from site {}: {} of {}, {}/s\n",
+                f.version,
+                f.from,
+                HumanBytes(f.bytes_done),
+                HumanBytes(f.bytes_total),
+                HumanBytes(f.bytes_per_second)
+            ));
+        }
+        if self.sites.is_some() {
+            text.push_str(&self.copies_text(style));
+        }
+        let mut table =
+            Table::new(&["DP", "Site", "State", ">Serves", ">Wanted", "Link", ">Received", "Last copied"]);
+        for t in &p.targets {
+            let live =
+                progress.transfers.iter().find(|l| l.package == p.package.package && l.point == t.point);
+            let received = live.map_or_else(
+                || HumanBytes(t.bytes_received).to_string(),
+                |l| {
+                    format!(
+                        "{} of {}, {}/s",
+                        HumanBytes(l.bytes_done),
+                        HumanBytes(l.bytes_total),
+                        HumanBytes(l.bytes_per_second)
+                    )
+                },
+            );
+            let cells = [
+                t.point.to_string(),
+                site_of(&t.nal_path).to_owned(),
+                state_word(t.state).to_owned(),
+                t.serving_version.to_string(),
+                t.wanted_version.to_string(),
+                self.link_word(t),
+                received,
+                t.last_copied_at.map_or_else(|| "never".to_owned(), |at| at.to_string()),
+            ];
+            table.row(cells, Some((2, tone(t))));
+        }
+        text.push_str(&table.text(style, "No distribution point has this package."));
+        for line in why_lines(p) {
+            text.push_str(&format!("{line}\n"));
+        }
+        for fix in fixes(p) {
+            text.push_str(&format!("{} {fix}\n", style.strong("Try:")));
+        }
+        text
     }
-    text.push_str(&table.text(style, "No distribution point has this package."));
-    for line in why_lines(p) {
-        text.push_str(&format!("{line}\n"));
+
+    /// The connection of a distribution point; of one at another site only that site knows it.
+    fn link_word(&self, t: &TargetRow) -> String {
+        let own = self.sites.as_ref().map(|tree| tree.site_code.to_string());
+        match site_of(&t.nal_path) {
+            site if own.is_some_and(|own| own != site) => format!("via {site}"),
+            _ if t.is_connected => "up".to_owned(),
+            _ => "down".to_owned(),
+        }
     }
-    for fix in fixes(p) {
-        text.push_str(&format!("{} {fix}\n", style.strong("Try:")));
+
+    /// The sites that have the package or are to have it, and what waits there.
+    fn copies_text(&self, style: Style) -> String {
+        let mut table = Table::new(&["Site", "Copy", ">Version", "Since"]);
+        for copy in &self.copies {
+            let tone = match copy.state {
+                CopyState::Stored => Tone::Good,
+                CopyState::Failed => Tone::Bad,
+                CopyState::Asked | CopyState::BeingSent | CopyState::Retrying => Tone::Busy,
+            };
+            let cells = [
+                copy.site_code.to_string(),
+                copy.state.word().to_owned(),
+                copy.version.to_string(),
+                copy.at.to_string(),
+            ];
+            table.row(cells, Some((1, tone)));
+        }
+        let mut text = table.text(style, "No other site has a copy of this package.");
+        for copy in &self.copies {
+            if let Some(why) = &copy.why {
+                text.push_str(&format!("site {}: {}\n", copy.site_code, why_text(why)));
+            }
+        }
+        text
     }
-    text
+}
+
+/// The code of the site that a distribution point belongs to, as its NAL path names it.
+pub(crate) fn site_of(nal_path: &str) -> &str {
+    nal_path.split_once("SMS_SITE=").and_then(|(_, rest)| rest.get(..3)).unwrap_or_default()
 }
 
 /// What waits or failed, and what would fix it.

@@ -26,6 +26,7 @@ pub(crate) struct SiteSettings {
     pub(crate) refresh: RefreshSection,
     pub(crate) transfer: TransferSection,
     pub(crate) schedule: ScheduleSection,
+    pub(crate) sites: SitesSection,
     pub(crate) admin_service: AdminServiceSection,
     pub(crate) provider: ProviderSection,
     pub(crate) compatibility: CompatibilitySection,
@@ -105,6 +106,20 @@ pub(crate) struct ScheduleSection {
     pub(crate) time_zone: String,
 }
 
+/// `[sites]`: what concerns other sites of the hierarchy.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SitesSection {
+    /// Versions that are fetched from neighbours at once.
+    pub(crate) fetches_at_once: NonZeroUsize,
+    /// For how long content is held that only passes through.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) draft_lease: Duration,
+    /// How long a restored site waits for its points and neighbours before it makes a version.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) restore_wait: Duration,
+}
+
 /// Nothing, or the name of a time zone.
 fn time_zone<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
     let text = String::deserialize(d)?;
@@ -128,6 +143,7 @@ impl Default for SiteSettings {
             refresh: RefreshSection::default(),
             transfer: TransferSection::default(),
             schedule: ScheduleSection::default(),
+            sites: SitesSection::default(),
             admin_service: AdminServiceSection::default(),
             provider: ProviderSection::default(),
             compatibility: CompatibilitySection::default(),
@@ -151,6 +167,16 @@ impl Default for RefreshSection {
             packages_at_once: const { NonZeroUsize::new(3).expect("three is not zero") },
             threads: 0,
             entries_max: 20_000_000,
+        }
+    }
+}
+
+impl Default for SitesSection {
+    fn default() -> Self {
+        Self {
+            fetches_at_once: const { NonZeroUsize::new(3).expect("three is not zero") },
+            draft_lease: Duration::from_secs(24 * 60 * 60),
+            restore_wait: Duration::from_secs(10 * 60),
         }
     }
 }
@@ -182,6 +208,13 @@ impl SiteSettings {
         let TransferSection { retry_delay, retry_count } = self.transfer;
         config.transfer_retry = RetryPolicy { delay: retry_delay, count: retry_count };
         config.zone = self.zone();
+        config.name.clone_from(&self.provider.site_name);
+        config.server_name = self.provider.host();
+        // A name that no link takes is refused when it is read.
+        config.url = self.url().parse().ok();
+        config.fetches_at_once = self.sites.fetches_at_once.get();
+        config.draft_lease = self.sites.draft_lease;
+        config.restore_wait = self.sites.restore_wait;
         if !self.logs.folder.is_empty() {
             config.own_folders.push(data.join(&self.logs.folder));
         }
@@ -220,9 +253,9 @@ impl SiteSettings {
 role = \"site\"
 
 [link]
-# Where distribution points connect (mutual TLS with the site's own CA).
+# Where distribution points and other sites connect (mutual TLS with the site's own CA).
 listen = \"{}\"
-# What distribution points are told to connect to. Empty: the address above.
+# What distribution points and other sites are told to connect to. Empty: the address above.
 url = {}
 
 [database]
@@ -248,6 +281,15 @@ retry_count = {}
 # Zone of the site's local times, such as Europe/Berlin. Empty: that of the machine.
 time_zone = {}
 
+[sites]
+# Versions that are fetched from the sites next to this one at the same time.
+fetches_at_once = {}
+# For how long content is held that only passes through this site to others.
+draft_lease = \"{}\"
+# A site restored from a backup makes no version before it has heard from every distribution point
+# and neighbour, or this long has passed.
+restore_wait = \"{}\"
+
 {}
 {}
 {}
@@ -264,6 +306,9 @@ time_zone = {}
             duration_text(self.transfer.retry_delay),
             self.transfer.retry_count,
             quoted(&self.schedule.time_zone),
+            self.sites.fetches_at_once,
+            duration_text(self.sites.draft_lease),
+            duration_text(self.sites.restore_wait),
             self.admin_service.template(),
             self.provider.template(),
             self.compatibility.template(),

@@ -63,6 +63,12 @@ impl Desk for DpDesk {
             | Ask::CreateToken { .. }
             | Ask::Files { .. }
             | Ask::Progress
+            | Ask::SiteTree
+            | Ask::SiteCopies { .. }
+            | Ask::LeaveSite
+            | Ask::RemoveSite { .. }
+            | Ask::BackUp { .. }
+            | Ask::RotateAuthority { .. }
             | Ask::Watch { .. } => {
                 Err(Failure::usage("this is a distribution point; the request is for a site")
                     .hint("name the site's data folder with --data DIR"))

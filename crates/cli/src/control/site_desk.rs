@@ -15,6 +15,8 @@ use super::admin_desk;
 use super::listener::{Desk, Events};
 use super::object_desk;
 use super::protocol::{AdminServiceAt, Ask, FILES_PER_EVENT, FilesEnd, Hello, TokenFor, TokenGiven, Watched};
+use super::site_rows::{CopyRow, SiteTree};
+use super::sites_desk;
 use crate::config::{self, Role, SiteSettings};
 use crate::data_folder::DataFolder;
 use crate::failure::{Failure, Kind};
@@ -26,6 +28,8 @@ const WATCH_PERIOD_MIN: Duration = Duration::from_millis(5);
 const WATCH_PERIOD_MAX: Duration = Duration::from_millis(200);
 /// How often live bytes are sent while the status stays the same.
 const PROGRESS_PERIOD: Duration = Duration::from_millis(100);
+/// How often a watched site looks at its hierarchy.
+const SITES_PERIOD: Duration = Duration::from_millis(200);
 /// How long it stays silent without a change.
 const WATCH_SILENCE: Duration = Duration::from_secs(1);
 
@@ -85,6 +89,11 @@ impl SiteDesk {
         &self.provider
     }
 
+    /// The hierarchy as the site sees it.
+    pub(crate) async fn tree(&self) -> Result<SiteTree, Failure> {
+        sites_desk::tree(&self.site).await
+    }
+
     pub(crate) fn hello(&self) -> Hello {
         Hello {
             role: Role::Site,
@@ -101,12 +110,17 @@ impl SiteDesk {
     }
 
     async fn token(&self, kind: TokenFor, name: &str, valid: Duration) -> Result<TokenGiven, Failure> {
-        let of = match kind {
-            TokenFor::Dp => TokenKind::DistributionPoint,
-            TokenFor::Site => TokenKind::Site,
+        let invalid = |e| Failure::caused(Kind::Usage, "NAME_INVALID", &e);
+        let (of, name): (_, DistributionPointName) = match kind {
+            TokenFor::Dp => {
+                sites_desk::check_has_points(&self.site).await?;
+                (TokenKind::DistributionPoint, name.parse().map_err(invalid)?)
+            }
+            TokenFor::Site => {
+                let code = sites_desk::check_below(&self.site, name).await?;
+                (TokenKind::Site, code.as_str().parse().map_err(invalid)?)
+            }
         };
-        let name: DistributionPointName =
-            name.parse().map_err(|e| Failure::caused(Kind::Usage, "NAME_INVALID", &e))?;
         let made = self.site.create_token(of, &name, valid).await.map_err(site_failure)?;
         Ok(TokenGiven { token: made.token, kind, name: made.name.to_string(), expires_at: made.expires_at })
     }
@@ -152,6 +166,8 @@ impl SiteDesk {
         let mut last: Option<Watched> = None;
         let mut sent_at = clock.monotonic();
         let mut changed_at = sent_at;
+        let mut sites_at = None;
+        let mut around = Around::default();
         loop {
             let looked_at = clock.monotonic();
             let call = Call::default();
@@ -159,30 +175,59 @@ impl SiteDesk {
             let Answer::Status(packages) = answer.map_err(operation_failure)? else {
                 return Err(Failure::failed("the provider gave no status"));
             };
-            let progress = self.site.progress().snapshot();
             let same_packages = last.as_ref().is_some_and(|l| l.packages.as_ref() == Some(&packages));
-            if !same_packages {
+            // What a site tells changes with the packages; a link goes up and down without them.
+            if !same_packages || sites_at.is_none_or(|at| looked_at - at >= SITES_PERIOD) {
+                around = self.around(package).await?;
+                sites_at = Some(looked_at);
+            }
+            let same_sites = last.as_ref().is_some_and(|l| l.sites == around.sites);
+            let same_copies = last.as_ref().is_some_and(|l| l.copies == around.copies);
+            let progress = self.site.progress().snapshot();
+            let is_same = same_packages && same_sites && same_copies;
+            if !is_same {
                 changed_at = looked_at;
             }
             let same_progress = last.as_ref().is_some_and(|l| l.progress == progress);
             let silence = if same_progress { WATCH_SILENCE } else { PROGRESS_PERIOD };
-            if !same_packages || looked_at - sent_at >= silence {
+            if !is_same || looked_at - sent_at >= silence {
+                let at = clock.now();
                 let event = Watched {
-                    at: clock.now(),
+                    at,
                     packages: (!same_packages).then(|| packages.clone()),
+                    sites: around.sites.clone().filter(|_| !same_sites),
+                    copies: around.copies.clone().filter(|_| !same_copies),
                     progress: progress.clone(),
                 };
                 if events.send(value(&event)).await.is_err() {
                     return Ok(Value::Null);
                 }
                 sent_at = clock.monotonic();
-                last = Some(Watched { packages: Some(packages), ..event });
+                let Around { sites, copies } = around.clone();
+                last = Some(Watched { at, packages: Some(packages), sites, copies, progress });
             }
             let now = clock.monotonic();
             let period = ((now - changed_at) / 20).max((now - looked_at) * 10);
             tokio::time::sleep(period.clamp(WATCH_PERIOD_MIN, WATCH_PERIOD_MAX)).await;
         }
     }
+
+    /// The hierarchy, and where the copies of a package stand in it.
+    async fn around(&self, package: Option<PackageId>) -> Result<Around, Failure> {
+        let tree = self.tree().await?;
+        let copies = match package {
+            Some(package) => Some(sites_desk::copies(&self.site, package).await?),
+            None => None,
+        };
+        Ok(Around { sites: Some(tree), copies })
+    }
+}
+
+/// What lies around a watched site.
+#[derive(Debug, Clone, Default)]
+struct Around {
+    sites: Option<SiteTree>,
+    copies: Option<Vec<CopyRow>>,
 }
 
 impl Desk for SiteDesk {
@@ -220,6 +265,17 @@ impl Desk for SiteDesk {
             Ask::Files { package, version } => self.files(package, version, events).await.map(|e| value(&e)),
             Ask::Progress => Ok(value(&self.site.progress().snapshot())),
             Ask::Watch { package } => self.watch(package, events).await,
+            Ask::SiteTree => self.tree().await.map(|tree| value(&tree)),
+            Ask::SiteCopies { package } => {
+                sites_desk::copies(&self.site, package).await.map(|copies| value(&copies))
+            }
+            Ask::LeaveSite => self.site.leave().await.map(|left| value(&left)).map_err(site_failure),
+            Ask::RemoveSite { site } => sites_desk::remove(&self.site, site).await.map(|gone| value(&gone)),
+            Ask::BackUp { file } => sites_desk::back_up(&self.site, file).await.map(|made| value(&made)),
+            Ask::RotateAuthority { within_ms } => {
+                let within = within_ms.map(Duration::from_millis);
+                sites_desk::rotate_authority(&self.site, within).await.map(|change| value(&change))
+            }
             Ask::CheckLibrary => {
                 library::check(Arc::clone(self.site.library()), events).await.map(|c| value(&c))
             }

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use restock_names::{Clock, SystemClock};
+use restock_names::{Clock, SiteCode, SystemClock};
 use restock_provider::{Answer, Call, Operation};
+use restock_sitedb::hierarchy::SiteType;
 
 use super::frame::{self, Frame};
 use super::{admin_service, audit_head, start_metrics};
 use crate::commands::state_word;
 use crate::config::{self, Role, SiteSettings};
-use crate::control::{SiteDesk, site_failure};
+use crate::control::{LinkNow, SiteDesk, SiteTree, site_failure, type_of};
 use crate::data_folder::DataFolder;
 use crate::failure::Failure;
 use crate::logs::LogCounts;
@@ -33,7 +34,13 @@ async fn serve(frame: Arc<Frame<'_>>, settings: &SiteSettings) -> Result<(), Fai
     tracker.spawn(audit_head::keep(site.database().clone(), folder.path().to_owned(), shutdown.clone()));
     let ready = async {
         site.listening().await;
-        let door = admin_service::start(folder, settings, &desk, tracker, shutdown).await?;
+        // A secondary site has no provider that others could ask.
+        let door = match type_of(desk.site()).await? {
+            SiteType::Secondary => None,
+            SiteType::Primary | SiteType::Central => {
+                admin_service::start(folder, settings, &desk, tracker, shutdown).await?
+            }
+        };
         let desk = desk.clone().with_admin_service(door);
         frame.open(Arc::new(desk.clone()), &desk.hello())
     };
@@ -88,6 +95,10 @@ impl Numbers for SiteNumbers {
             [(vec![], f64::from(failures))],
         );
         let live = self.desk.site().progress().snapshot();
+        match self.desk.tree().await {
+            Ok(tree) => add_sites(&mut numbers, &tree),
+            Err(failure) => tracing::warn!(error = %failure.message, "the hierarchy could not be read"),
+        }
         numbers.gauge("restock_sources_read", "Sources being read", [(vec![], live.refreshes.len() as f64)]);
         numbers.gauge(
             "restock_transfers",
@@ -99,6 +110,29 @@ impl Numbers for SiteNumbers {
         numbers.gauge("restock_transfer_bytes_per_second", "Content bytes a second to all DPs", rate);
         numbers.text()
     }
+}
+
+/// What lies between this site and those next to it; nothing of a site that is alone.
+fn add_sites(numbers: &mut Exposition, tree: &SiteTree) {
+    let links: Vec<_> = tree.sites.iter().filter_map(|row| Some((row, row.link.as_ref()?))).collect();
+    if links.is_empty() {
+        return;
+    }
+    let site = |code: SiteCode| vec![("site", code.to_string())];
+    let of =
+        |value: fn(&LinkNow) -> f64| links.iter().map(move |(row, link)| (site(row.site_code), value(link)));
+    let up = of(|link| f64::from(u8::from(link.is_connected)));
+    numbers.gauge("restock_site_link_up", "The link to a site next to this one is up", up);
+    let backlog = of(|link| link.backlog as f64);
+    numbers.gauge(
+        "restock_site_backlog",
+        "Changes that a site next to this one has not acknowledged",
+        backlog,
+    );
+    let lag = of(|link| link.lag_seconds as f64);
+    numbers.gauge("restock_site_lag_seconds", "How long the oldest of them waits", lag);
+    let behind = tree.sites.iter().map(|row| (site(row.site_code), row.packages_behind as f64));
+    numbers.gauge("restock_site_packages_behind", "Versions meant for a site and not stored there", behind);
 }
 
 fn add(numbers: &mut Exposition, answer: &Answer) {

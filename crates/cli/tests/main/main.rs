@@ -10,5 +10,6 @@ mod links;
 mod objects;
 mod offline;
 mod refusals;
+mod sites;
 mod support;
 mod whole_site;

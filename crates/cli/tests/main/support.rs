@@ -1,6 +1,6 @@
 //! A site and its DPs as processes in a temporary folder.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -66,6 +66,27 @@ pub(crate) fn restock(data: &Path, arguments: &[&str]) -> Ran {
 /// Runs a command for programs.
 pub(crate) fn json(data: &Path, arguments: &[&str]) -> Ran {
     Ran::of(command(data).arg("--json").args(arguments).output().unwrap())
+}
+
+/// Makes an account with the password `a password of NAME`, and returns that.
+pub(crate) fn add_account(data: &Path, name: &str, role: Option<&str>) -> String {
+    let mut arguments = vec!["admin", "account", "add", name];
+    if let Some(role) = role {
+        arguments.extend(["--role", role]);
+    }
+    let password = format!("a password of {name}");
+    let mut child = command(data)
+        .arg("--json")
+        .args(&arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    writeln!(child.stdin.take().unwrap(), "{password}").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    password
 }
 
 /// A `site run` or `dp run`, ready; killed when dropped.

@@ -4,7 +4,8 @@ use clap::Args;
 use restock_provider::{Answer, Operation};
 
 use crate::commands::Session;
-use crate::control::{Door, unexpected};
+use crate::commands::status::site_of;
+use crate::control::{Ask, Door, Hello, unexpected};
 use crate::failure::Failure;
 use crate::output::{Done, Table, Tone, shown};
 
@@ -13,7 +14,7 @@ Example:
   restock --data /var/lib/restock dp list
   restock dp list --json";
 
-/// List the distribution points of a site
+/// List the distribution points of a site and of the sites around it
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct List {}
@@ -21,22 +22,36 @@ pub(crate) struct List {}
 impl List {
     pub(crate) fn run(self, session: &Session) -> Result<Done, Failure> {
         let mut door = Door::open(&session.folder()?, "restock dp list")?;
+        let hello: Hello = door.ask(Ask::Hello)?;
         match door.perform(Operation::ListPoints)? {
             Answer::Points(rows) => {
-                let mut table =
-                    Table::new(&["Name", "Link", ">Packages", ">Installed", "Serves at", "Last seen"]);
+                let mut table = Table::new(&[
+                    "Name",
+                    "Site",
+                    "Link",
+                    ">Packages",
+                    ">Installed",
+                    "Serves at",
+                    "Last seen",
+                ]);
                 for row in &rows {
-                    let (link, tone) =
-                        if row.is_connected { ("up", Tone::Good) } else { ("down", Tone::Bad) };
+                    let site = site_of(&row.nal_path);
+                    // Of a point at another site only that site knows it.
+                    let (link, tone) = match row.is_connected {
+                        _ if site != hello.site_code.as_str() => (format!("via {site}"), Tone::Plain),
+                        true => ("up".to_owned(), Tone::Good),
+                        false => ("down".to_owned(), Tone::Bad),
+                    };
                     let cells = [
                         row.point.to_string(),
-                        link.to_owned(),
+                        site.to_owned(),
+                        link,
                         row.packages.to_string(),
                         row.installed.to_string(),
                         row.serve_urls.iter().map(|u| shown(u)).collect::<Vec<_>>().join(", "),
                         row.last_seen_at.map_or_else(|| "never".to_owned(), |t| t.to_string()),
                     ];
-                    table.row(cells, Some((1, tone)));
+                    table.row(cells, Some((2, tone)));
                 }
                 let nothing = "No distribution points. Try: restock token create DP01";
                 Ok(Done::with(&rows, table.text(session.output.style, nothing)))

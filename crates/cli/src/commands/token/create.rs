@@ -14,16 +14,18 @@ use crate::units::parse_duration;
 const EXAMPLE: &str = "\
 Example:
   restock token create DP01
-  restock token create DP01 --valid 1h --json";
+  restock token create DP01 --valid 1h --json
+  restock token create DEF --kind site";
 
-/// Make a single-use token that lets one distribution point join
+/// Make a single-use token that lets one distribution point, or one site below this one, join
 ///
 /// The token is bound to NAME, is good for one enrolment, and carries the fingerprint of the site's
-/// CA, which the distribution point checks before it sends anything. It is shown once.
+/// CA, which the joiner checks before it sends anything. It is shown once. A central site has no
+/// distribution points; below a secondary one there is no site.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Create {
-    /// Name the joiner will have
+    /// Name the joiner will have; of a site its site code
     name: String,
 
     /// What joins

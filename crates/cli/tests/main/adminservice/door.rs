@@ -2,14 +2,13 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::Stdio;
 use std::time::Duration;
 
 use restock_names::{Clock, SystemClock};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{World, command, json};
+use crate::support::{World, add_account, json};
 
 /// Longer than any answer takes; only a broken service lets it pass.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -95,23 +94,7 @@ impl Door {
 
     /// Makes an account and returns its password.
     pub(super) fn account(&self, name: &str, role: Option<&str>) -> String {
-        let mut arguments = vec!["admin", "account", "add", name];
-        if let Some(role) = role {
-            arguments.extend(["--role", role]);
-        }
-        let password = format!("a password of {name}");
-        let mut child = command(&self.world.site_data())
-            .arg("--json")
-            .args(&arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        writeln!(child.stdin.take().unwrap(), "{password}").unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        password
+        add_account(&self.world.site_data(), name, role)
     }
 
     /// A new connection without TLS.

@@ -1,0 +1,43 @@
+//! `restock package set-source-site`.
+
+use clap::Args;
+use restock_names::SiteCode;
+use serde_json::{Map, Value};
+
+use super::owner;
+use crate::commands::{Session, package_id};
+use crate::failure::Failure;
+use crate::output::{Done, shown};
+
+const EXAMPLE: &str = "\
+Example:
+  restock package set-source-site ABC00001 DEF
+  restock package set-source-site ABC00001 DEF --json";
+
+/// Make another site of the hierarchy the owner of a package
+///
+/// The owner alone reads the source and makes versions. No file moves and no version is made; the
+/// source must be reachable at the other site under a source root registered there. A refresh that
+/// runs here at the moment ends without a version; one that waits waits for the new owner.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLE)]
+pub(crate) struct SetSourceSite {
+    /// Package ID
+    #[arg(value_name = "PKG")]
+    package: String,
+
+    /// Site code of the owner that is to be
+    #[arg(value_name = "CODE")]
+    site: SiteCode,
+}
+
+impl SetSourceSite {
+    pub(crate) fn run(self, session: &Session) -> Result<Done, Failure> {
+        let package = package_id(&self.package)?;
+        let arguments = Map::from_iter([("SourceSite".to_owned(), Value::from(self.site.as_str()))]);
+        let command = "restock package set-source-site";
+        let row = owner::change(session, command, package, "SetSourceSite", arguments)?;
+        let text = format!("{package} {} is owned by site {}.\n", shown(&row.name), row.source_site);
+        Ok(Done::with(&row, text))
+    }
+}
