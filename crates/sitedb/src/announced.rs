@@ -118,7 +118,7 @@ impl Tx {
         };
         let own = self.own_code().await?;
         let context = Context::new(&package, &refresh, own, now);
-        self.tell_targets(&context, Event::RefreshAsked, None).await.map(|_| ())
+        self.tell_of_version(&context).await
     }
 
     /// Keeps the newest version of a package, or how far its content is: the caller has checked that

@@ -108,6 +108,26 @@ impl Tx {
         Ok(NextChanges { through, changes })
     }
 
+    /// Every object that all sites have, in the form that travels, by kind and key: equal everywhere
+    /// once all changes have arrived. For checks; it reads the whole table.
+    pub async fn replicas_shared(&mut self) -> Result<Vec<Value>, DatabaseError> {
+        let rows = self
+            .rows(
+                "SELECT kind, object_key, clock, writer, written_at, body, seq FROM replicas
+                 ORDER BY kind, object_key",
+                bind![],
+            )
+            .await?;
+        let mut shared = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let object = stored(row)?.object;
+            if object.kind.direction() == Direction::All {
+                shared.push(object.encode());
+            }
+        }
+        Ok(shared)
+    }
+
     /// Notes that `peer` has applied everything up to `last`. False when no change ever had that
     /// number here: this database was put back unnoticed. It is then another one, as after
     /// [`Tx::begin_recovery`], and the connection is to begin anew.

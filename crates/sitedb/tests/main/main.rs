@@ -6,6 +6,7 @@ mod admin;
 mod doors;
 mod groups;
 mod query;
+mod replicas;
 mod samples;
 mod server;
 mod statements;

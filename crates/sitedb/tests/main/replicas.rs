@@ -1,0 +1,5 @@
+//! What sites share, exchanged between databases.
+
+mod cases;
+mod net;
+mod random;
