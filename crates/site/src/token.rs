@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use restock_names::{Digest, DistributionPointName, Timestamp};
+use restock_sitedb::hierarchy::SiteType;
 use restock_sitedb::token::Token;
 use restock_sitedb::{DatabaseError, Tx};
 use restock_transfer::{Fingerprint, Refusal, TokenKind};
@@ -36,7 +37,7 @@ fn word(kind: TokenKind) -> &'static str {
 impl Site {
     /// Makes a token by which one machine may join under `name`, once, within `valid`.
     ///
-    /// Errors: [`SiteError::TokenLife`], the database, no randomness.
+    /// Errors: [`SiteError::TokenLife`], [`SiteError::Type`], the database, no randomness.
     pub async fn create_token(
         &self,
         kind: TokenKind,
@@ -45,6 +46,9 @@ impl Site {
     ) -> Result<TokenMade, SiteError> {
         if !(LIFE_MIN..=LIFE_MAX).contains(&valid) {
             return Err(SiteError::TokenLife);
+        }
+        if kind == TokenKind::DistributionPoint && self.site_type().await? == SiteType::Central {
+            return Err(SiteError::Type("a central site has no distribution points"));
         }
         let token = self.trust().new_token(kind, name)?;
         let now = self.clock().now();
