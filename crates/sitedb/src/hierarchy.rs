@@ -254,12 +254,16 @@ impl Tx {
         if is_new {
             self.scope_by_default(TYPE_SITE, site.code.as_str()).await?;
         }
+        if site.status == STATUS_DELETED {
+            self.forget_points_of(site.code).await?;
+        }
         self.place_sites().await?;
         self.touch(Kind::Site, site.code.as_str());
         Ok(())
     }
 
-    /// Notes that a site has left: its row stays, marked as deleted. False when there is none.
+    /// Notes that a site has left: its row stays, marked as deleted; its distribution points and what it
+    /// told of them go. False when there is none.
     pub async fn remove_site(&mut self, code: SiteCode) -> Result<bool, DatabaseError> {
         let changed = self
             .execute(
@@ -268,6 +272,7 @@ impl Tx {
             )
             .await?;
         if changed == 1 {
+            self.forget_points_of(code).await?;
             self.place_sites().await?;
             self.touch(Kind::Site, code.as_str());
             self.wake(Wake::Fetch);

@@ -68,9 +68,9 @@ impl Context {
     /// The context of `package` with its requests, at `now`.
     pub fn new(package: &Package, refresh: &Refresh, site: SiteCode, now: Timestamp) -> Self {
         let current = package.stored_version;
-        // At the owner the number of a version that is being made for the first time is shown already.
-        let announced =
-            if package.source_site == site { current } else { current.max(package.source_version) };
+        // The number of the version that is being made for the first time is shown already.
+        let is_first = package.source_site == site && current.0 == 0;
+        let announced = if is_first { current } else { current.max(package.source_version) };
         Self {
             package: package.id,
             site,
@@ -501,7 +501,7 @@ fn derived_why(target: &Target, context: &Context) -> Option<Why> {
             if target.facts.job.is_none() && context.facts.announced > context.facts.current =>
         {
             let (source, owner) = (context.source, context.owner);
-            Some(Why::new("WAITING_FOR_CONTENT", format!("waits for version {source} from site {owner}")))
+            Some(Why::new("WAITING_FOR_CONTENT", format!("waits for version {source} of site {owner}")))
         }
         TargetState::Waiting if context.facts.current.0 == 0 && context.facts.pending == 0 => Some(
             Why::new("WAITING_FOR_CONTENT", "the package has no version yet, and no refresh of it is asked")

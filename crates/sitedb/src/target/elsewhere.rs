@@ -278,8 +278,11 @@ impl Tx {
     }
 
     /// Forgets what stands here about a site that has left: its distribution points with their targets,
-    /// its copies, and what it told of them.
+    /// its copies, and what it told of them. Should it join again, it tells everything again.
     pub async fn forget_points_of(&mut self, site: SiteCode) -> Result<(), DatabaseError> {
+        if site == self.own_code().await? {
+            return Ok(());
+        }
         let points: Vec<DistributionPointName> = self
             .rows("SELECT name FROM distribution_points WHERE site_code = $1 ORDER BY name", bind![site])
             .await?
@@ -304,6 +307,7 @@ impl Tx {
         }
         self.execute("DELETE FROM copies WHERE site = $1", bind![site]).await?;
         self.execute("DELETE FROM replicas WHERE kind = 'copy' AND writer = $1", bind![site]).await?;
+        self.execute("UPDATE site_links SET received = 0 WHERE peer = $1", bind![site]).await?;
         Ok(())
     }
 

@@ -94,6 +94,9 @@ pub(crate) async fn take(
     if tx.package(package).await?.is_none() {
         return Ok(Taken::WaitsFor(Kind::Package, package.to_string()));
     }
+    if !super::point::is_active(tx, site).await? {
+        return Ok(Taken::WaitsFor(Kind::Site, site.to_string()));
+    }
     tx.put_copy(&copy).await?;
     Ok(Taken::Done)
 }

@@ -169,11 +169,15 @@ async fn take_facts(
         // more is not brought back: it would be nobody's.
         return Ok(Taken::Done);
     }
+    if !is_active(tx, facts.site).await? {
+        return Ok(Taken::WaitsFor(Kind::Site, facts.site.to_string()));
+    }
     tx.put_other_point(name, &facts).await?;
     Ok(Taken::Done)
 }
 
-async fn is_active(tx: &mut Tx, site: SiteCode) -> Result<bool, DatabaseError> {
+/// True for a site that is known and has not left: of another one, nothing is shown.
+pub(super) async fn is_active(tx: &mut Tx, site: SiteCode) -> Result<bool, DatabaseError> {
     Ok(tx.site_row(site).await?.is_some_and(|row| row.status != STATUS_DELETED))
 }
 
