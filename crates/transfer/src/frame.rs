@@ -28,6 +28,8 @@ pub(crate) const TYPE_MESSAGE: u8 = 1;
 pub(crate) const TYPE_REQUEST: u8 = 2;
 /// One item.
 pub(crate) const TYPE_ITEM: u8 = 3;
+/// One item as a delta frame.
+pub(crate) const TYPE_DELTA: u8 = 4;
 
 /// One frame as it arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]

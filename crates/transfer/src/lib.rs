@@ -16,6 +16,7 @@
 
 mod authority;
 mod backoff;
+mod deltas;
 mod door_certificate;
 mod dp_identity;
 mod dp_link;

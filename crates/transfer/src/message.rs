@@ -54,6 +54,9 @@ pub(crate) enum Message {
         protocol: u32,
         /// The version.
         content: ContentVersion,
+        /// A version of the same package that the puller holds complete: the base of delta frames.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        base: Option<ContentVersion>,
     },
     /// Site to point: the version may be fetched.
     PullReady,

@@ -14,11 +14,12 @@ mod store;
 
 pub use source::PullSource;
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock};
 use std::time::Duration;
 
 use restock_content::library::{Library, LibraryError, PlacedWriter, Writer};
+use restock_content::manifest::ManifestRoot;
 use restock_content::plan::Missing;
 use restock_content::transfer::{
     AcceptedStatement, ConnectionId, FrameError, Item, ReceiveError, Receiver, locate,
@@ -158,7 +159,7 @@ impl PullError {
     fn is_worth_reconnecting(&self) -> bool {
         match self {
             Self::Link(error) => error.is_transient(),
-            Self::Truncated { .. } => true,
+            Self::Truncated { .. } | Self::Frame(FrameError::Base { .. }) => true,
             _ => false,
         }
     }
@@ -172,6 +173,8 @@ struct Pull {
     options: PullOptions,
     progress: Arc<dyn PullProgress>,
     inventory: LibraryInventory,
+    /// The base of delta frames turned out to be of no use: objects are asked for whole.
+    is_base_lost: AtomicBool,
     receiver: Mutex<Receiver>,
     /// Rises whenever the receiver may have work, or be done.
     changed: watch::Sender<u64>,
@@ -322,12 +325,18 @@ impl Pull {
             options: *options,
             progress: Arc::clone(progress),
             inventory,
+            is_base_lost: AtomicBool::new(false),
             receiver: Mutex::new(receiver),
             changed: watch::Sender::new(0),
             pages: RwLock::new(Some(writer)),
             chunks: OnceLock::new(),
             counts: Counts::default(),
         }
+    }
+
+    /// The version held complete that delta frames are decoded with.
+    fn base(&self) -> Option<(ContentVersion, ManifestRoot)> {
+        if self.is_base_lost.load(Ordering::Relaxed) { None } else { self.inventory.base() }
     }
 
     fn receiver(&self) -> MutexGuard<'_, Receiver> {

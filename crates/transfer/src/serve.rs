@@ -8,14 +8,16 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use restock_content::delta::DeltaSender;
 use restock_content::library::{Library, LibraryError};
 use restock_content::manifest::ManifestRoot;
-use restock_content::transfer::{FrameHeader, Outgoing, Request, SendError, Sender};
+use restock_content::transfer::{FrameHeader, Request, SendError, Sender};
 use restock_names::ContentVersion;
 use tokio::sync::{Semaphore, mpsc};
 
+use crate::deltas::Deltas;
 use crate::error::chain;
-use crate::frame::{TYPE_REQUEST, put_item};
+use crate::frame::{TYPE_DELTA, TYPE_REQUEST, put_frame, put_item};
 use crate::message::Message;
 use crate::site_link::{Puller, SiteSide, refuse};
 use crate::stream::{Reader, Writer};
@@ -39,16 +41,28 @@ pub(crate) struct Serving<'a, S> {
     pub(crate) idle: Duration,
     /// Pulls that may run at once.
     pub(crate) pulls: &'a Arc<Semaphore>,
+    /// Delta frames made so far.
+    pub(crate) deltas: &'a Arc<Deltas>,
+}
+
+/// What a puller asks for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wish {
+    /// The version.
+    pub(crate) content: ContentVersion,
+    /// What it holds complete, if it wants delta frames.
+    pub(crate) base: Option<ContentVersion>,
 }
 
 /// Serves one version to one puller until it closes the connection.
 pub(crate) async fn serve_pull<S: SiteSide>(
     shared: Serving<'_, S>,
     puller: &Puller,
-    content: &ContentVersion,
+    wish: Wish,
     mut reader: Reader,
     mut writer: Writer,
 ) -> Result<(), LinkError> {
+    let content = &wish.content;
     let root = match authorise(&shared, puller, content).await {
         Ok(root) => root,
         Err(refusal) => return refuse(writer, refusal.into()).await,
@@ -60,8 +74,11 @@ pub(crate) async fn serve_pull<S: SiteSide>(
     writer.message(&Message::PullReady).await?;
     let (requests, asked) = mpsc::channel(REQUESTS_MAX);
     let (answers, mut batches) = mpsc::channel(BATCHES_AHEAD);
-    let library = Arc::clone(shared.library);
-    shared.run.tracker.spawn_blocking(move || read_frames(&library, root, asked, &answers));
+    let (library, deltas) = (Arc::clone(shared.library), Arc::clone(shared.deltas));
+    shared.run.tracker.spawn_blocking(move || {
+        let deltas = base_of(&library, &wish).and_then(|base| deltas.of(&library, &root, &base));
+        read_frames(&library, root, deltas.as_deref(), asked, &answers);
+    });
     let ended = exchange(shared.idle, &mut reader, &mut writer, &requests, &mut batches).await;
     let (sent, received) = (writer.sent(), reader.received());
     match puller {
@@ -132,17 +149,33 @@ async fn exchange(
     }
 }
 
+/// The root of the puller's base, if this holder knows the version too: it is of the same package, and
+/// what is signed under its number is one content.
+fn base_of(library: &Library, wish: &Wish) -> Option<ManifestRoot> {
+    let base = wish.base.filter(|base| base.package == wish.content.package)?;
+    library.statement(&base).ok().flatten().map(|statement| statement.root)
+}
+
+/// Where the frames of a version come from.
+struct Source<'a> {
+    library: &'a Library,
+    sender: Sender<'a>,
+    deltas: Option<(&'a DeltaSender, Sender<'a>)>,
+}
+
 /// Answers requests until the connection is gone.
 fn read_frames(
     library: &Library,
     root: ManifestRoot,
+    deltas: Option<&DeltaSender>,
     mut requests: mpsc::Receiver<Request>,
     answers: &mpsc::Sender<Batch>,
 ) {
-    let mut sender = Sender::new(library, root);
+    let deltas = deltas.map(|deltas| (deltas, deltas.cursor(library)));
+    let mut source = Source { library, sender: Sender::new(library, root), deltas };
     let mut batch = Vec::new();
     while let Some(request) = requests.blocking_recv() {
-        let answered = answer(library, &mut sender, &request, &mut batch, |batch| {
+        let answered = answer(&mut source, &request, &mut batch, |batch| {
             // The connection may be gone: that ends the thread.
             match answers.blocking_send(Ok(std::mem::take(batch))) {
                 Ok(()) => ControlFlow::Continue(()),
@@ -166,26 +199,37 @@ fn read_frames(
 }
 
 fn answer(
-    library: &Library,
-    sender: &mut Sender<'_>,
+    source: &mut Source<'_>,
     request: &Request,
     batch: &mut Vec<u8>,
     mut flush: impl FnMut(&mut Vec<u8>) -> ControlFlow<()>,
 ) -> Result<ControlFlow<()>, Refusal> {
+    let Source { library, sender, deltas } = source;
     for range in &request.ranges {
         for outgoing in sender.resolve(range) {
-            let Outgoing { item, digest, .. } = outgoing.map_err(|error| match error {
+            let outgoing = outgoing.map_err(|error| match error {
                 SendError::Range(_) => {
                     Refusal::new("LINK_RANGE", error.to_string().replace("LINK_RANGE: ", ""))
                 }
                 SendError::Manifest(error) => damaged(&LibraryError::from(error)),
             })?;
-            let frame = library.read_stored(&digest).map_err(|error| damaged(&error))?;
+            let frame = library.read_stored(&outgoing.digest).map_err(|error| damaged(&error))?;
             if batch.capacity() == 0 {
                 batch.reserve(BATCH_BYTES + (BATCH_BYTES >> 2));
             }
-            let header = FrameHeader { item, encoding: frame.encoding, raw_length: frame.raw_length };
-            put_item(batch, &header, &frame.bytes);
+            let delta = match deltas {
+                Some((deltas, base)) => deltas
+                    .frame(library, base, &outgoing, frame.bytes.len())
+                    .map_err(|error| damaged(&error))?,
+                None => None,
+            };
+            match delta {
+                Some(delta) => put_frame(batch, TYPE_DELTA, &[&delta]),
+                None => {
+                    let (encoding, raw_length) = (frame.encoding, frame.raw_length);
+                    put_item(batch, &FrameHeader { item: outgoing.item, encoding, raw_length }, &frame.bytes);
+                }
+            }
             if batch.len() >= BATCH_BYTES && flush(batch).is_break() {
                 return Ok(ControlFlow::Break(()));
             }

@@ -24,9 +24,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::deltas::Deltas;
 use crate::error::chain;
 use crate::message::Message;
-use crate::serve::{self, Serving};
+use crate::serve::{self, Serving, Wish};
 use crate::site_message::SiteHello;
 use crate::stream::{WRITE_TIMEOUT, Writer};
 use crate::tls::Known;
@@ -90,6 +91,7 @@ pub(crate) struct Shared<S> {
     pub(crate) limits: LinkLimits,
     pub(crate) run: Run,
     pub(crate) pulls: Arc<Semaphore>,
+    pub(crate) deltas: Arc<Deltas>,
     /// One enrolment at a time; a refused one holds it for a moment, so that guessing is slow.
     pub(crate) enrolments: tokio::sync::Mutex<()>,
 }
@@ -112,8 +114,18 @@ impl SiteLink {
         let limits = config.limits;
         let pulls = Arc::new(Semaphore::new(limits.pulls));
         let (run_here, enrolments) = (run.clone(), tokio::sync::Mutex::default());
-        let shared =
-            Arc::new(Shared { trust, library, side, links, limits, run: run_here, pulls, enrolments });
+        let deltas = Arc::default();
+        let shared = Arc::new(Shared {
+            trust,
+            library,
+            side,
+            links,
+            limits,
+            run: run_here,
+            pulls,
+            deltas,
+            enrolments,
+        });
         run.tracker.spawn(accept_all(listener, shared));
         Ok(Self { address })
     }
@@ -225,13 +237,14 @@ async fn serve_connection<S: SiteSide>(
         (Some(Peer::Site(site)), Message::SiteHello(hello)) if hello.protocol == PROTOCOL => {
             Box::pin(below::serve(shared, site, hello, remote, reader, writer)).await
         }
-        (Some(peer), Message::PullHello { protocol: PROTOCOL, content }) => {
+        (Some(peer), Message::PullHello { protocol: PROTOCOL, content, base }) => {
             let token = match &peer {
                 Peer::Point(name) => shared.links.token(name),
                 Peer::Site(site) => site.all.clone(),
             };
             let puller = Puller::from(peer);
-            let pull = Box::pin(serve::serve_pull(shared.serving(), &puller, &content, reader, writer));
+            let wish = Wish { content, base };
+            let pull = Box::pin(serve::serve_pull(shared.serving(), &puller, wish, reader, writer));
             token.run_until_cancelled(pull).await.unwrap_or(Err(LinkError::Stopped))
         }
         (Some(Peer::Site(site)), Message::ServeHello { protocol: PROTOCOL, ticket, content }) => {
@@ -365,6 +378,7 @@ impl<S: SiteSide> Shared<S> {
             run: &self.run,
             idle: self.limits.idle,
             pulls: &self.pulls,
+            deltas: &self.deltas,
         }
     }
 }

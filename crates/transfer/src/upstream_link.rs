@@ -12,10 +12,11 @@ use restock_names::ContentVersion;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::Instant;
 
+use crate::deltas::Deltas;
 use crate::error::chain;
 use crate::message::Message;
 use crate::replicate::{self, End, Talk};
-use crate::serve::{Serving, serve_pull};
+use crate::serve::{Serving, Wish, serve_pull};
 use crate::site_link::{Puller, SiteSide, refuse};
 use crate::site_message::SiteHello;
 use crate::stream::connect;
@@ -77,8 +78,10 @@ impl UpstreamLink {
         let shared = Arc::new(Shared::default());
         let pulls = Arc::new(Semaphore::new(config.pulls));
         let at = Arc::clone(&shared);
+        let (deltas, run_here) = (Arc::default(), run.clone());
         let client =
-            Arc::new(Client { config, upstream, library, side, links, shared: at, pulls, run: run.clone() });
+            Client { config, upstream, library, side, links, shared: at, pulls, deltas, run: run_here };
+        let client = Arc::new(client);
         run.tracker.spawn(async move {
             let cancel = client.run.cancel.clone();
             cancel.run_until_cancelled(client.keep_up()).await;
@@ -107,6 +110,7 @@ struct Client<S> {
     links: Links,
     shared: Arc<Shared>,
     pulls: Arc<Semaphore>,
+    deltas: Arc<Deltas>,
     run: Run,
 }
 
@@ -188,19 +192,22 @@ impl<S: SiteSide> Client<S> {
         let (upstream, parent) = (&self.upstream, self.upstream.parent());
         let (mut reader, mut writer) = connect(upstream.url(), parent, upstream.client_config()).await?;
         writer.message(&Message::ServeHello { protocol: PROTOCOL, ticket, content }).await?;
-        match reader.message("ask for the version", ANSWER_TIMEOUT).await? {
-            Message::PullHello { protocol: PROTOCOL, content: asked } if asked == content => {}
+        let wish = match reader.message("ask for the version", ANSWER_TIMEOUT).await? {
+            Message::PullHello { protocol: PROTOCOL, content: asked, base } if asked == content => {
+                Wish { content, base }
+            }
             Message::Refused(refusal) => return Err(refusal.into()),
             _ => return refuse(writer, LinkError::Unexpected("another version than was wanted")).await,
-        }
+        };
         let serving = Serving {
             side: &self.side,
             library: &self.library,
             run: &self.run,
             idle: self.config.idle,
             pulls: &self.pulls,
+            deltas: &self.deltas,
         };
-        Box::pin(serve_pull(serving, &Puller::Site(parent), &content, reader, writer)).await
+        Box::pin(serve_pull(serving, &Puller::Site(parent), wish, reader, writer)).await
     }
 }
 

@@ -255,14 +255,19 @@ impl Receiver {
         connection: ConnectionId,
         header: &FrameHeader,
     ) -> Result<Expected, ReceiveError> {
+        self.expect_item(connection, header.item)
+    }
+
+    /// As [`Self::expect`], by the item alone.
+    pub fn expect_item(&mut self, connection: ConnectionId, found: Item) -> Result<Expected, ReceiveError> {
         let state = self.connections.get_mut(&connection);
         let next = state.as_ref().and_then(|state| state.asked.get(state.arrived)).copied();
         match (next, state) {
-            (Some(expected), Some(state)) if expected.item == header.item => {
+            (Some(expected), Some(state)) if expected.item == found => {
                 state.arrived += 1;
                 Ok(expected)
             }
-            _ => Err(ReceiveError::Unexpected { wanted: next.map(|e| e.item), found: header.item }),
+            _ => Err(ReceiveError::Unexpected { wanted: next.map(|e| e.item), found }),
         }
     }
 

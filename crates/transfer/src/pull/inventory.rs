@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use restock_content::library::Library;
-use restock_content::manifest::{Manifest, PageError, PageSource};
+use restock_content::manifest::{Manifest, ManifestRoot, PageError, PageSource};
 use restock_content::transfer::Inventory;
 use restock_names::{ContentVersion, Digest};
 
@@ -13,6 +13,7 @@ use restock_names::{ContentVersion, Digest};
 pub(super) struct LibraryInventory {
     library: Arc<Library>,
     complete: HashSet<Digest>,
+    base: Option<(ContentVersion, ManifestRoot)>,
 }
 
 impl LibraryInventory {
@@ -21,7 +22,9 @@ impl LibraryInventory {
     /// Cost: its index pages. A version that cannot be read counts as not complete.
     pub(super) fn new(library: Arc<Library>, wanted: &ContentVersion) -> Self {
         let mut complete = HashSet::new();
+        let mut base = None;
         if let Some(active) = library.active(&wanted.package) {
+            base = Some((active.version, active.root));
             for page in Manifest::new(&*library, active.root).pages_from(0) {
                 match page {
                     Ok((digest, _)) => {
@@ -30,17 +33,23 @@ impl LibraryInventory {
                     Err(error) => {
                         tracing::warn!(version = %active.version, %error, "active version is damaged");
                         complete.clear();
+                        base = None;
                         break;
                     }
                 }
             }
         }
-        Self { library, complete }
+        Self { library, complete, base }
+    }
+
+    /// The complete version, if there is one.
+    pub(super) fn base(&self) -> Option<(ContentVersion, ManifestRoot)> {
+        self.base
     }
 
     /// An inventory that knows no complete version.
     pub(super) fn empty(library: Arc<Library>) -> Self {
-        Self { library, complete: HashSet::new() }
+        Self { library, complete: HashSet::new(), base: None }
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
-use restock_content::transfer::{ConnectionId, Expected, FrameHeader, ItemKind};
+use restock_content::delta::{DeltaBase, DeltaFrame};
+use restock_content::transfer::{ConnectionId, Expected, FrameError, FrameHeader, ItemKind};
 use restock_names::Digest;
 
 use super::{Pull, PullError};
 use crate::LinkError;
-use crate::frame::{Frame, TYPE_ITEM, TYPE_MESSAGE};
+use crate::frame::{Frame, TYPE_DELTA, TYPE_ITEM, TYPE_MESSAGE};
 use crate::message::Message;
 
 /// Decoded chunks are written when they have this many bytes.
@@ -39,10 +40,24 @@ fn take_all(
     waiting: &mut Waiting,
 ) -> Result<(), PullError> {
     let files = &**pull.library.files();
+    let mut base = pull.base().map(|(_, root)| DeltaBase::new(&pull.library, root));
     for frame in frames {
-        let (header, stored) = match frame.kind {
+        let (expected, raw) = match frame.kind {
             TYPE_ITEM => {
-                FrameHeader::decode(&frame.body).map_err(|error| LinkError::Format(error.to_string()))?
+                let (header, stored) =
+                    FrameHeader::decode(&frame.body).map_err(|error| LinkError::Format(error.to_string()))?;
+                let expected = pull.receiver().expect_item(connection, header.item)?;
+                (expected, expected.verify(&header, stored, files)?)
+            }
+            TYPE_DELTA => {
+                let delta =
+                    DeltaFrame::decode(&frame.body).map_err(|error| LinkError::Format(error.to_string()))?;
+                let expected = pull.receiver().expect_item(connection, delta.item)?;
+                let verified = expected.verify_delta(&delta, base.as_mut(), files);
+                if matches!(verified, Err(FrameError::Base { .. })) {
+                    pull.is_base_lost.store(true, Ordering::Relaxed);
+                }
+                (expected, verified?)
             }
             TYPE_MESSAGE => match frame.message()? {
                 Message::Refused(refusal) => return Err(LinkError::Refused(refusal).into()),
@@ -51,8 +66,6 @@ fn take_all(
             },
             _ => return Err(LinkError::Unexpected("a frame that is no item").into()),
         };
-        let expected = pull.receiver().expect(connection, &header)?;
-        let raw = expected.verify(&header, stored, files)?;
         match (expected.item.kind, pull.chunks.get()) {
             (ItemKind::Chunk, Some(_)) => {
                 waiting.bytes += raw.len();

@@ -4,6 +4,7 @@
 
 mod control;
 mod decoders;
+mod deltas;
 mod enrolment;
 mod heads;
 mod hierarchy;
