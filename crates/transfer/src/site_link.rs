@@ -14,7 +14,7 @@ mod side;
 pub use side::{EnrolRequest, EnrolSiteRequest, Puller, SiteEnrolled, SiteSide};
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use restock_content::library::Library;
@@ -148,18 +148,13 @@ async fn accept_all<S: SiteSide>(listener: TcpListener, shared: Arc<Shared<S>>) 
             Ok((tcp, remote, permits)) => {
                 let shared = Arc::clone(&shared);
                 shared.run.tracker.clone().spawn(async move {
+                    let peer = OnceLock::new();
                     let ended = shared.run.cancel.clone().run_until_cancelled_owned(async {
                         let (_connection, handshake) = permits;
-                        serve_connection(tcp, remote, &shared, handshake).await
+                        serve_connection(tcp, remote, &shared, handshake, &peer).await
                     });
-                    match ended.await {
-                        Some(Err(error)) if is_suspect(&error) => {
-                            tracing::warn!(%remote, cause = chain(&error), "link connection refused");
-                        }
-                        Some(Err(error)) => {
-                            tracing::debug!(%remote, cause = chain(&error), "link connection ended");
-                        }
-                        _ => {}
+                    if let Some(Err(error)) = ended.await {
+                        tell(remote, peer.get(), &error);
                     }
                 });
             }
@@ -172,14 +167,27 @@ async fn accept_all<S: SiteSide>(listener: TcpListener, shared: Arc<Shared<S>>) 
     }
 }
 
-/// Did somebody show that it is not who it should be, or speak something else?
-fn is_suspect(error: &LinkError) -> bool {
-    match error {
+/// Logs why a connection ended: as a warning when somebody is not who it should be or does not keep to
+/// the protocol. `peer` is who its certificate says it is.
+fn tell(remote: SocketAddr, peer: Option<&Identity>, error: &LinkError) {
+    let is_suspect = match error {
         // Whoever only looks whether the port is open says nothing at all.
         LinkError::Handshake { source, .. } => {
             source.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
         }
-        other => matches!(other.code(), "IDENTITY" | "SENDER_MISMATCH" | "CERT_TIME" | "LINK_PROTOCOL"),
+        LinkError::CertificateTime { .. } | LinkError::Identity { .. } | LinkError::Certificate(_) => true,
+        LinkError::TooLong { .. } | LinkError::Format(_) | LinkError::Unexpected(_) => true,
+        LinkError::Protocol { .. } | LinkError::Trust(_) => true,
+        LinkError::Refused(refusal) => {
+            ["IDENTITY", "SENDER_MISMATCH", "KEY_LIST", "LINK_PROTOCOL"].contains(&refusal.code.as_str())
+        }
+        _ => false,
+    };
+    let (cause, peer) = (chain(error), peer.map(tracing::field::display));
+    match error {
+        _ if is_suspect => tracing::warn!(%remote, peer, cause, "link connection refused"),
+        LinkError::Timeout { .. } => tracing::info!(%remote, peer, cause, "link connection given up"),
+        _ => tracing::debug!(%remote, peer, cause, "link connection ended"),
     }
 }
 
@@ -205,6 +213,7 @@ async fn serve_connection<S: SiteSide>(
     remote: SocketAddr,
     shared: &Shared<S>,
     handshake: Permit,
+    claimed: &OnceLock<Identity>,
 ) -> Result<(), LinkError> {
     let after = shared.limits.handshake;
     let show = |known: &Known| shared.trust.shown(known, shared.run.clock.now());
@@ -213,7 +222,10 @@ async fn serve_connection<S: SiteSide>(
     writer.set_patience(shared.limits.stall);
     let first = async {
         let peer = match certificate {
-            Some(certificate) => Some(identify(shared, &certificate).await?),
+            Some(certificate) => {
+                let identity = Identity::of_certificate(&certificate)?;
+                Some(identify(shared, claimed.get_or_init(|| identity), &certificate).await?)
+            }
             None => None,
         };
         Ok((peer, reader.message("say what it wants", after).await?))
@@ -311,9 +323,9 @@ fn in_another_role(wanted: &str, peer: &Peer) -> LinkError {
 /// Who the certificate names, if that key is enrolled under that name here.
 async fn identify<S: SiteSide>(
     shared: &Shared<S>,
+    identity: &Identity,
     certificate: &CertificateDer<'static>,
 ) -> Result<Peer, LinkError> {
-    let identity = Identity::of_certificate(certificate)?;
     let fingerprint = Fingerprint::of_key_in(certificate)?;
     match identity.clone() {
         Identity::DistributionPoint(site, name) if site == shared.trust.site() => {
@@ -349,12 +361,13 @@ impl<S: SiteSide> Shared<S> {
     /// While the authority is changed: who shows a certificate of the new one has moved.
     async fn note_moved(
         &self,
-        identity: Identity,
+        identity: &Identity,
         certificate: &CertificateDer<'static>,
     ) -> Result<(), LinkError> {
-        if !self.trust.awaits(&identity) {
+        if !self.trust.awaits(identity) {
             return Ok(());
         }
+        let identity = identity.clone();
         let (trust, certificate, now) = (Arc::clone(&self.trust), certificate.clone(), self.run.clock.now());
         let noting = self.run.tracker.spawn_blocking(move || trust.note_moved(identity, &certificate, now));
         Ok(noting.await.unwrap_or(Ok(()))?)

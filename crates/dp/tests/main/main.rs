@@ -8,3 +8,4 @@ mod listing;
 mod site;
 mod support;
 mod switching;
+mod versions;

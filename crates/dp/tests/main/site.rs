@@ -11,7 +11,7 @@ use restock_content::files::DiskFiles;
 use restock_content::library::{Library, Role};
 use restock_content::statement::{SigningKey, Statement};
 use restock_dp::{DistributionPoint, DistributionPointConfig, ListenerConfig};
-use restock_names::{ContentVersion, DistributionPointName, PackageId, SystemClock};
+use restock_names::{Clock, ContentVersion, DistributionPointName, PackageId, SystemClock};
 use restock_transfer::{
     Backoff, Connection, DpIdentity, EnrolRequest, Fingerprint, Hello, Job, JobId, JobKind, Links, Progress,
     Refusal, Report, ReportState, Run, SiteLink, SiteLinkConfig, SiteSide, SiteTrust, TokenKind, enrol,
@@ -110,19 +110,24 @@ pub(crate) struct Site {
     next_job: AtomicU64,
 }
 
-fn run() -> Run {
-    Run { clock: Arc::new(SystemClock), tracker: TaskTracker::new(), cancel: CancellationToken::new() }
+fn run(clock: Arc<dyn Clock>) -> Run {
+    Run { clock, tracker: TaskTracker::new(), cancel: CancellationToken::new() }
 }
 
 impl Site {
     pub(crate) fn open() -> Self {
+        Self::open_with(Arc::new(SystemClock))
+    }
+
+    /// A site and points that go by `clock`.
+    pub(crate) fn open_with(clock: Arc<dyn Clock>) -> Self {
         let folder = TempDir::new().expect("a folder");
         let path = folder.path().join("site");
         let library = Library::create(Arc::new(DiskFiles), &path.join("library"), Role::Site).expect("made");
         let (library, code) = (Arc::new(library), "XYZ".parse().expect("valid"));
-        let trust = Arc::new(SiteTrust::create(&path.join("keys"), code, &SystemClock).expect("made"));
+        let trust = Arc::new(SiteTrust::create(&path.join("keys"), code, &*clock).expect("made"));
         let runtime = Runtime::new().expect("a runtime");
-        let (ear, links, run) = (Arc::new(Ear::default()), Links::new(), run());
+        let (ear, links, run) = (Arc::new(Ear::default()), Links::new(), run(Arc::clone(&clock)));
         let config =
             SiteLinkConfig { listen: SocketAddr::from(([127, 0, 0, 1], 0)), limits: Default::default() };
         let link = runtime
@@ -179,7 +184,7 @@ impl Site {
         config.link.retry = Backoff { first: Duration::from_millis(20), most: Duration::from_millis(200) };
         config.pull.retry = Backoff { first: Duration::from_millis(10), most: Duration::from_millis(50) };
         change(&mut config);
-        let (library, run) = (Arc::new(library), run());
+        let (library, run) = (Arc::new(library), run(Arc::clone(&self.run.clock)));
         let hellos = self.ear.heard.lock().expect("not poisoned").hellos.len();
         let started = DistributionPoint::start(config, Arc::clone(&library), Arc::new(identity), &run);
         let point = self.runtime.block_on(started).expect("starts");
@@ -196,6 +201,16 @@ impl Site {
 
     pub(crate) fn refuse_nobody(&self) {
         self.ear.note(|heard| heard.refused.clear());
+    }
+
+    /// How often points have said hello.
+    pub(crate) fn hellos(&self) -> usize {
+        self.ear.heard.lock().expect("not poisoned").hellos.len()
+    }
+
+    /// Waits for one more than `before`.
+    pub(crate) fn wait_for_hello(&self, before: usize) {
+        self.ear.wait("hello", |heard| (heard.hellos.len() > before).then_some(()));
     }
 
     pub(crate) fn last_hello(&self) -> Hello {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rcgen::{CertificateParams, Issuer, KeyPair, SanType};
-use restock_content::statement::{KeyList, SigningKey};
+use restock_content::statement::{AuthorityList, KeyList, SigningKey};
 use restock_transfer::{SiteEnrolled, SiteTrust, SiteUrl, UpstreamLinkConfig};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -321,6 +321,14 @@ fn a_hostile_site_above_is_left_with_the_reason() {
             json!({"type": "site_welcome", "protocol": 1, "site": site, "incarnation": "x",
                 "received": {"incarnation": "ABC-1", "sequence": 0}, "key_list": hex(keys)})
         };
+        let foreign = AuthorityList::sign(
+            world.trust.site(),
+            7,
+            vec![std::fs::read(world.path("site-ABC/ca.pem")).unwrap()],
+            &SigningKey::from_bytes(&[4; 32]),
+        );
+        let mut forged_authorities = welcome("XYZ", &newer);
+        forged_authorities["authorities"] = json!(hex(&foreign.encode()));
         below.replica.write([json!("secret")]);
         let link = below.start();
         for (what, first, then, wanted) in [
@@ -328,6 +336,13 @@ fn a_hostile_site_above_is_left_with_the_reason() {
             ("a forged key list", welcome("XYZ", &forged), None, "TRUST"),
             ("a newer key list", welcome("XYZ", &newer), Some(json!({"type": "job"})), "LINK_FORMAT"),
             ("an older key list", welcome("XYZ", &old), None, "TRUST"),
+            ("authorities of a stranger", forged_authorities, None, "TRUST"),
+            (
+                "authorities of a stranger, later",
+                welcome("XYZ", &newer),
+                Some(json!({"type": "authorities", "authorities": hex(&foreign.encode())})),
+                "TRUST",
+            ),
             (
                 "what was never sent",
                 welcome("XYZ", &newer),

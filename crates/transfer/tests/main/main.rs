@@ -10,6 +10,7 @@ mod heads;
 mod hierarchy;
 mod hostile;
 mod hostile_parent;
+mod hostile_point;
 mod hostile_sites;
 mod log;
 mod peer;
