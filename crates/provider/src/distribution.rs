@@ -20,7 +20,8 @@ pub(crate) async fn add(
     points: Vec<DistributionPointName>,
 ) -> Result<TargetsChanged, OperationError> {
     let (package, refresh) = known(tx, id).await?;
-    if !package.has_source() && package.stored_version.0 == 0 {
+    // A version may be known here whose content is elsewhere.
+    if !package.has_source() && package.source_version.0 == 0 {
         let message = format!("package {id} has no source, so there is nothing to distribute");
         let hint = format!("restock package set {id} --source PATH");
         return Err(OperationError::refused("INVALID_OPERATION", message).hint(hint));

@@ -18,6 +18,7 @@ mod error;
 mod errors;
 pub mod object;
 mod operation;
+mod ownership;
 mod packages;
 mod perform;
 mod refreshing;

@@ -1,10 +1,10 @@
 //! What can be asked, and what is answered.
 
-use restock_names::{DistributionPointName, LinkPolicy, PackageId};
+use restock_names::{DistributionPointName, LinkPolicy, PackageId, SiteCode};
 use serde::{Deserialize, Serialize};
 
 use crate::rows::{
-    LoopRow, MessageRow, PackageChanged, PackageDeleted, PackageRow, PackageStatus, PointRow,
+    LoopRow, MessageRow, OwnerChanged, PackageChanged, PackageDeleted, PackageRow, PackageStatus, PointRow,
     RefreshAccepted, RefreshCancelled, SiteRow, SourceFlag, SourceRootRow, TargetsChanged, VersionRow,
 };
 
@@ -40,6 +40,18 @@ pub enum Operation {
     },
     /// Ends all refresh requests of a package.
     CancelRefresh {
+        /// The package.
+        package: PackageId,
+    },
+    /// Makes a site the owner of a package: it alone reads the source from then on.
+    SetSourceSite {
+        /// The package.
+        package: PackageId,
+        /// A site of the hierarchy that may own packages.
+        site: SiteCode,
+    },
+    /// Makes this site the owner of a package whose owner is gone.
+    AdoptPackage {
         /// The package.
         package: PackageId,
     },
@@ -124,6 +136,8 @@ impl Operation {
             Self::DeletePackage { .. } => "delete_package",
             Self::RefreshPkgSource { .. } => "refresh_pkg_source",
             Self::CancelRefresh { .. } => "cancel_refresh",
+            Self::SetSourceSite { .. } => "set_source_site",
+            Self::AdoptPackage { .. } => "adopt_package",
             Self::AddDistributionPoints { .. } => "add_distribution_points",
             Self::RemoveDistributionPoints { .. } => "remove_distribution_points",
             Self::Redistribute { .. } => "redistribute",
@@ -151,6 +165,8 @@ impl Operation {
                 | Self::DeletePackage { .. }
                 | Self::RefreshPkgSource { .. }
                 | Self::CancelRefresh { .. }
+                | Self::SetSourceSite { .. }
+                | Self::AdoptPackage { .. }
                 | Self::AddDistributionPoints { .. }
                 | Self::RemoveDistributionPoints { .. }
                 | Self::Redistribute { .. }
@@ -285,6 +301,8 @@ pub enum Answer {
     Refresh(RefreshAccepted),
     /// `CancelRefresh`.
     Cancelled(RefreshCancelled),
+    /// `SetSourceSite`, `AdoptPackage`.
+    Owner(OwnerChanged),
     /// The four operations on distribution points of a package.
     Targets(TargetsChanged),
     /// `AddSourceRoot`, `RemoveSourceRoot`.

@@ -10,7 +10,7 @@ use restock_sitedb::{Tx, Wake};
 
 use crate::perform::Circumstances;
 use crate::rows::{PackageChanged, PackageDeleted, PackageRow, SourceFlag};
-use crate::{ErrorKind, NewPackage, OperationError, PackageChange, refreshing, views};
+use crate::{ErrorKind, NewPackage, OperationError, PackageChange, ownership, refreshing, views};
 
 const NAME_CHARS_MAX: usize = 255;
 const DESCRIPTION_CHARS_MAX: usize = 1_024;
@@ -29,6 +29,7 @@ pub(crate) async fn create(
     at: &Circumstances,
     new: NewPackage,
 ) -> Result<PackageRow, OperationError> {
+    ownership::require_ownership_here(tx, at).await?;
     let number = tx.next_package_number().await?;
     let id =
         u32::try_from(number).ok().and_then(|number| PackageId::new(at.site, number)).ok_or_else(|| {

@@ -9,7 +9,7 @@ use restock_sitedb::{Database, Tx};
 
 use crate::{
     Answer, Call, Caller, ErrorKind, Operation, OperationError, ProviderConfig, audit, distribution,
-    packages, refreshing, sources, views,
+    ownership, packages, refreshing, sources, views,
 };
 
 /// The longest request id.
@@ -191,6 +191,12 @@ async fn change(tx: &mut Tx, at: &Circumstances, operation: Operation) -> Result
         }
         Operation::CancelRefresh { package } => {
             refreshing::cancel_refresh(tx, at, package).await.map(Answer::Cancelled)
+        }
+        Operation::SetSourceSite { package, site } => {
+            ownership::set_here(tx, at, package, site).await.map(Answer::Owner)
+        }
+        Operation::AdoptPackage { package } => {
+            ownership::adopt_here(tx, at, package).await.map(Answer::Owner)
         }
         Operation::AddDistributionPoints { package, points } => {
             distribution::add(tx, at, package, points).await.map(Answer::Targets)

@@ -7,10 +7,10 @@ use restock_sitedb::state::Event;
 use restock_sitedb::target::Context;
 use restock_sitedb::{DatabaseError, Tx, Wake, Why};
 
-use crate::OperationError;
 use crate::packages::known;
 use crate::perform::Circumstances;
 use crate::rows::{RefreshAccepted, RefreshCancelled};
+use crate::{OperationError, ownership};
 
 pub(crate) async fn refresh_pkg_source(
     tx: &mut Tx,
@@ -27,13 +27,17 @@ pub(crate) async fn refresh_pkg_source(
 }
 
 /// Adds a refresh request: from the commit of this transaction on `ActionInProgress` is 1 and no
-/// targeted distribution point counts as installed.
+/// targeted distribution point counts as installed. Where another site owns the package the request
+/// waits for it.
+///
+/// Errors: `ORPHANED`.
 pub(crate) async fn request(
     tx: &mut Tx,
     at: &Circumstances,
     package: &Package,
     refresh: Refresh,
 ) -> Result<RefreshAccepted, OperationError> {
+    ownership::require_owner(tx, package).await?;
     let requested = tx.request_refresh(package, refresh, at.site, at.now, None).await?;
     Ok(RefreshAccepted {
         package: package.id,
@@ -50,6 +54,12 @@ pub(crate) async fn cancel_refresh(
     id: PackageId,
 ) -> Result<RefreshCancelled, OperationError> {
     let (package, mut refresh) = known(tx, id).await?;
+    if package.source_site != at.site && refresh.is_pending() && !tx.is_orphaned(&package).await? {
+        let owner = package.source_site;
+        let message = format!("site {owner} owns package {id}, and alone ends a refresh of it");
+        let hint = format!("restock cancel {id} at site {owner}");
+        return Err(OperationError::refused("INVALID_OPERATION", message).hint(hint));
+    }
     let was_pending = refresh.cancel();
     if was_pending {
         tx.update_refresh(id, &refresh).await?;

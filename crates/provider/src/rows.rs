@@ -4,6 +4,7 @@ use restock_names::{
     Digest, DistributionPointName, Epoch, LinkPolicy, PackageId, SiteCode, SourceVersion, Timestamp,
 };
 use restock_sitedb::Why;
+use restock_sitedb::hierarchy::SiteType;
 use restock_sitedb::message::Severity;
 use restock_sitedb::state::{Counters, TargetState};
 use serde::{Deserialize, Serialize};
@@ -96,6 +97,9 @@ pub struct PackageRow {
     pub requests_failed: u64,
     /// A request that has not ended, or the failure of the last one.
     pub refresh: Option<RefreshState>,
+    /// Whether the site that owns it is gone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_orphaned: bool,
     /// When it is refreshed by itself. Only where one package is shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<ScheduleRow>,
@@ -185,6 +189,17 @@ pub struct RefreshCancelled {
     pub was_pending: bool,
 }
 
+/// Who owns a package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnerChanged {
+    /// The package.
+    pub package: PackageId,
+    /// The site that owns it.
+    pub source_site: SiteCode,
+    /// The one that owned it before; the same when nothing changed.
+    pub before: SiteCode,
+}
+
 /// What became of the distribution points that were named.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetsChanged {
@@ -213,6 +228,41 @@ pub struct PackageStatus {
     pub counters: Counters,
     /// Each of them by name.
     pub targets: Vec<TargetRow>,
+    /// What other sites, and this one of a package that is sent to it, hold of it. Empty where it
+    /// never left its site.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<CopyRow>,
+}
+
+/// Where a site stands with the content of a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CopyState {
+    /// Asked for.
+    Asked,
+    /// On its way.
+    Sending,
+    /// Stored.
+    Stored,
+    /// An attempt failed; another follows.
+    Retrying,
+    /// Given up.
+    Failed,
+}
+
+/// What a site holds of a package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyRow {
+    /// The site.
+    pub site: SiteCode,
+    /// Where it stands.
+    pub state: CopyState,
+    /// The version that is asked for or stored.
+    pub version: SourceVersion,
+    /// Why it is not stored.
+    pub why: Option<Why>,
+    /// When it became so.
+    pub at: Timestamp,
 }
 
 /// One package on one distribution point.
@@ -220,6 +270,8 @@ pub struct PackageStatus {
 pub struct TargetRow {
     /// The distribution point.
     pub point: DistributionPointName,
+    /// Its site.
+    pub site: SiteCode,
     /// Its NAL path.
     pub nal_path: String,
     /// The one state all other columns are views of.
@@ -248,7 +300,7 @@ pub struct TargetRow {
     pub why: Option<Why>,
     /// Bytes the last ended job received.
     pub bytes_received: u64,
-    /// Whether the distribution point is connected.
+    /// Whether the distribution point is connected to its site.
     pub is_connected: bool,
 }
 
@@ -306,6 +358,8 @@ pub struct MessageRow {
     pub text: String,
     /// The package it is about.
     pub package: Option<PackageId>,
+    /// The site that raised it; none for one from before it was made.
+    pub site: Option<SiteCode>,
     /// Insertion strings from 1 on.
     pub insertion_strings: Vec<String>,
     /// Attributes by number.
@@ -317,9 +371,11 @@ pub struct MessageRow {
 pub struct PointRow {
     /// Its name.
     pub point: DistributionPointName,
+    /// Its site.
+    pub site: SiteCode,
     /// Its NAL path.
     pub nal_path: String,
-    /// Whether it is connected.
+    /// Whether it is connected to its site.
     pub is_connected: bool,
     /// When it connected or disconnected last.
     pub last_seen_at: Option<Timestamp>,
@@ -371,6 +427,10 @@ pub struct LoopRow {
 pub struct SiteRow {
     /// Its code.
     pub site: SiteCode,
+    /// `secondary`, `primary` or `central`.
+    pub site_type: SiteType,
+    /// The site above; none for the top.
+    pub parent: Option<SiteCode>,
     /// Its epoch.
     pub epoch: Epoch,
     /// When it was made.

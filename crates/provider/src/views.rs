@@ -1,9 +1,11 @@
 //! What is shown: rows as views over the tables.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use restock_cim::schedule::{self, ScheduleToken};
 use restock_names::{NalPath, PackageId, SiteCode, Zone};
+use restock_sitedb::copies::{self, Copy};
+use restock_sitedb::hierarchy::{STATUS_DELETED, SiteType};
 use restock_sitedb::package::Package;
 use restock_sitedb::point::Point;
 use restock_sitedb::refresh::{Phase, Refresh};
@@ -14,8 +16,8 @@ use restock_sitedb::{Tx, message};
 use crate::packages::known;
 use crate::perform::Circumstances;
 use crate::rows::{
-    LoopRow, MessageRow, PackageRow, PackageStatus, PointRow, RefreshPhase, RefreshState, ScheduleRow,
-    SiteRow, SourceFlag, TargetRow, VersionRow,
+    CopyRow, CopyState, LoopRow, MessageRow, PackageRow, PackageStatus, PointRow, RefreshPhase, RefreshState,
+    ScheduleRow, SiteRow, SourceFlag, TargetRow, VersionRow,
 };
 use crate::{OperationError, Why};
 
@@ -63,8 +65,20 @@ fn package_row(package: Package, refresh: &Refresh, (entries, bytes): (u64, u64)
             next_attempt: (state == RefreshPhase::Retrying).then_some(refresh.next_attempt),
             why: refresh.why.clone(),
         }),
+        is_orphaned: false,
         schedule: None,
     }
+}
+
+fn copy_row(copy: Copy) -> CopyRow {
+    let state = match copy.state {
+        copies::COPY_SENDING => CopyState::Sending,
+        copies::COPY_STORED => CopyState::Stored,
+        copies::COPY_RETRYING => CopyState::Retrying,
+        copies::COPY_FAILED => CopyState::Failed,
+        _ => CopyState::Asked,
+    };
+    CopyRow { site: copy.site, state, version: copy.version, why: copy.why, at: copy.at }
 }
 
 async fn totals(tx: &mut Tx, package: &Package) -> Result<(u64, u64), OperationError> {
@@ -78,7 +92,7 @@ pub(crate) async fn package(
     id: PackageId,
 ) -> Result<PackageRow, OperationError> {
     let (package, refresh) = known(tx, id).await?;
-    let totals = totals(tx, &package).await?;
+    let (totals, is_orphaned) = (totals(tx, &package).await?, tx.is_orphaned(&package).await?);
     let schedule = tx.schedule(id).await?.filter(|schedule| !schedule.tokens.is_empty());
     let schedule = schedule.map(|schedule| ScheduleRow {
         text: schedule::encode(&schedule.tokens),
@@ -86,7 +100,7 @@ pub(crate) async fn package(
         zone: at.zone.name().to_owned(),
         next_at: schedule.next_at,
     });
-    Ok(PackageRow { schedule, ..package_row(package, &refresh, totals) })
+    Ok(PackageRow { schedule, is_orphaned, ..package_row(package, &refresh, totals) })
 }
 
 /// What a token means, with its clock.
@@ -95,7 +109,10 @@ fn meaning(token: &ScheduleToken, zone: &Zone) -> String {
     format!("{token} ({clock})")
 }
 
-pub(crate) async fn packages(tx: &mut Tx, _at: &Circumstances) -> Result<Vec<PackageRow>, OperationError> {
+pub(crate) async fn packages(tx: &mut Tx, at: &Circumstances) -> Result<Vec<PackageRow>, OperationError> {
+    let mut active: HashSet<SiteCode> = HashSet::from([at.site]);
+    active
+        .extend(tx.sites().await?.iter().filter(|site| site.status != STATUS_DELETED).map(|site| site.code));
     let refreshes: HashMap<PackageId, Refresh> = tx.refreshes().await?.into_iter().collect();
     let totals: HashMap<PackageId, (u64, u64)> =
         tx.stored_totals().await?.into_iter().map(|(id, entries, bytes)| (id, (entries, bytes))).collect();
@@ -104,7 +121,9 @@ pub(crate) async fn packages(tx: &mut Tx, _at: &Circumstances) -> Result<Vec<Pac
         .filter_map(|package| {
             let id = package.id;
             let refresh = refreshes.get(&id)?;
-            Some(package_row(package, refresh, totals.get(&id).copied().unwrap_or_default()))
+            let is_orphaned = !active.contains(&package.source_site);
+            let row = package_row(package, refresh, totals.get(&id).copied().unwrap_or_default());
+            Some(PackageRow { is_orphaned, ..row })
         })
         .collect())
 }
@@ -116,7 +135,7 @@ pub(crate) async fn status(
 ) -> Result<Vec<PackageStatus>, OperationError> {
     let points: HashMap<_, Point> =
         tx.points().await?.into_iter().map(|point| (point.name.clone(), point)).collect();
-    let of_package = |package: PackageRow, targets: Vec<Target>| {
+    let of_package = |package: PackageRow, targets: Vec<Target>, copies: Vec<Copy>| {
         let mut counters = Counters::default();
         let targets = targets
             .into_iter()
@@ -128,30 +147,38 @@ pub(crate) async fn status(
                 target_row(target, columns, at.site, is_connected)
             })
             .collect();
-        PackageStatus { package, counters, targets }
+        let copies = copies.into_iter().map(copy_row).collect();
+        PackageStatus { package, counters, targets, copies }
     };
     if let Some(id) = id {
         let package = tx.package(id).await?.ok_or_else(|| OperationError::unknown_package(id))?;
         let refresh = tx.refresh(id).await?.ok_or_else(|| OperationError::unknown_package(id))?;
-        let totals = totals(tx, &package).await?;
-        let targets = tx.targets_of_package(id).await?;
-        return Ok(vec![of_package(package_row(package, &refresh, totals), targets)]);
+        let (totals, is_orphaned) = (totals(tx, &package).await?, tx.is_orphaned(&package).await?);
+        let (targets, copies) = (tx.targets_of_package(id).await?, tx.copies_of(id).await?);
+        let row = PackageRow { is_orphaned, ..package_row(package, &refresh, totals) };
+        return Ok(vec![of_package(row, targets, copies)]);
     }
     let mut targets: HashMap<PackageId, Vec<Target>> = HashMap::new();
     for target in tx.targets().await? {
         targets.entry(target.package).or_default().push(target);
+    }
+    let mut copies: HashMap<PackageId, Vec<Copy>> = HashMap::new();
+    for copy in tx.copies().await? {
+        copies.entry(copy.package).or_default().push(copy);
     }
     Ok(packages(tx, at)
         .await?
         .into_iter()
         .map(|package| {
             let targets = targets.remove(&package.package).unwrap_or_default();
-            of_package(package, targets)
+            let copies = copies.remove(&package.package).unwrap_or_default();
+            of_package(package, targets, copies)
         })
         .collect())
 }
 
-fn target_row(target: Target, columns: Columns, site: SiteCode, is_connected: bool) -> TargetRow {
+fn target_row(target: Target, columns: Columns, own: SiteCode, is_connected: bool) -> TargetRow {
+    let site = target.other_site.unwrap_or(own);
     let why = match target.why {
         Some(why) if why.rule == "WAITING_FOR_POINT" && !is_connected => {
             let text = format!("{} is not connected; it gets its job when it is", target.point);
@@ -165,6 +192,7 @@ fn target_row(target: Target, columns: Columns, site: SiteCode, is_connected: bo
     TargetRow {
         nal_path: NalPath::new(site, &target.point).to_string(),
         point: target.point,
+        site,
         state: target.facts.state,
         summarizer_state: columns.summarizer_state,
         package_status: columns.package_status,
@@ -231,6 +259,7 @@ pub(crate) async fn messages(
             component: m.component,
             text: message::text(m.id, &m.strings),
             package: m.package,
+            site: m.site,
             insertion_strings: m.strings,
             attributes: m.attributes,
         })
@@ -251,7 +280,8 @@ pub(crate) async fn points(tx: &mut Tx, at: &Circumstances) -> Result<Vec<PointR
         .map(|point| {
             let (packages, installed) = counts.get(&point.name).copied().unwrap_or_default();
             PointRow {
-                nal_path: NalPath::new(at.site, &point.name).to_string(),
+                site: point.site.unwrap_or(at.site),
+                nal_path: point.nal_path,
                 point: point.name,
                 is_connected: point.connected_to.is_some(),
                 last_seen_at: point.last_seen_at,
@@ -277,8 +307,11 @@ pub(crate) async fn loops(tx: &mut Tx) -> Result<Vec<LoopRow>, OperationError> {
 
 pub(crate) async fn site(tx: &mut Tx) -> Result<SiteRow, OperationError> {
     let site = tx.site().await?.ok_or_else(OperationError::site_incomplete)?;
+    let known = tx.site_row(site.code).await?;
     Ok(SiteRow {
         site: site.code,
+        site_type: known.as_ref().map_or(SiteType::Primary, |known| known.site_type),
+        parent: known.and_then(|known| known.parent),
         epoch: site.epoch,
         created_at: site.created_at,
         ca_fingerprint: site.ca_fingerprint,

@@ -165,7 +165,7 @@ async fn require_scopable(
     let exists = match &object {
         Securable::Package(id) => tx.package(*id).await?.is_some_and(|package| !package.is_deleting),
         Securable::Point(name) => tx.point(name).await?.is_some(),
-        Securable::Site(code) => *code == giver.site,
+        Securable::Site(code) => tx.site_row(*code).await?.is_some(),
         Securable::Group(id) => tx.group(id).await?.is_some(),
         Securable::Type(_) => false,
     };

@@ -25,6 +25,8 @@ impl Subject {
             Operation::DeletePackage { package } => ("DeleteInstance", "", Some(*package)),
             Operation::RefreshPkgSource { package } => ("ExecMethod", "RefreshPkgSource", Some(*package)),
             Operation::CancelRefresh { package } => ("ExecMethod", "CancelRefresh", Some(*package)),
+            Operation::SetSourceSite { package, .. } => ("ExecMethod", "SetSourceSite", Some(*package)),
+            Operation::AdoptPackage { package } => ("ExecMethod", "Unlock", Some(*package)),
             Operation::AddDistributionPoints { package, .. } => {
                 ("ExecMethod", "AddDistributionPoints", Some(*package))
             }

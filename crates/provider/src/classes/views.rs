@@ -2,8 +2,8 @@
 //!
 //! Each class's folder has `view.sql`, one `SELECT` valid on both engines with a column for every
 //! declared property. `target_status` says once what the state of a package on a distribution point
-//! means; all status classes read it or count states through indexes. `version_size` is the one
-//! rule for sizes in kilobytes.
+//! means; all status classes read it or count states through indexes. `version_size` and
+//! `announced_size` say how large versions are in kilobytes.
 //!
 //! # What the views expect in the database
 //! Written at every start, before the first query.
@@ -91,6 +91,7 @@ pub const VIEWS: &[View] = &[
     view("SMS_StatMsgWithInsStrings", include_str!("sms_stat_msg_with_ins_strings/view.sql")),
     view("SMS_StatusMessage", include_str!("sms_status_message/view.sql")),
     view("SMS_SystemResourceList", include_str!("sms_system_resource_list/view.sql")),
+    view("announced_size", include_str!("announced_size/view.sql")),
     view("target_status", include_str!("target_status/view.sql")),
     view("version_size", include_str!("version_size/view.sql")),
 ];

@@ -18,7 +18,7 @@ pub enum Securable {
     Point(DistributionPointName),
     /// A distribution point group, by its ID.
     Group(String),
-    /// The site.
+    /// A site.
     Site(SiteCode),
     /// Objects of a type in general: to create one, or what is not a member of scopes.
     Type(u32),
@@ -139,7 +139,7 @@ async fn exists(tx: &mut Tx, object: &Securable) -> Result<bool, DatabaseError> 
     Ok(match object {
         Securable::Package(id) => tx.package(*id).await?.is_some_and(|package| !package.is_deleting),
         Securable::Point(name) => tx.point(name).await?.is_some(),
-        Securable::Site(code) => tx.site().await?.is_some_and(|site| site.code == *code),
+        Securable::Site(code) => tx.site_row(*code).await?.is_some(),
         // A group is put into a scope when it is made, and is never taken out of its last one.
         Securable::Group(_) | Securable::Type(_) => false,
     })

@@ -81,7 +81,7 @@ const VIEWS: &[View] = &[
            FROM status_messages m LEFT JOIN status_message_strings s ON s.record = m.record AND s.position = 1"#,
     ),
     view("T_Keyless", r#"SELECT "PackageID", "Point" FROM "T_Target""#),
-    view("T_Site", r#"SELECT site_code AS "SiteCode" FROM visible_site"#),
+    view("T_Site", r#"SELECT site_code AS "SiteCode" FROM visible_sites"#),
 ];
 
 const fn view(name: &'static str, sql: &'static str) -> View {

@@ -19,7 +19,11 @@ SELECT
     t.package_id AS "SecureObjectID",
     t.nal_path AS "ServerNALPath",
     t.site_code AS "SiteCode",
-    COALESCE((SELECT f.value FROM facts AS f WHERE f.name = 'site_name'), '') AS "SiteName",
+    CASE
+        WHEN t.site_code = (SELECT o.site_code FROM site AS o)
+            THEN COALESCE((SELECT f.value FROM facts AS f WHERE f.name = 'site_name'), '')
+        ELSE COALESCE((SELECT s.name FROM sites AS s WHERE s.site_code = t.site_code), '')
+    END AS "SiteName",
     t.source_site AS "SourceSite",
     t.point_status AS "Status"
 FROM "target_status" AS t

@@ -37,7 +37,11 @@ SELECT
     CAST(NULL AS TEXT) AS "ServiceType",
     '' AS "ShareName",
     d.site_code AS "SiteCode",
-    COALESCE((SELECT f.value FROM facts AS f WHERE f.name = 'site_name'), '') AS "SiteName",
+    CASE
+        WHEN d.site_code = (SELECT o.site_code FROM site AS o)
+            THEN COALESCE((SELECT f.value FROM facts AS f WHERE f.name = 'site_name'), '')
+        ELSE COALESCE((SELECT s.name FROM sites AS s WHERE s.site_code = d.site_code), '')
+    END AS "SiteName",
     0 AS "SupportUnknownMachines",
     0 AS "TransferRate",
     0 AS "UdaSetting"

@@ -7,7 +7,10 @@ SELECT
     t.package_type AS "ObjectType",
     2 AS "ObjectTypeID",
     t.package_id AS "PackageID",
-    COALESCE((SELECT z.kilobytes FROM "version_size" AS z
-        WHERE z.package_id = t.package_id AND z.epoch = t.epoch AND z.version = t.stored_version), 0)
-        AS "SourceSize"
+    COALESCE(
+        (SELECT z.kilobytes FROM "version_size" AS z
+         WHERE z.package_id = t.package_id AND z.epoch = t.epoch AND z.version = t.stored_version),
+        (SELECT z.kilobytes FROM "announced_size" AS z WHERE z.package_id = t.package_id),
+        0
+    ) AS "SourceSize"
 FROM "target_status" AS t

@@ -19,9 +19,12 @@ SELECT
     p.package_id AS "PackageID",
     p.name AS "SoftwareName",
     p.source_site AS "SourceSite",
-    COALESCE((SELECT z.kilobytes FROM "version_size" AS z
-        WHERE z.package_id = p.package_id AND z.epoch = p.epoch AND z.version = p.stored_version), 0)
-        AS "SourceSize",
+    COALESCE(
+        (SELECT z.kilobytes FROM "version_size" AS z
+         WHERE z.package_id = p.package_id AND z.epoch = p.epoch AND z.version = p.stored_version),
+        (SELECT z.kilobytes FROM "announced_size" AS z WHERE z.package_id = p.package_id),
+        0
+    ) AS "SourceSize",
     p.source_version AS "SourceVersion",
     (SELECT COUNT(*) FROM targets AS t
      WHERE t.package_id = p.package_id AND t.state <> 'removal_asked') AS "Targeted"

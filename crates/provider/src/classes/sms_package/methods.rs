@@ -7,14 +7,14 @@ use restock_sitedb::{Tx, Wake};
 
 use super::super::ids;
 use crate::object::{
-    MethodAnswer, MethodContext, NamedPoint, ObjectContext, PutContext, PutForm, ResolvedKeys,
+    MethodAnswer, MethodContext, NamedPoint, ObjectContext, PutContext, PutForm, ResolvedKeys, shown,
 };
 use crate::packages::known;
 use crate::rights::object_types::PACKAGE;
 use crate::rights::operations::{CREATE, DELETE, DISTRIBUTE, MODIFY, READ};
 use crate::rights::{Securable, settle};
 use crate::rows::SourceFlag;
-use crate::{NewPackage, PackageChange, Refusal, distribution, packages, refreshing, sources};
+use crate::{NewPackage, PackageChange, Refusal, distribution, ownership, packages, refreshing, sources};
 
 /// Creates a package, or changes one.
 pub(crate) async fn put(put: &PutContext, tx: &mut Tx) -> Result<ResolvedKeys, Refusal> {
@@ -225,7 +225,7 @@ pub(crate) async fn add_distribution_points(
     for (site, path) in sites.iter().zip(&paths) {
         let named = NamedPoint::of_nal(path)?;
         if !site.eq_ignore_ascii_case(named.site.as_str()) {
-            let text = format!("site {} has no distribution point {path}", crate::object::shown(site));
+            let text = format!("site {} has no distribution point {path}", shown(site));
             return Err(Refusal::provider("POINT_UNKNOWN", text));
         }
         points.push(object.named_point(tx, named, DISTRIBUTE).await?);
@@ -313,34 +313,41 @@ pub(crate) async fn refresh_pkg_source(call: &MethodContext, tx: &mut Tx) -> Res
     Ok(MethodAnswer::done())
 }
 
-/// Makes a site the owner. With one site only the owner itself can be named.
+/// Makes a site the owner.
 pub(crate) async fn set_source_site(call: &MethodContext, tx: &mut Tx) -> Result<MethodAnswer, Refusal> {
-    let id = call.object.package_key("PackageID")?;
-    let (package, _) = visible(&call.object, tx, id, READ | MODIFY).await?;
     let wanted = call.text("SourceSite")?;
-    let is_own = wanted.parse::<SiteCode>().is_ok_and(|site| site == call.object.site());
-    if !is_own {
-        let text = format!("package {id}: no site {} is known here", crate::object::shown(wanted));
-        return Err(Refusal::provider("SITE_UNKNOWN", text));
+    match wanted.parse::<SiteCode>() {
+        Ok(site) => own(call, tx, site).await,
+        Err(_unfit) => {
+            let id = call.object.package_key("PackageID")?;
+            visible(&call.object, tx, id, READ | MODIFY).await?;
+            let text = format!("package {id}: no site {} is known here", shown(wanted));
+            Err(Refusal::provider("SITE_UNKNOWN", text))
+        }
     }
-    owned_here(call, &package)
 }
 
 /// Makes this site the owner.
 pub(crate) async fn unlock(call: &MethodContext, tx: &mut Tx) -> Result<MethodAnswer, Refusal> {
-    let id = call.object.package_key("PackageID")?;
-    let (package, _) = visible(&call.object, tx, id, READ | MODIFY).await?;
-    owned_here(call, &package)
+    own(call, tx, call.object.site()).await
 }
 
-fn owned_here(
-    call: &MethodContext,
-    package: &restock_sitedb::package::Package,
-) -> Result<MethodAnswer, Refusal> {
-    if package.source_site == call.object.site() {
-        return Ok(MethodAnswer::done());
+/// Makes `site` the owner. Who makes it this one answers for the source path, which is read here
+/// from then on, as if they had set it.
+async fn own(call: &MethodContext, tx: &mut Tx, site: SiteCode) -> Result<MethodAnswer, Refusal> {
+    let object = &call.object;
+    let id = object.package_key("PackageID")?;
+    let (package, _) = visible(object, tx, id, READ | MODIFY).await?;
+    let is_taken_over = site == object.site() && package.source_site != site;
+    if is_taken_over && !package.source_path.is_empty() {
+        sources::require_scope(tx, &object.caller.rights, MODIFY, &package.source_path).await?;
     }
-    let text =
-        format!("package {} belongs to site {}, which must give it up", package.id, package.source_site);
-    Err(Refusal::provider("INVALID_OPERATION", text))
+    ownership::set_source_site(tx, &object.at, id, site).await?;
+    if is_taken_over {
+        let unknown = || Refusal::not_found(format_args!("package {id}"));
+        let mut properties = tx.package_properties(id).await?.ok_or_else(unknown)?;
+        properties.source_set_by = object.caller.admin_id;
+        tx.update_package_properties(id, &properties).await?;
+    }
+    Ok(MethodAnswer::done())
 }

@@ -29,6 +29,7 @@ SELECT
     p.language AS "Language",
     COALESCE(
         p.last_refresh_at,
+        (SELECT a.published_at FROM announced AS a WHERE a.package_id = p.package_id),
         (SELECT s.value FROM settings AS s WHERE s.name = 'package_last_refresh_default'),
         8577300000000
     ) AS "LastRefreshTime",
@@ -41,9 +42,12 @@ SELECT
     p.name AS "Name",
     (SELECT COUNT(*) FROM programs AS g WHERE g.package_id = p.package_id) AS "NumOfPrograms",
     p.package_id AS "PackageID",
-    COALESCE((SELECT z.kilobytes FROM "version_size" AS z
-        WHERE z.package_id = p.package_id AND z.epoch = p.epoch AND z.version = p.stored_version), 0)
-        AS "PackageSize",
+    COALESCE(
+        (SELECT z.kilobytes FROM "version_size" AS z
+         WHERE z.package_id = p.package_id AND z.epoch = p.epoch AND z.version = p.stored_version),
+        (SELECT z.kilobytes FROM "announced_size" AS z WHERE z.package_id = p.package_id),
+        0
+    ) AS "PackageSize",
     p.package_type AS "PackageType",
     p.pkg_flags AS "PkgFlags",
     p.source_flag AS "PkgSourceFlag",
@@ -58,7 +62,11 @@ SELECT
     p.sedo_version AS "SedoObjectVersion",
     p.share_name AS "ShareName",
     p.share_type AS "ShareType",
-    COALESCE(p.last_refresh_at, p.created_at) AS "SourceDate",
+    COALESCE(
+        p.last_refresh_at,
+        (SELECT a.published_at FROM announced AS a WHERE a.package_id = p.package_id),
+        p.created_at
+    ) AS "SourceDate",
     p.source_site AS "SourceSite",
     p.source_version AS "SourceVersion",
     p.stored_pkg_path AS "StoredPkgPath",

@@ -1,5 +1,6 @@
--- Type 1: the site's own copy of a package that has content. Type 2: the copy of each distribution
--- point.
+-- Type 1: what each site has of a package that has content. This site knows of itself what it reads
+-- from sources; what is sent from site to site stands in copies, where one of an older version is
+-- asked for anew. Type 2: the copy of each distribution point.
 SELECT
     p.source_path AS "Location",
     p.package_id AS "PackageID",
@@ -19,7 +20,30 @@ SELECT
 FROM packages AS p
 CROSS JOIN site AS s
 JOIN refreshes AS r ON r.package_id = p.package_id
-WHERE p.stored_version > 0 OR (p.source_flag >= 2 AND p.source_path <> '')
+WHERE CASE
+    WHEN p.source_site = s.site_code THEN p.stored_version > 0 OR (p.source_flag >= 2 AND p.source_path <> '')
+    ELSE p.stored_version > 0 AND NOT EXISTS (SELECT 1 FROM copies AS c
+        WHERE c.package_id = p.package_id AND c.site = s.site_code)
+END
+UNION ALL
+SELECT
+    '' AS "Location",
+    p.package_id AS "PackageID",
+    0 AS "Personality",
+    CASE
+        WHEN c.site = s.site_code
+            THEN COALESCE((SELECT f.value FROM facts AS f WHERE f.name = 'server_name'), '')
+        ELSE COALESCE((SELECT z.server_name FROM sites AS z WHERE z.site_code = c.site), '')
+    END AS "PkgServer",
+    p.share_name AS "ShareName",
+    c.site AS "SiteCode",
+    CASE WHEN c.state = 3 AND c.version < p.source_version THEN 0 ELSE c.state END AS "Status",
+    1 AS "Type",
+    c.at AS "UpdateTime"
+FROM packages AS p
+CROSS JOIN site AS s
+JOIN copies AS c ON c.package_id = p.package_id
+WHERE c.site <> s.site_code OR p.source_site <> s.site_code
 UNION ALL
 SELECT
     '\\' || t.point || '\SMSPKG$\' || t.package_id || '\' AS "Location",

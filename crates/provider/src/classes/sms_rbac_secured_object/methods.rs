@@ -162,7 +162,7 @@ async fn require_visible(tx: &mut Tx, call: &MethodContext, object: &Securable) 
     let exists = match object {
         Securable::Package(id) => tx.package(*id).await?.is_some_and(|package| !package.is_deleting),
         Securable::Point(name) => tx.point(name).await?.is_some(),
-        Securable::Site(code) => *code == call.object.site(),
+        Securable::Site(code) => tx.site_row(*code).await?.is_some(),
         Securable::Group(id) => tx.group(id).await?.is_some(),
         Securable::Type(_) => true,
     };

@@ -14,7 +14,7 @@ SELECT
         WHEN c.scope_id = 'SMS00ALL' THEN (SELECT COUNT(*) FROM packages)
             + (SELECT COUNT(*) FROM distribution_points)
             + (SELECT COUNT(*) FROM dp_groups)
-            + (SELECT COUNT(*) FROM visible_site)
+            + (SELECT COUNT(*) FROM visible_sites)
         ELSE (SELECT COUNT(*) FROM scope_members AS m WHERE m.scope_id = c.scope_id)
     END AS "NumberOfObjects",
     (SELECT s.site_code FROM site AS s) AS "SourceSite"

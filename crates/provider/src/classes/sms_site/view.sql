@@ -1,17 +1,45 @@
--- A primary site without others.
+-- This site knows more of itself than others tell of theirs. Where another runs the same program it
+-- has the same version, else the one it told. Mode 2: it recovers.
 SELECT
-    CAST(COALESCE((SELECT f.value FROM facts AS f WHERE f.name = 'build_number'), '0') AS BIGINT) AS "BuildNumber",
+    CASE
+        WHEN s.site_code = o.site_code
+            OR s.software = (SELECT w.software FROM sites AS w JOIN site AS v ON v.site_code = w.site_code)
+            THEN CAST(COALESCE((SELECT f.value FROM facts AS f WHERE f.name = 'build_number'), '0') AS BIGINT)
+        ELSE 0
+    END AS "BuildNumber",
     '' AS "Features",
-    COALESCE((SELECT f.value FROM facts AS f WHERE f.name = 'install_dir'), '') AS "InstallDir",
-    0 AS "Mode",
-    '' AS "ReportingSiteCode",
+    CASE
+        WHEN s.site_code = o.site_code
+            THEN COALESCE((SELECT f.value FROM facts AS f WHERE f.name = 'install_dir'), '')
+        ELSE ''
+    END AS "InstallDir",
+    CASE WHEN s.status = 8 THEN 2 ELSE 0 END AS "Mode",
+    COALESCE(s.parent, '') AS "ReportingSiteCode",
     1001 AS "RequestedStatus",
     0 AS "SecondarySiteCMUpdateStatus",
-    COALESCE((SELECT f.value FROM facts AS f WHERE f.name = 'server_name'), '') AS "ServerName",
+    CASE
+        WHEN s.site_code = o.site_code
+            THEN COALESCE((SELECT f.value FROM facts AS f WHERE f.name = 'server_name'), '')
+        ELSE s.server_name
+    END AS "ServerName",
     s.site_code AS "SiteCode",
-    COALESCE((SELECT f.value FROM facts AS f WHERE f.name = 'site_name'), '') AS "SiteName",
-    1 AS "Status",
-    COALESCE((SELECT f.value FROM facts AS f WHERE f.name = 'time_zone'), '') AS "TimeZoneInfo",
-    2 AS "Type",
-    COALESCE((SELECT f.value FROM facts AS f WHERE f.name = 'version'), '') AS "Version"
-FROM visible_site AS s
+    CASE
+        WHEN s.site_code = o.site_code
+            THEN COALESCE((SELECT f.value FROM facts AS f WHERE f.name = 'site_name'), '')
+        ELSE s.name
+    END AS "SiteName",
+    s.status AS "Status",
+    CASE
+        WHEN s.site_code = o.site_code
+            THEN COALESCE((SELECT f.value FROM facts AS f WHERE f.name = 'time_zone'), '')
+        ELSE ''
+    END AS "TimeZoneInfo",
+    s.site_type AS "Type",
+    CASE
+        WHEN s.site_code = o.site_code
+            OR s.software = (SELECT w.software FROM sites AS w JOIN site AS v ON v.site_code = w.site_code)
+            THEN COALESCE((SELECT f.value FROM facts AS f WHERE f.name = 'version'), '')
+        ELSE REPLACE(s.software, 'restock ', '')
+    END AS "Version"
+FROM visible_sites AS s
+CROSS JOIN site AS o

@@ -1,6 +1,9 @@
+-- This site and those below it.
 SELECT
-    COALESCE((SELECT f.value FROM facts AS f WHERE f.name = 'server_name'), '') AS "ServerName",
-    s.site_code AS "SiteCode",
-    COALESCE((SELECT f.value FROM facts AS f WHERE f.name = 'site_name'), '') AS "SiteName",
-    COALESCE((SELECT f.value FROM facts AS f WHERE f.name = 'version'), '') AS "Version"
-FROM visible_site AS s
+    t."ServerName" AS "ServerName",
+    t."SiteCode" AS "SiteCode",
+    t."SiteName" AS "SiteName",
+    t."Version" AS "Version"
+FROM "SMS_Site" AS t
+JOIN sites AS s ON s.site_code = t."SiteCode"
+WHERE s.is_below = 1

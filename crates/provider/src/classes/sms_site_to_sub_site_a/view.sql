@@ -1,6 +1,7 @@
--- Sites below this one; a site that stands alone has none.
+-- Each site with those right below it, except sites that were removed.
 SELECT
     'SMS_Site.SiteCode=' || json_quote(c.site_code) AS "childSite",
     'SMS_Site.SiteCode=' || json_quote(s.site_code) AS "parentSite"
-FROM visible_site AS s
-JOIN visible_site AS c ON c.one > s.one
+FROM visible_sites AS c
+JOIN visible_sites AS s ON s.site_code = c.parent
+WHERE c.status <> 4 AND s.status <> 4

@@ -1,4 +1,5 @@
--- Distribution points, and the site server with its two roles.
+-- Distribution points of all sites, and the servers of sites that were not removed; of those with a
+-- provider the one that answers here is known.
 SELECT
     0 AS "InternetEnabled",
     0 AS "InternetShared",
@@ -23,6 +24,21 @@ SELECT
     2 AS "SslState"
 FROM visible_site AS s
 JOIN facts AS f ON f.name = 'server_name'
+UNION ALL
+SELECT
+    0 AS "InternetEnabled",
+    0 AS "InternetShared",
+    '["Display=\\' || s.server_name || '\"]MSWNET:["SMS_SITE=' || s.site_code || '"]\\' || s.server_name || '\'
+        AS "NALPath",
+    'Windows NT Server' AS "ResourceType",
+    'SMS Site Server' AS "RoleName",
+    s.server_name AS "ServerName",
+    s.server_name AS "ServerRemoteName",
+    s.site_code AS "SiteCode",
+    2 AS "SslState"
+FROM visible_sites AS s
+JOIN site AS o ON o.site_code <> s.site_code
+WHERE s.status <> 4 AND s.server_name <> ''
 UNION ALL
 SELECT
     0 AS "InternetEnabled",
