@@ -76,8 +76,9 @@ impl Tx {
     ) -> Result<(), DatabaseError> {
         let mut changed = Vec::new();
         for (kind, key) in touched {
-            // What a neighbour has just told is not told again as this site's word.
-            if self.applied.contains(&(kind, key.clone())) {
+            // What a neighbour has just told is not told again as this site's word, unless nobody else
+            // may tell it.
+            if !kind.has_one_writer() && self.applied.contains(&(kind, key.clone())) {
                 continue;
             }
             let told = kinds::told(self, kind, &key).await?;

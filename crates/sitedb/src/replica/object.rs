@@ -130,6 +130,11 @@ impl Kind {
         )
     }
 
+    /// True when the rows of one site only tell of an object of the kind.
+    pub(crate) fn has_one_writer(self) -> bool {
+        matches!(self, Self::Refresh | Self::Running | Self::State | Self::Copy | Self::Message)
+    }
+
     /// True when an object that was deleted never comes back: its key is not given twice.
     pub(crate) fn ends_for_good(self) -> bool {
         matches!(self, Self::Package)
