@@ -30,7 +30,6 @@ pub(crate) use protocol::{
 pub(crate) use protocol::{ObjectAsk, ObjectVerb};
 pub(crate) use site_desk::{SiteDesk, put, site_failure};
 pub(crate) use site_rows::{
-    AuthorityChange, BackedUp, CopyRow, CopyState, LinkNow, Promoted, Restored, SiteRemoved, SiteTree,
-    TreeRow,
+    AuthorityChange, BackedUp, LinkNow, Promoted, Restored, SiteRemoved, SiteTree, TreeRow,
 };
 pub(crate) use sites_desk::type_of;

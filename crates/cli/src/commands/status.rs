@@ -4,15 +4,14 @@ use std::ops::ControlFlow;
 
 use clap::Args;
 use restock_names::{HumanBytes, Timestamp};
-use restock_provider::rows::{PackageStatus, RefreshPhase, RefreshState, TargetRow};
+use restock_provider::rows::{CopyRow, CopyState, PackageStatus, RefreshPhase, RefreshState, TargetRow};
 use restock_provider::{Answer, Operation, TargetState, Why};
 use restock_site::Progress;
-use serde::Serialize;
 
 use crate::commands::site::tree;
 use crate::commands::wait::is_removal;
 use crate::commands::{Session, package_id};
-use crate::control::{Ask, CopyRow, CopyState, Door, SiteTree, Watched, unexpected};
+use crate::control::{Ask, Door, SiteTree, Watched, unexpected};
 use crate::failure::{Failure, Kind};
 use crate::output::{Done, Style, Table, Tone, count, guarded, shown};
 
@@ -52,12 +51,8 @@ impl Status {
         };
         let progress: Progress = door.ask(Ask::Progress)?;
         let tree: SiteTree = door.ask(Ask::SiteTree)?;
-        let copies = match package {
-            Some(package) => door.ask(Ask::SiteCopies { package })?,
-            None => Vec::new(),
-        };
         let style = session.output.style;
-        let shown = Shown { packages, sites: hierarchy(tree), copies };
+        let shown = Shown { packages, sites: hierarchy(tree) };
         let mut text = shown.text(&progress, package.is_some(), style);
         if !door.is_running() {
             text.push_str(&format!(
@@ -65,7 +60,7 @@ impl Status {
                 style.busy("The site is not running: nothing moves until it does.")
             ));
         }
-        Ok(Done::with(&shown.documents(), text))
+        Ok(Done::with(&shown.packages, text))
     }
 }
 
@@ -75,27 +70,9 @@ struct Shown {
     packages: Vec<PackageStatus>,
     /// None of a site that is alone.
     sites: Option<SiteTree>,
-    /// Of the one package that is asked about.
-    copies: Vec<CopyRow>,
-}
-
-/// A package in the document of `--json`.
-#[derive(Debug, Serialize)]
-struct Document<'s> {
-    #[serde(flatten)]
-    status: &'s PackageStatus,
-    /// Its copies at the sites, of a package that is named.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    sites: Vec<&'s CopyRow>,
 }
 
 impl Shown {
-    fn documents(&self) -> Vec<Document<'_>> {
-        let sites =
-            |p: &PackageStatus| self.copies.iter().filter(|c| c.package == p.package.package).collect();
-        self.packages.iter().map(|status| Document { status, sites: sites(status) }).collect()
-    }
-
     fn text(&self, progress: &Progress, details: bool, style: Style) -> String {
         if details && let [one] = self.packages.as_slice() {
             return self.package_text(one, progress, style);
@@ -110,7 +87,6 @@ impl Shown {
     fn take(&mut self, event: Watched) {
         self.packages = event.packages.unwrap_or_else(|| std::mem::take(&mut self.packages));
         self.sites = event.sites.map_or_else(|| self.sites.take(), hierarchy);
-        self.copies = event.copies.unwrap_or_else(|| std::mem::take(&mut self.copies));
     }
 }
 
@@ -143,7 +119,6 @@ fn watch(
             output.data(&format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n")));
         } else {
             let mut lines = shown.sites.as_ref().map(tree::change_lines).unwrap_or_default();
-            lines.extend(shown.copies.iter().map(copy_line));
             lines.extend(change_lines(&shown.packages));
             for line in lines.iter().filter(|l| !before.contains(l)) {
                 output.line(&format!("{at} {line}"));
@@ -164,6 +139,7 @@ fn change_lines(packages: &[PackageStatus]) -> Vec<String> {
         if let Some(refresh) = &p.package.refresh {
             lines.push(format!("{id}: {}", refresh_text(refresh)));
         }
+        lines.extend(p.copies.iter().map(|copy| copy_line(p, copy)));
         for t in &p.targets {
             let why = t.why.as_ref().map(|w| format!(", {}", why_text(w))).unwrap_or_default();
             lines.push(format!(
@@ -177,15 +153,21 @@ fn change_lines(packages: &[PackageStatus]) -> Vec<String> {
     lines
 }
 
-fn copy_line(copy: &CopyRow) -> String {
+fn copy_line(p: &PackageStatus, copy: &CopyRow) -> String {
     let why = copy.why.as_ref().map(|w| format!(", {}", why_text(w))).unwrap_or_default();
-    format!(
-        "{} at site {}: version {} {}{why}",
-        copy.package,
-        copy.site_code,
-        copy.version,
-        copy.state.word()
-    )
+    let (id, word) = (p.package.package, copy_word(copy.state));
+    format!("{id} at site {}: version {} {word}{why}", copy.site, copy.version)
+}
+
+/// Where the copy of a package at a site stands, in words.
+fn copy_word(state: CopyState) -> &'static str {
+    match state {
+        CopyState::Asked => "asked",
+        CopyState::Sending => "being sent",
+        CopyState::Stored => "stored",
+        CopyState::Retrying => "retrying",
+        CopyState::Failed => "failed",
+    }
 }
 
 fn text(packages: &[PackageStatus], style: Style) -> String {
@@ -253,9 +235,7 @@ impl Shown {
                 HumanBytes(f.bytes_per_second)
             ));
         }
-        if self.sites.is_some() {
-            text.push_str(&self.copies_text(style));
-        }
+        text.push_str(&copies_text(&p.copies, style));
         let mut table =
             Table::new(&["DP", "Site", "State", ">Serves", ">Wanted", "Link", ">Received", "Last copied"]);
         for t in &p.targets {
@@ -274,7 +254,7 @@ impl Shown {
             );
             let cells = [
                 t.point.to_string(),
-                site_of(&t.nal_path).to_owned(),
+                t.site.to_string(),
                 state_word(t.state).to_owned(),
                 t.serving_version.to_string(),
                 t.wanted_version.to_string(),
@@ -296,44 +276,41 @@ impl Shown {
 
     /// The connection of a distribution point; of one at another site only that site knows it.
     fn link_word(&self, t: &TargetRow) -> String {
-        let own = self.sites.as_ref().map(|tree| tree.site_code.to_string());
-        match site_of(&t.nal_path) {
-            site if own.is_some_and(|own| own != site) => format!("via {site}"),
+        match &self.sites {
+            Some(tree) if tree.site_code != t.site => format!("via {}", t.site),
             _ if t.is_connected => "up".to_owned(),
             _ => "down".to_owned(),
         }
     }
-
-    /// The sites that have the package or are to have it, and what waits there.
-    fn copies_text(&self, style: Style) -> String {
-        let mut table = Table::new(&["Site", "Copy", ">Version", "Since"]);
-        for copy in &self.copies {
-            let tone = match copy.state {
-                CopyState::Stored => Tone::Good,
-                CopyState::Failed => Tone::Bad,
-                CopyState::Asked | CopyState::BeingSent | CopyState::Retrying => Tone::Busy,
-            };
-            let cells = [
-                copy.site_code.to_string(),
-                copy.state.word().to_owned(),
-                copy.version.to_string(),
-                copy.at.to_string(),
-            ];
-            table.row(cells, Some((1, tone)));
-        }
-        let mut text = table.text(style, "No other site has a copy of this package.");
-        for copy in &self.copies {
-            if let Some(why) = &copy.why {
-                text.push_str(&format!("site {}: {}\n", copy.site_code, why_text(why)));
-            }
-        }
-        text
-    }
 }
 
-/// The code of the site that a distribution point belongs to, as its NAL path names it.
-pub(crate) fn site_of(nal_path: &str) -> &str {
-    nal_path.split_once("SMS_SITE=").and_then(|(_, rest)| rest.get(..3)).unwrap_or_default()
+/// The sites that hold the package or are to hold it, and what waits there.
+fn copies_text(copies: &[CopyRow], style: Style) -> String {
+    if copies.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(&["Site", "Copy", ">Version", "Since"]);
+    for copy in copies {
+        let tone = match copy.state {
+            CopyState::Stored => Tone::Good,
+            CopyState::Failed => Tone::Bad,
+            CopyState::Asked | CopyState::Sending | CopyState::Retrying => Tone::Busy,
+        };
+        let cells = [
+            copy.site.to_string(),
+            copy_word(copy.state).to_owned(),
+            copy.version.to_string(),
+            copy.at.to_string(),
+        ];
+        table.row(cells, Some((1, tone)));
+    }
+    let mut text = table.text(style, "");
+    for copy in copies {
+        if let Some(why) = &copy.why {
+            text.push_str(&format!("site {}: {}\n", copy.site, why_text(why)));
+        }
+    }
+    text
 }
 
 /// What waits or failed, and what would fix it.

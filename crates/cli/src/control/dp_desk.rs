@@ -64,7 +64,6 @@ impl Desk for DpDesk {
             | Ask::Files { .. }
             | Ask::Progress
             | Ask::SiteTree
-            | Ask::SiteCopies { .. }
             | Ask::LeaveSite
             | Ask::RemoveSite { .. }
             | Ask::BackUp { .. }

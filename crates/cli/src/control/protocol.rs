@@ -11,7 +11,7 @@ use restock_site::Progress;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::site_rows::{CopyRow, SiteTree};
+use super::site_rows::SiteTree;
 use crate::config::Role;
 use crate::failure::Failure;
 
@@ -67,8 +67,6 @@ pub(crate) enum Ask {
     Watch { package: Option<PackageId> },
     /// The hierarchy as this site sees it: [`SiteTree`]. Site only.
     SiteTree,
-    /// Where the copies of a package at the sites stand: an array of [`CopyRow`]. Site only.
-    SiteCopies { package: PackageId },
     /// Takes this site out from below the one above it: `restock_site::Left`. Site only.
     LeaveSite,
     /// Removes and revokes a site directly below: [`super::SiteRemoved`]. Site only.
@@ -200,9 +198,6 @@ pub(crate) struct Watched {
     /// The hierarchy. Absent when it is the same as in the event before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) sites: Option<SiteTree>,
-    /// The copies of the package that is watched, when it is one. Absent as above.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) copies: Option<Vec<CopyRow>>,
     pub(crate) progress: Progress,
 }
 
@@ -301,7 +296,7 @@ mod tests {
     use super::{Ask, Body, Reply, Request};
 
     /// Lines as version 1 has them for ever.
-    const REQUESTS: [&str; 20] = [
+    const REQUESTS: [&str; 19] = [
         r#"{"restock":1,"id":1,"ask":"hello"}"#,
         r#"{"restock":1,"id":2,"request_id":"a-1","ask":{"perform":{"operation":"refresh_pkg_source","package":"xyz00001"}}}"#,
         r#"{"restock":1,"id":3,"ask":{"perform":{"operation":"add_distribution_points","package":"XYZ00001","points":["DP01"]}}}"#,
@@ -317,11 +312,10 @@ mod tests {
         r#"{"restock":1,"id":13,"ask":{"objects":{"verb":{"put":{"path":"SMS_Package","values":{"Name":"n"}}}}}}"#,
         r#"{"restock":1,"id":14,"ask":{"objects":{"verb":{"invoke":{"path":"SMS_Site","method":"M","arguments":{}}}}}}"#,
         r#"{"restock":1,"id":15,"ask":"site_tree"}"#,
-        r#"{"restock":1,"id":16,"ask":{"site_copies":{"package":"XYZ00001"}}}"#,
-        r#"{"restock":1,"id":17,"ask":"leave_site"}"#,
-        r#"{"restock":1,"id":18,"ask":{"remove_site":{"site":"DEF"}}}"#,
-        r#"{"restock":1,"id":19,"ask":{"back_up":{"file":"/backup/abc"}}}"#,
-        r#"{"restock":1,"id":20,"ask":{"rotate_authority":{"within_ms":null}}}"#,
+        r#"{"restock":1,"id":16,"ask":"leave_site"}"#,
+        r#"{"restock":1,"id":17,"ask":{"remove_site":{"site":"DEF"}}}"#,
+        r#"{"restock":1,"id":18,"ask":{"back_up":{"file":"/backup/abc"}}}"#,
+        r#"{"restock":1,"id":19,"ask":{"rotate_authority":{"within_ms":null}}}"#,
     ];
 
     #[test]
@@ -364,6 +358,6 @@ mod tests {
             assert!(serde_json::from_str::<Ask>(&ask).is_ok(), "{ask} {rest}");
             seen += 1;
         }
-        assert_eq!(seen, 20, "all examples were found");
+        assert_eq!(seen, 19, "all examples were found");
     }
 }

@@ -15,7 +15,7 @@ use super::admin_desk;
 use super::listener::{Desk, Events};
 use super::object_desk;
 use super::protocol::{AdminServiceAt, Ask, FILES_PER_EVENT, FilesEnd, Hello, TokenFor, TokenGiven, Watched};
-use super::site_rows::{CopyRow, SiteTree};
+use super::site_rows::SiteTree;
 use super::sites_desk;
 use crate::config::{self, Role, SiteSettings};
 use crate::data_folder::DataFolder;
@@ -167,7 +167,7 @@ impl SiteDesk {
         let mut sent_at = clock.monotonic();
         let mut changed_at = sent_at;
         let mut sites_at = None;
-        let mut around = Around::default();
+        let mut tree = None;
         loop {
             let looked_at = clock.monotonic();
             let call = Call::default();
@@ -178,13 +178,12 @@ impl SiteDesk {
             let same_packages = last.as_ref().is_some_and(|l| l.packages.as_ref() == Some(&packages));
             // What a site tells changes with the packages; a link goes up and down without them.
             if !same_packages || sites_at.is_none_or(|at| looked_at - at >= SITES_PERIOD) {
-                around = self.around(package).await?;
+                tree = Some(self.tree().await?);
                 sites_at = Some(looked_at);
             }
-            let same_sites = last.as_ref().is_some_and(|l| l.sites == around.sites);
-            let same_copies = last.as_ref().is_some_and(|l| l.copies == around.copies);
+            let same_sites = last.as_ref().is_some_and(|l| l.sites == tree);
             let progress = self.site.progress().snapshot();
-            let is_same = same_packages && same_sites && same_copies;
+            let is_same = same_packages && same_sites;
             if !is_same {
                 changed_at = looked_at;
             }
@@ -195,39 +194,20 @@ impl SiteDesk {
                 let event = Watched {
                     at,
                     packages: (!same_packages).then(|| packages.clone()),
-                    sites: around.sites.clone().filter(|_| !same_sites),
-                    copies: around.copies.clone().filter(|_| !same_copies),
+                    sites: tree.clone().filter(|_| !same_sites),
                     progress: progress.clone(),
                 };
                 if events.send(value(&event)).await.is_err() {
                     return Ok(Value::Null);
                 }
                 sent_at = clock.monotonic();
-                let Around { sites, copies } = around.clone();
-                last = Some(Watched { at, packages: Some(packages), sites, copies, progress });
+                last = Some(Watched { at, packages: Some(packages), sites: tree.clone(), progress });
             }
             let now = clock.monotonic();
             let period = ((now - changed_at) / 20).max((now - looked_at) * 10);
             tokio::time::sleep(period.clamp(WATCH_PERIOD_MIN, WATCH_PERIOD_MAX)).await;
         }
     }
-
-    /// The hierarchy, and where the copies of a package stand in it.
-    async fn around(&self, package: Option<PackageId>) -> Result<Around, Failure> {
-        let tree = self.tree().await?;
-        let copies = match package {
-            Some(package) => Some(sites_desk::copies(&self.site, package).await?),
-            None => None,
-        };
-        Ok(Around { sites: Some(tree), copies })
-    }
-}
-
-/// What lies around a watched site.
-#[derive(Debug, Clone, Default)]
-struct Around {
-    sites: Option<SiteTree>,
-    copies: Option<Vec<CopyRow>>,
 }
 
 impl Desk for SiteDesk {
@@ -266,9 +246,6 @@ impl Desk for SiteDesk {
             Ask::Progress => Ok(value(&self.site.progress().snapshot())),
             Ask::Watch { package } => self.watch(package, events).await,
             Ask::SiteTree => self.tree().await.map(|tree| value(&tree)),
-            Ask::SiteCopies { package } => {
-                sites_desk::copies(&self.site, package).await.map(|copies| value(&copies))
-            }
             Ask::LeaveSite => self.site.leave().await.map(|left| value(&left)).map_err(site_failure),
             Ask::RemoveSite { site } => sites_desk::remove(&self.site, site).await.map(|gone| value(&gone)),
             Ask::BackUp { file } => sites_desk::back_up(&self.site, file).await.map(|made| value(&made)),

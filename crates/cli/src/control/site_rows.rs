@@ -1,6 +1,6 @@
 //! The tree of sites as the control protocol carries it, and as `--json` prints it.
 
-use restock_names::{PackageId, SiteCode, SourceVersion, Timestamp};
+use restock_names::{SiteCode, Timestamp};
 use restock_provider::Why;
 use restock_sitedb::hierarchy::SiteType;
 use serde::{Deserialize, Serialize};
@@ -52,53 +52,6 @@ pub(crate) struct LinkNow {
     pub(crate) backlog: u64,
     /// How long the oldest of them waits; 0 when none does.
     pub(crate) lag_seconds: u64,
-}
-
-/// The copy of a package at one site.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct CopyRow {
-    pub(crate) site_code: SiteCode,
-    pub(crate) package: PackageId,
-    pub(crate) version: SourceVersion,
-    pub(crate) state: CopyState,
-    pub(crate) at: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) why: Option<Why>,
-}
-
-/// Where the copy of a package at a site stands: the states of Type 1 rows of `SMS_PackageStatus`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum CopyState {
-    Asked,
-    BeingSent,
-    Stored,
-    Retrying,
-    Failed,
-}
-
-impl CopyState {
-    /// The state with this number; an unknown one counts as asked.
-    pub(crate) fn of_number(number: u32) -> Self {
-        match number {
-            1 | 2 => Self::BeingSent,
-            3 => Self::Stored,
-            4 => Self::Retrying,
-            5 => Self::Failed,
-            _ => Self::Asked,
-        }
-    }
-
-    /// The word people read.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Asked => "asked",
-            Self::BeingSent => "being sent",
-            Self::Stored => "stored",
-            Self::Retrying => "retrying",
-            Self::Failed => "failed",
-        }
-    }
 }
 
 /// A site that was removed from the hierarchy.

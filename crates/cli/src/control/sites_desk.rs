@@ -3,17 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use restock_names::{HumanDuration, PackageId, SiteCode};
+use restock_names::{HumanDuration, SiteCode};
 use restock_site::{LinkState, Site};
-use restock_sitedb::DatabaseError;
-use restock_sitedb::copies::Copy;
 use restock_sitedb::hierarchy::{STATUS_ACTIVE, STATUS_DELETED, STATUS_RECOVERING, SiteType};
 use restock_transfer::Rotation;
 
 use super::site_desk::site_failure;
-use super::site_rows::{
-    AuthorityChange, BackedUp, CopyRow, CopyState, LinkNow, SiteRemoved, SiteTree, TreeRow,
-};
+use super::site_rows::{AuthorityChange, BackedUp, LinkNow, SiteRemoved, SiteTree, TreeRow};
 use crate::failure::{Failure, Kind};
 use crate::output::shown;
 
@@ -54,23 +50,6 @@ fn status_word(status: u32) -> String {
         STATUS_RECOVERING => "recovering".to_owned(),
         other => format!("status {other}"),
     }
-}
-
-/// Where the copies of a package at the sites stand.
-pub(super) async fn copies(site: &Site, package: PackageId) -> Result<Vec<CopyRow>, Failure> {
-    let copies: Result<Vec<Copy>, DatabaseError> =
-        site.database().read("copies", move |tx| Box::pin(async move { tx.copies_of(package).await })).await;
-    let copies =
-        copies.map_err(|e| Failure::caused(Kind::Failed, "cannot read the copies at the sites", &e))?;
-    let row = |copy: Copy| CopyRow {
-        site_code: copy.site,
-        package: copy.package,
-        version: copy.version,
-        state: CopyState::of_number(copy.state),
-        at: copy.at,
-        why: copy.why,
-    };
-    Ok(copies.into_iter().map(row).collect())
 }
 
 /// What the site is.

@@ -4,7 +4,6 @@ use clap::Args;
 use restock_provider::{Answer, Operation};
 
 use crate::commands::Session;
-use crate::commands::status::site_of;
 use crate::control::{Ask, Door, Hello, unexpected};
 use crate::failure::Failure;
 use crate::output::{Done, Table, Tone, shown};
@@ -35,16 +34,15 @@ impl List {
                     "Last seen",
                 ]);
                 for row in &rows {
-                    let site = site_of(&row.nal_path);
                     // Of a point at another site only that site knows it.
                     let (link, tone) = match row.is_connected {
-                        _ if site != hello.site_code.as_str() => (format!("via {site}"), Tone::Plain),
+                        _ if row.site != hello.site_code => (format!("via {}", row.site), Tone::Plain),
                         true => ("up".to_owned(), Tone::Good),
                         false => ("down".to_owned(), Tone::Bad),
                     };
                     let cells = [
                         row.point.to_string(),
-                        site.to_owned(),
+                        row.site.to_string(),
                         link,
                         row.packages.to_string(),
                         row.installed.to_string(),

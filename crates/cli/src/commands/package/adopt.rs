@@ -1,21 +1,21 @@
 //! `restock package adopt`.
 
 use clap::Args;
-use serde_json::Map;
+use restock_provider::Operation;
 
 use super::owner;
 use crate::commands::{Session, package_id};
 use crate::failure::Failure;
-use crate::output::{Done, shown};
+use crate::output::Done;
 
 const EXAMPLE: &str = "\
 Example:
   restock package adopt ABC00001
   restock package adopt ABC00001 && restock package set ABC00001 --source /srv/apps/editor";
 
-/// Make this site the owner of a package, such as one whose owner is gone
+/// Make this site the owner of a package whose owner is gone
 ///
-/// No file moves and no version is made: what is served goes on being served. From then on this
+/// A package that another site of the hierarchy owns is moved by `package set-source-site`. No file moves and no version is made: what is served goes on being served. From then on this
 /// site reads the source, which must be reachable here under a registered source root.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
@@ -28,8 +28,6 @@ pub(crate) struct Adopt {
 impl Adopt {
     pub(crate) fn run(self, session: &Session) -> Result<Done, Failure> {
         let package = package_id(&self.package)?;
-        let row = owner::change(session, "restock package adopt", package, "Unlock", Map::new())?;
-        let text = format!("{package} {} is owned by site {}.\n", shown(&row.name), row.source_site);
-        Ok(Done::with(&row, text))
+        owner::change(session, "restock package adopt", Operation::AdoptPackage { package })
     }
 }

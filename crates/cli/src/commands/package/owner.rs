@@ -1,35 +1,25 @@
-//! What `package adopt` and `package set-source-site` share: a method of `SMS_Package`, and the
-//! package afterwards.
+//! What `package adopt` and `package set-source-site` share.
 
-use restock_names::PackageId;
-use restock_provider::rows::PackageRow;
+use restock_provider::rows::OwnerChanged;
 use restock_provider::{Answer, Operation};
-use serde_json::{Map, Value};
 
 use crate::commands::Session;
-use crate::control::{Ask, Door, ObjectAsk, ObjectVerb, unexpected};
+use crate::control::{Door, unexpected};
 use crate::failure::Failure;
+use crate::output::Done;
 
-/// Calls `method` of the package and shows what it is then.
-///
-/// Errors: what the method refuses; a site set to answer failures as values has not done it either.
-pub(super) fn change(
-    session: &Session,
-    command: &str,
-    package: PackageId,
-    method: &str,
-    arguments: Map<String, Value>,
-) -> Result<PackageRow, Failure> {
+/// Performs an operation that moves the ownership of a package.
+pub(super) fn change(session: &Session, command: &str, operation: Operation) -> Result<Done, Failure> {
     let mut door = Door::open(&session.folder()?, command)?;
-    let path = format!("SMS_Package.PackageID=\"{package}\"");
-    let verb = ObjectVerb::Invoke { path, method: method.to_owned(), arguments };
-    let answer: Value = door.ask(Ask::Objects(ObjectAsk { r#as: None, verb }))?;
-    if let Some(value) = answer["ReturnValue"].as_i64().filter(|value| *value != 0) {
-        return Err(Failure::refused(format!("{package}: {method} answered {value}"))
-            .hint(format!("restock package show {package}")));
-    }
-    match door.perform(Operation::ShowPackage { package })? {
-        Answer::Package(row) => Ok(row),
+    match door.perform(operation)? {
+        Answer::Owner(changed) => {
+            let OwnerChanged { package, source_site, before } = &changed;
+            let text = match source_site == before {
+                true => format!("{package} is owned by site {source_site} already.\n"),
+                false => format!("{package} is owned by site {source_site}; it was by {before}.\n"),
+            };
+            Ok(Done::with(&changed, text))
+        }
         other => Err(unexpected(&other)),
     }
 }

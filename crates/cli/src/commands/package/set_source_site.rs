@@ -2,12 +2,12 @@
 
 use clap::Args;
 use restock_names::SiteCode;
-use serde_json::{Map, Value};
+use restock_provider::Operation;
 
 use super::owner;
 use crate::commands::{Session, package_id};
 use crate::failure::Failure;
-use crate::output::{Done, shown};
+use crate::output::Done;
 
 const EXAMPLE: &str = "\
 Example:
@@ -34,10 +34,7 @@ pub(crate) struct SetSourceSite {
 impl SetSourceSite {
     pub(crate) fn run(self, session: &Session) -> Result<Done, Failure> {
         let package = package_id(&self.package)?;
-        let arguments = Map::from_iter([("SourceSite".to_owned(), Value::from(self.site.as_str()))]);
-        let command = "restock package set-source-site";
-        let row = owner::change(session, command, package, "SetSourceSite", arguments)?;
-        let text = format!("{package} {} is owned by site {}.\n", shown(&row.name), row.source_site);
-        Ok(Done::with(&row, text))
+        let operation = Operation::SetSourceSite { package, site: self.site };
+        owner::change(session, "restock package set-source-site", operation)
     }
 }

@@ -216,7 +216,17 @@ mod tests {
         sites[1].why = Some(Why::new("LINK_CONNECT", "failed to connect").with_fix("start site BBB"));
         sites[2].name = "Head\u{1b}[2J office".to_owned();
         let tree = SiteTree { site_code: "CEN".parse().unwrap(), sites };
-        expect![[r#""#]].assert_eq(&text(&tree, Style::plain()));
+        expect![[r#"
+            Site       Type       Name                Link                                 Backlog        Lag  Behind  Version  Address
+            CEN        central    Head\x1b[2J office  this site                                                     0  1.0.0    restock://cen.example:8720
+            ├─ AAA     primary                        up                                         0          0       0  1.0.0    restock://aaa.example:8720
+            │  ├─ S01  secondary                      -                                                             0  1.0.0    restock://s01.example:8720
+            │  └─ S02  secondary                      -                                                             0  1.0.0    restock://s02.example:8720
+            └─ BBB     primary                        down since 2023-11-14T22:13:20.000Z       12  1 min 1 s       3  0.9.0 *  restock://bbb.example:8720
+            * BBB runs another version than CEN, which has 1.0.0.
+            BBB: LINK_CONNECT: failed to connect
+            Try: start site BBB
+        "#]].assert_eq(&text(&tree, Style::plain()));
     }
 
     #[test]

@@ -17,7 +17,7 @@ fn status(version: u32, phase: Option<&str>, targets: &[(&str, &str)]) -> Vec<Pa
             let why = (*state == "failed" || *state == "waiting").then(
                 || json!({"rule": "DP_OFFLINE", "text": "it is not connected", "until": null, "fix": null}),
             );
-            json!({"point": point, "nal_path": "", "state": state, "summarizer_state": 0, "package_status": 0,
+            json!({"point": point, "site": "XYZ", "nal_path": "", "state": state, "summarizer_state": 0, "package_status": 0,
                 "message_state": 0, "message_id": null, "point_status": 0, "wanted_version": version,
                 "serving_version": 1, "last_copied_at": null, "attempts": 0, "next_attempt": null,
                 "why": why, "bytes_received": 0, "is_connected": false})

@@ -37,7 +37,7 @@ fn a_refresh_at_the_parent_reaches_the_distribution_point_of_the_child() {
     let status = sites.poll("DEF", &["status", "ABC00001"], |status| installed(status) == (2, 2));
     assert_eq!(status[0]["package"]["source_site"], "ABC");
     let status = sites.poll("ABC", &["status", "ABC00001"], |status| {
-        status[0]["sites"].as_array().is_some_and(|all| all.iter().any(|copy| copy["version"] == 2))
+        status[0]["copies"].as_array().is_some_and(|all| all.iter().any(|copy| copy["version"] == 2))
     });
     let copy =
         &status[0]["sites"].as_array().unwrap().iter().find(|c| c["site_code"] == "DEF").unwrap().clone();
@@ -104,8 +104,9 @@ fn ownership_moves_without_a_version_and_the_new_owner_reads_the_source() {
     let unknown = sites.ask("ABC", &["package", "set-source-site", "ABC00001", "ZZZ"]);
     assert_eq!(unknown.document()["error"]["code"], "SITE_UNKNOWN", "{unknown:?}");
     let row = sites.ask("ABC", &["package", "set-source-site", "ABC00001", "DEF"]).done();
-    assert_eq!((&row["source_site"], &row["source_version"]), (&"DEF".into(), &1.into()), "{row}");
-    sites.poll("DEF", &["package", "show", "ABC00001"], |row| row["source_site"] == "DEF");
+    assert_eq!((&row["source_site"], &row["before"]), (&"DEF".into(), &"ABC".into()), "{row}");
+    let row = sites.poll("DEF", &["package", "show", "ABC00001"], |row| row["source_site"] == "DEF");
+    assert_eq!(row["source_version"], 1, "{row}");
     sites.write("app/a", "five\n");
     sites.ask("ABC", &["refresh", "ABC00001"]).done();
     for code in ["DEF", "ABC"] {
@@ -114,8 +115,9 @@ fn ownership_moves_without_a_version_and_the_new_owner_reads_the_source() {
     for point in ["DP01", "DP02"] {
         assert_eq!(sites.served(point, "a"), (200, b"five\n".to_vec()), "{point}");
     }
-    let row = sites.ask("ABC", &["package", "adopt", "ABC00001"]).done();
-    assert_eq!(row["source_site"], "ABC", "{row}");
+    let refused = sites.ask("ABC", &["package", "adopt", "ABC00001"]);
+    assert_eq!(refused.code, 6, "it is no orphan: {refused:?}");
+    sites.ask("ABC", &["package", "set-source-site", "ABC00001", "ABC"]).done();
     sites.write("app/a", "six\n");
     sites.poll("DEF", &["package", "show", "ABC00001"], |row| row["source_site"] == "ABC");
     let ran = sites.ask("ABC", &["refresh", "ABC00001", "--wait", "--timeout", "60s"]);
