@@ -60,6 +60,8 @@ pub struct Context {
     pub source: SourceVersion,
     /// The site that owns the package.
     pub owner: SiteCode,
+    /// Whether the package is being deleted.
+    pub is_deleting: bool,
     /// When it happens.
     pub now: Timestamp,
 }
@@ -78,6 +80,7 @@ impl Context {
             epoch: package.epoch,
             source: package.source_version,
             owner: package.source_site,
+            is_deleting: package.is_deleting,
             now,
         }
     }

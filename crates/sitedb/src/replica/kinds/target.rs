@@ -95,7 +95,7 @@ pub(crate) async fn take(
     let Some(site) = tx.site_of_point(&point).await? else {
         return Ok(Taken::WaitsFor(Kind::Point, point.to_string()));
     };
-    if wish.is_wanted && tx.package(id).await?.is_some_and(|package| package.is_deleting) {
+    if wish.is_wanted && context.is_deleting {
         return Ok(Taken::Done);
     }
     if site == arrival.own {
