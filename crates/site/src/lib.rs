@@ -25,6 +25,7 @@ mod publish;
 mod refresh;
 mod remove;
 mod restored;
+mod rotation;
 mod run;
 mod schedule;
 mod side;

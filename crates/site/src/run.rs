@@ -132,6 +132,10 @@ impl Site {
         run.tracker.spawn(async move {
             driver_of_schedules.drive(Some(wake), |now| schedules.run_once(now)).await;
         });
+        let (site, driver_of_rotation) = (self.clone(), driver("rotate", false));
+        run.tracker.spawn(async move {
+            driver_of_rotation.drive(None, |now| site.advance_rotation(now)).await;
+        });
         let (cleans, mut driver_of_cleans) =
             (CleanLoop { database: database.clone() }, driver("clean", true));
         driver_of_cleans.period = Duration::from_secs(60 * 60);

@@ -8,4 +8,5 @@ mod hostile;
 mod joining;
 mod ownership;
 mod point;
+mod rotation;
 mod world;
