@@ -172,7 +172,6 @@ impl Site {
     pub(crate) async fn resume_join(&self) -> Result<(), SiteError> {
         match self.open_upstream().await? {
             Enrolment::Usable(upstream) => {
-                let upstream = self.at_its_address(upstream).await?;
                 self.note_parent(&upstream).await?;
                 *self.inner.upstream.lock().unwrap_or_else(PoisonError::into_inner) = Some(upstream);
                 Ok(())
@@ -201,43 +200,34 @@ impl Site {
         })
     }
 
-    /// The enrolment with the address that the site above says it has.
-    async fn at_its_address(&self, upstream: Arc<SiteUpstream>) -> Result<Arc<SiteUpstream>, SiteError> {
+    /// Takes up the enrolment at another address of the site above: at `before`, which was in use
+    /// earlier, else at the one that site announced. False when there is none other.
+    pub(crate) async fn try_address(
+        &self,
+        upstream: &Arc<SiteUpstream>,
+        before: Option<SiteUrl>,
+    ) -> Result<bool, SiteError> {
         let parent = upstream.parent();
-        let row: Result<_, DatabaseError> = self
-            .database()
-            .read("parent_url", move |tx| Box::pin(async move { tx.site_row(parent).await }))
-            .await;
-        let Some(url) = row?.and_then(|row| row.url.parse::<SiteUrl>().ok()) else { return Ok(upstream) };
-        if url == *upstream.url() {
-            return Ok(upstream);
-        }
-        distmgr!(info, site = %parent, %url, "site {parent} has moved to {url}");
+        let url = match before {
+            Some(before) => Some(before),
+            None => {
+                let row: Result<_, DatabaseError> = self
+                    .database()
+                    .read("parent_url", move |tx| Box::pin(async move { tx.site_row(parent).await }))
+                    .await;
+                row?.and_then(|row| row.url.parse::<SiteUrl>().ok())
+            }
+        };
+        let Some(url) = url.filter(|url| url != upstream.url()) else { return Ok(false) };
+        distmgr!(info, site = %parent, %url, "site {parent} is tried at {url}");
         let folder = self.config().join();
         let moved = tokio::task::spawn_blocking(move || move_site(&folder, &url))
             .await
             .map_err(|_panic| SiteError::Panicked("keeping an address"))?;
         moved?;
-        match self.open_upstream().await? {
-            Enrolment::Usable(upstream) => Ok(upstream),
-            _ => Ok(upstream),
-        }
-    }
-
-    /// Looks whether the site above says that it is to be reached at another address; true when the
-    /// enrolment in use is another one from here on.
-    pub(crate) async fn follow_parent(&self, upstream: &Arc<SiteUpstream>) -> bool {
-        match self.at_its_address(Arc::clone(upstream)).await {
-            Ok(moved) if !Arc::ptr_eq(&moved, upstream) => {
-                *self.inner.upstream.lock().unwrap_or_else(PoisonError::into_inner) = Some(moved);
-                true
-            }
-            Ok(_same) => false,
-            Err(error) => {
-                distmgr!(error, "{}", chain(&error));
-                false
-            }
-        }
+        let Enrolment::Usable(moved) = self.open_upstream().await? else { return Ok(false) };
+        *self.inner.upstream.lock().unwrap_or_else(PoisonError::into_inner) = Some(moved);
+        Ok(true)
     }
 
     /// The site above.

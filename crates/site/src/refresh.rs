@@ -165,6 +165,7 @@ impl RefreshLoop {
             .transact("recover", move |tx| {
                 Box::pin(async move {
                     tx.points_disconnected(&owner).await?;
+                    tx.links_disconnected(&owner).await?;
                     tx.release_leases(&owner).await
                 })
             })

@@ -5,14 +5,18 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use restock_sitedb::Wake;
-use restock_transfer::{Run, SiteLink, SiteLinkConfig, UpstreamLink};
+use restock_transfer::{Run, SiteLink, SiteLinkConfig, SiteUpstream, SiteUrl, UpstreamLink};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::driver::Driver;
-use crate::message::distmgr;
+use crate::message::{chain, distmgr};
 use crate::{CleanLoop, Outcome, RefreshLoop, ScheduleLoop, Site, SiteError};
 
+/// How often the connection to the site above is looked at.
+const ADDRESS_PERIOD: Duration = Duration::from_millis(250);
+/// After this long without a connection another address is tried, if there is one.
+const ADDRESS_PATIENCE: Duration = Duration::from_secs(3);
 /// How often running snapshots are asked to end while the site shuts down.
 const STOP_PERIOD: Duration = Duration::from_millis(50);
 
@@ -145,19 +149,19 @@ impl Site {
     }
 
     /// Keeps the connection to the site above up, if there is one, until the run ends or the site
-    /// leaves; follows that one when it moves to another address.
+    /// leaves. When that one cannot be reached, the address it announced is tried in turn with the one
+    /// that was known before.
     fn keep_upstream(&self, run: &Run) {
-        let site = self.clone();
-        let run = run.child();
+        let (site, run) = (self.clone(), run.child());
         let mut ends = self.inner.upstream_ends.lock().unwrap_or_else(PoisonError::into_inner);
         *ends = Some(run.cancel.clone());
-        let mut wake = self.inner.database.listen(Wake::Sites);
         run.tracker.clone().spawn(async move {
+            let mut before: Option<SiteUrl> = None;
             loop {
                 let upstream = site.inner.upstream.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 let Some(upstream) = upstream else { return };
                 let link = run.child();
-                let _connection = UpstreamLink::start(
+                let connection = UpstreamLink::start(
                     site.inner.config.upstream,
                     Arc::clone(&upstream),
                     Arc::clone(&site.inner.library),
@@ -165,14 +169,7 @@ impl Site {
                     site.inner.links.clone(),
                     &link,
                 );
-                let moved = async {
-                    loop {
-                        wake.woken().await;
-                        if site.follow_parent(&upstream).await {
-                            return;
-                        }
-                    }
-                };
+                let moved = site.moved(&connection, &upstream, &mut before);
                 let ended = run.cancel.run_until_cancelled(moved).await;
                 link.cancel.cancel();
                 if ended.is_none() {
@@ -180,6 +177,33 @@ impl Site {
                 }
             }
         });
+    }
+
+    /// Returns when the site above was out of reach for a while and another address is in use from
+    /// here on.
+    async fn moved(&self, link: &UpstreamLink, upstream: &Arc<SiteUpstream>, before: &mut Option<SiteUrl>) {
+        let mut down_since = self.inner.clock.monotonic();
+        loop {
+            tokio::time::sleep(ADDRESS_PERIOD).await;
+            let now = self.inner.clock.monotonic();
+            if link.is_connected() {
+                (down_since, *before) = (now, None);
+                continue;
+            }
+            if now.saturating_duration_since(down_since) < ADDRESS_PATIENCE {
+                continue;
+            }
+            down_since = now;
+            let known = upstream.url().clone();
+            match self.try_address(upstream, before.take()).await {
+                Ok(true) => {
+                    *before = Some(known);
+                    return;
+                }
+                Ok(false) => {}
+                Err(error) => distmgr!(error, "{}", chain(&error)),
+            }
+        }
     }
 
     /// Ends the connection to the site above for good.

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use restock_content::library::Library;
 use restock_content::statement::KeyList;
 use restock_names::{
     Clock, ContentVersion, DistributionPointName, NalPath, PackageId, SiteCode, SourceVersion, Timestamp,
@@ -38,6 +39,7 @@ pub struct Side {
     pub(crate) retry: RetryPolicy,
     pub(crate) trust: Arc<SiteTrust>,
     pub(crate) asked: Asked,
+    pub(crate) library: Arc<Library>,
 }
 
 fn failed(error: DatabaseError) -> Refusal {
@@ -272,6 +274,7 @@ async fn enrol(
         kind: request.kind,
         name: request.name.to_string(),
         key: request.fingerprint,
+        is_enrolled: before.as_ref().is_some_and(|at| at.fingerprint == request.fingerprint.to_string()),
     };
     if let Err(refusal) = token::redeem(tx, &shown, now).await? {
         return Ok(Err(refusal));

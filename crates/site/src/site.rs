@@ -248,6 +248,7 @@ impl Site {
             retry: inner.config.transfer_retry,
             trust: Arc::clone(&inner.trust),
             asked: inner.asked.clone(),
+            library: Arc::clone(&inner.library),
         }
     }
 
@@ -358,6 +359,12 @@ impl Site {
         let library = Arc::clone(self.library());
         let packages = packages?;
         blocking("reconciling a site", move || {
+            // Packages whose rows are gone: their end was told by another site.
+            for id in library.packages() {
+                if !packages.iter().any(|package| package.id == id) {
+                    library.forget(&id)?;
+                }
+            }
             for package in packages {
                 let stored = ContentVersion {
                     package: package.id,

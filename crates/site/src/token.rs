@@ -87,12 +87,29 @@ pub(crate) struct Shown {
     pub(crate) name: String,
     /// Its public key.
     pub(crate) key: Fingerprint,
+    /// Whether that key is enrolled under the name already: an answer was lost and it asks again. One
+    /// that was removed meanwhile needs another token.
+    pub(crate) is_enrolled: bool,
 }
 
 /// Redeems a token; the caller enrols its bearer in the same transaction.
 ///
 /// The outer error is the database's; the inner one a refusal that changed nothing.
 pub(crate) async fn redeem(
+    tx: &mut Tx,
+    shown: &Shown,
+    now: Timestamp,
+) -> Result<Result<(), Refusal>, DatabaseError> {
+    let checked = check(tx, shown, now).await?;
+    // Who is enrolled and shows a fresh token has used that one too.
+    if checked.is_ok() {
+        tx.use_token(shown.hash, shown.key.0, now).await?;
+    }
+    Ok(checked)
+}
+
+/// Says whether a token would be redeemed, and changes nothing.
+pub(crate) async fn check(
     tx: &mut Tx,
     shown: &Shown,
     now: Timestamp,
@@ -107,13 +124,9 @@ pub(crate) async fn redeem(
     if token.expires_at <= now {
         return Ok(Err(Refusal::new("TOKEN_EXPIRED", format!("the token ended at {}", token.expires_at))));
     }
-    match token.used_by {
-        // The answer was lost and the machine asks again.
-        Some(key) if key == shown.key.0 => {}
-        Some(_) => return Ok(Err(Refusal::new("TOKEN_USED", "the token was used already"))),
-        None => {
-            tx.use_token(token.hash, shown.key.0, now).await?;
-        }
+    let may_be_shown = token.used_by.is_none_or(|key| key == shown.key.0 && shown.is_enrolled);
+    if !may_be_shown {
+        return Ok(Err(Refusal::new("TOKEN_USED", "the token was used already")));
     }
     Ok(Ok(()))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use restock_names::{ContentVersion, SiteCode, Timestamp};
+use restock_names::{ContentVersion, PackageId, SiteCode, Timestamp};
 use restock_sitedb::hierarchy::{Hierarchy, LinkRow, STATUS_ACTIVE, STATUS_DELETED, SiteRow, SiteType};
 use restock_sitedb::replica::{AppliedChanges, Incoming};
 use restock_sitedb::{DatabaseError, Tx, Wake, Why};
@@ -11,6 +11,7 @@ use restock_transfer::{
     Batch, Change, EnrolSiteRequest, Fingerprint, LinkError, NextChanges, Received, Refusal, ReplicaFacts,
     SiteEnrolled, SiteHello, TokenKind,
 };
+use serde_json::Value;
 
 use super::{Side, failed};
 use crate::fetch::is_held;
@@ -130,6 +131,7 @@ impl Side {
     pub(super) async fn take(&self, peer: SiteCode, batch: Batch) -> Result<(), Refusal> {
         let (check, now) = (KeyCheck { own: self.trust.key_list() }, self.clock.now());
         let (batch, own) = (Arc::new(batch), self.site);
+        let ended = deleted_packages(&batch);
         let taken: Result<(AppliedChanges, bool), DatabaseError> = self
             .database
             .transact("take_changes", move |tx| {
@@ -158,6 +160,7 @@ impl Side {
         if applied.key_lists_changed {
             self.follow_keys().await?;
         }
+        self.forget_content(ended).await?;
         if has_left {
             distmgr!(info, site = %peer, "site {peer} has left");
             self.links.disconnect_site(peer);
@@ -202,6 +205,30 @@ impl Side {
         }
     }
 
+    /// Takes packages that are no more out of the library. Those that distribution points of this site
+    /// still hold go later, with their rows.
+    async fn forget_content(&self, packages: Vec<PackageId>) -> Result<(), Refusal> {
+        for id in packages {
+            let row = self
+                .database
+                .read("forgotten", move |tx| Box::pin(async move { tx.package(id).await }))
+                .await
+                .map_err(failed)?;
+            if row.is_some() {
+                continue;
+            }
+            let library = Arc::clone(&self.library);
+            let forgotten = tokio::task::spawn_blocking(move || library.forget(&id)).await;
+            match forgotten {
+                Ok(Ok(())) => distmgr!(info, package.id = %id, "Package {id} was deleted"),
+                // The next start tries again.
+                Ok(Err(error)) => distmgr!(error, package.id = %id, "{}", chain(&error)),
+                Err(_panic) => distmgr!(error, package.id = %id, "forgetting a package ended unexpectedly"),
+            }
+        }
+        Ok(())
+    }
+
     /// Lets the site's own key list follow those of the others.
     async fn follow_keys(&self) -> Result<(), Refusal> {
         keys::follow(&self.database, &self.trust).await.map_err(|error| {
@@ -209,6 +236,13 @@ impl Side {
             Refusal::transient("SITE_BUSY", "the site cannot keep its key list at the moment")
         })
     }
+}
+
+/// Packages whose end is told.
+fn deleted_packages(batch: &Batch) -> Vec<PackageId> {
+    let is_end = |object: &&Value| object["kind"] == "package" && object["body"].is_null();
+    let ended = batch.objects.iter().filter(is_end);
+    ended.filter_map(|object| object["key"].as_str()?.parse().ok()).collect()
 }
 
 /// Redeems the token of a site that joins and makes its link; refuses a place that makes a circle and
@@ -221,15 +255,21 @@ async fn enrol(
     let (site, root) = (request.site, hex(&request.root_key.0));
     let hierarchy = tx.hierarchy().await?;
     let known = tx.link(site).await?;
-    if let Err(refusal) = place(&hierarchy, known.as_ref(), site, &root) {
-        return Ok(Err(refusal));
-    }
+    let is_same = |link: &LinkRow| link.fingerprint == request.fingerprint.to_string();
     let shown = Shown {
         hash: request.token_hash,
         kind: TokenKind::Site,
         name: site.to_string(),
         key: request.fingerprint,
+        is_enrolled: known.as_ref().is_some_and(|link| !link.is_above && !link.is_revoked && is_same(link)),
     };
+    // Who has no token learns nothing about the hierarchy.
+    if let Err(refusal) = token::check(tx, &shown, now).await? {
+        return Ok(Err(refusal));
+    }
+    if let Err(refusal) = place(&hierarchy, known.as_ref(), site, &root) {
+        return Ok(Err(refusal));
+    }
     if let Err(refusal) = token::redeem(tx, &shown, now).await? {
         return Ok(Err(refusal));
     }

@@ -63,7 +63,7 @@ async fn what_a_site_below_may_not_write_is_refused_and_the_rest_goes_on() {
 
     let accounts = look!(top.site, |tx| Ok(tx.accounts().await?.len()));
     let mut renamed = find("package");
-    renamed["clock"] = json!(2_000);
+    renamed["clock"] = json!(renamed["clock"].as_u64().unwrap() + 1_000);
     renamed["writer"] = json!("LOW");
     renamed["body"]["name"] = json!("renamed below");
     send(

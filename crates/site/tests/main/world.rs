@@ -79,6 +79,9 @@ pub(crate) struct Running {
 }
 
 fn config(folder: &TempDir, code: &str) -> SiteConfig {
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    // The first test of the process sets it up.
+    let _is_first = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
     let mut config = SiteConfig::new(folder.path().join(code));
     config.link_listen = ([127, 0, 0, 1], 0).into();
     let retry = RetryPolicy { delay: Duration::from_millis(300), count: 100 };
@@ -155,11 +158,6 @@ impl Running {
         self.task.await.unwrap().unwrap();
         self.site.close().await;
         (self.config, self.folder)
-    }
-
-    pub(crate) async fn restarted(self) -> Self {
-        let (config, folder) = self.stop().await;
-        Self::start(config, folder).await
     }
 
     pub(crate) fn code(&self) -> SiteCode {
