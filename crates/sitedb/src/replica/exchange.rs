@@ -92,20 +92,27 @@ impl Tx {
             )
             .await?;
         let is_all = rows.len() < usize::try_from(LOOKED_AT_MAX).unwrap_or(usize::MAX);
-        let (mut changes, mut bytes): (Vec<(u64, Value)>, usize) = (Vec::new(), 0);
+        let beyond = self.hierarchy().await?.beyond(peer);
+        let (mut through, mut bytes) = (after, 0);
+        let mut changes: Vec<(u64, Value)> = Vec::new();
         for row in &rows {
             let stored = stored(row)?;
-            let object = stored.object.encode();
-            let length = object.to_string().len();
-            if !changes.is_empty() && bytes + length > bytes_max {
-                let through = changes.last().map_or(after, |(seq, _)| *seq);
-                return Ok(NextChanges { through, changes });
+            // What only a site on that side may say reaches it from there, also after it was put back;
+            // of itself it is told what it has said before.
+            let is_echo =
+                stored.object.one_writer().is_some_and(|site| site != peer && beyond.contains(&site));
+            if !is_echo {
+                let object = stored.object.encode();
+                let length = object.to_string().len();
+                if !changes.is_empty() && bytes + length > bytes_max {
+                    return Ok(NextChanges { through, changes });
+                }
+                bytes += length;
+                changes.push((stored.seq, object));
             }
-            bytes += length;
-            changes.push((stored.seq, object));
+            through = stored.seq;
         }
-        let through = if is_all { last.max(after) } else { changes.last().map_or(after, |(seq, _)| *seq) };
-        Ok(NextChanges { through, changes })
+        Ok(NextChanges { through: if is_all { last.max(after) } else { through }, changes })
     }
 
     /// Every object that all sites have, in the form that travels, by kind and key: equal everywhere

@@ -156,6 +156,16 @@ pub(crate) struct Object {
 }
 
 impl Object {
+    /// The site that alone may write it, where there is one.
+    pub(crate) fn one_writer(&self) -> Option<SiteCode> {
+        match self.kind {
+            Kind::Site => self.key.parse().ok(),
+            Kind::Point if !self.key.contains('/') => Some(self.writer),
+            kind if kind.has_one_writer() => Some(self.writer),
+            _ => None,
+        }
+    }
+
     /// The object in the form that travels.
     pub(crate) fn encode(&self) -> Value {
         json!({
