@@ -5,8 +5,9 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
 
+use restock_content::transfer::JumpPolicy;
 use restock_dp::{DistributionPointConfig, ListenerConfig};
-
+use restock_transfer::PullOptions;
 use serde::Deserialize;
 
 use super::Role;
@@ -50,6 +51,10 @@ pub(crate) struct PullSection {
     pub(crate) connections: NonZeroUsize,
     /// Packages at the same time.
     pub(crate) packages_at_once: NonZeroUsize,
+    /// Bytes a second below which a holder is left; 0 is no limit.
+    pub(crate) rate_min: u64,
+    /// By how much a version's number may lie above the one that is held.
+    pub(crate) version_jump_max: u32,
 }
 
 /// `[metrics]` with the default of a distribution point.
@@ -85,7 +90,13 @@ impl Default for ServeSection {
 impl Default for PullSection {
     fn default() -> Self {
         let (two, three) = const { (NonZeroUsize::new(2), NonZeroUsize::new(3)) };
-        Self { connections: two.expect("not zero"), packages_at_once: three.expect("not zero") }
+        let (pull, jump) = (PullOptions::default(), JumpPolicy::default());
+        Self {
+            connections: two.expect("not zero"),
+            packages_at_once: three.expect("not zero"),
+            rate_min: pull.rate_min,
+            version_jump_max: jump.versions_max,
+        }
     }
 }
 
@@ -108,6 +119,8 @@ impl DpSettings {
         config.serve_urls = vec![format!("{}/", self.url(self.serve.listen))];
         config.packages_at_once = self.pull.packages_at_once.get();
         config.pull.connections = self.pull.connections.get();
+        config.pull.rate_min = self.pull.rate_min;
+        config.jump.versions_max = self.pull.version_jump_max;
         config
     }
 
@@ -146,6 +159,11 @@ stall_max = \"{}\"
 # Connections to the site per package that is fetched, and packages fetched at the same time.
 connections = {}
 packages_at_once = {}
+# A connection that brings fewer bytes a second of what is owed, over a minute, is made again, and the
+# fetch is begun anew after eight of them. 0: any rate will do.
+rate_min = {}
+# A version whose number lies further above the one that is held is refused (VERSION_JUMP).
+version_jump_max = {}
 
 {}
 {}",
@@ -157,6 +175,8 @@ packages_at_once = {}
             duration_text(self.serve.stall_max),
             self.pull.connections,
             self.pull.packages_at_once,
+            self.pull.rate_min,
+            self.pull.version_jump_max,
             self.metrics.0.template(),
             self.logs.template(),
         )

@@ -39,6 +39,7 @@ impl DpDesk {
             metrics: self.metrics.clone(),
             admin_service: None,
             is_connected: Some(self.point.is_connected()),
+            stale_since: self.point.stale_since(),
         }
     }
 }

@@ -164,6 +164,9 @@ pub(crate) struct Hello {
     /// Of a DP: its control connection to the site is up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) is_connected: Option<bool>,
+    /// Of a DP: since when its site has not vouched for what it tells (`STALE_METADATA`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) stale_since: Option<Timestamp>,
 }
 
 /// Where a site's AdminService is.

@@ -106,6 +106,7 @@ impl SiteDesk {
             metrics: self.metrics.clone(),
             admin_service: self.admin_service.clone(),
             is_connected: None,
+            stale_since: None,
         }
     }
 

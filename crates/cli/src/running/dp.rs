@@ -89,6 +89,9 @@ impl Numbers for DpNumbers {
         numbers.process("dp", &self.counts);
         let link = f64::from(u8::from(self.point.is_connected()));
         numbers.gauge("restock_link_up", "The control connection to the site is up", [(vec![], link)]);
+        let stale = f64::from(u8::from(self.point.stale_since().is_some()));
+        let help = "The site has not vouched for what it tells for too long (STALE_METADATA)";
+        numbers.gauge("restock_site_head_stale", help, [(vec![], stale)]);
         let served = self.library.packages().len() as f64;
         numbers.gauge("restock_packages_served", "Packages with an active version", [(vec![], served)]);
         let (running, waiting) = self.point.job_counts();
