@@ -148,4 +148,37 @@ mod tests {
         assert_eq!(texts(&mut connection, roots).await, ["src SMS00UNA"]);
         connection.close().await.expect("a clean end");
     }
+
+    #[tokio::test]
+    async fn a_site_of_the_release_before_is_the_only_one_of_its_hierarchy() {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let engine = Engine::Sqlite;
+        sqlx::any::install_default_drivers();
+        let url = Engine::sqlite_url(&folder.path().join("site.db"));
+        let mut connection = engine.connect(&url, true).await.expect("a database");
+        apply(&mut connection, engine, 1, MIGRATIONS[0], 1).await.expect("the first release");
+        run(&mut connection, FIRST.to_owned()).await.expect("its rows");
+        for number in 2..=4 {
+            let text = MIGRATIONS[usize::try_from(number - 1).expect("small")];
+            apply(&mut connection, engine, number, text, number).await.expect("the release before");
+        }
+        migrate(&mut connection, engine).await.expect("the last migration");
+        for (wanted, text) in [
+            (
+                "XYZ  2 root 1 1",
+                "SELECT site_code || ' ' || COALESCE(parent, '') || ' ' || site_type || ' ' || root_public_key || ' ' || status || ' ' || is_below FROM sites",
+            ),
+            ("XYZ 1 1", "SELECT source_site || ' ' || owner_epoch || ' ' || version_floor FROM packages"),
+            ("XYZ", "SELECT DISTINCT site FROM status_messages"),
+            ("0", "SELECT COUNT(*) || '' FROM replicas"),
+            ("0", "SELECT COUNT(*) || '' FROM site_links"),
+            ("", "SELECT incarnation FROM site"),
+        ] {
+            assert_eq!(texts(&mut connection, text).await, [wanted], "{text}");
+        }
+        connection.close().await.expect("a clean end");
+        let database = crate::Database::open_file(&folder.path().join("site.db")).await.expect("it opens");
+        let site = database.read("site", |tx| Box::pin(tx.site())).await.expect("its row");
+        assert_eq!(site.map(|site| site.code.to_string()).as_deref(), Some("XYZ"));
+    }
 }

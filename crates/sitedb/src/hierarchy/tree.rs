@@ -64,3 +64,69 @@ impl Hierarchy {
         self.sites.get(&site).is_some_and(|row| row.status != STATUS_DELETED)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use restock_names::SiteCode;
+
+    use super::{Hierarchy, STATUS_DELETED, SiteRow};
+    use crate::hierarchy::{STATUS_ACTIVE, SiteType};
+
+    fn code(text: &str) -> SiteCode {
+        text.parse().unwrap()
+    }
+
+    fn row(text: &str, parent: &str) -> SiteRow {
+        SiteRow {
+            code: code(text),
+            parent: parent.parse().ok(),
+            site_type: SiteType::Primary,
+            name: String::new(),
+            server_name: String::new(),
+            url: String::new(),
+            software: String::new(),
+            root_public_key: String::new(),
+            key_list: Vec::new(),
+            ca_fingerprint: String::new(),
+            status: STATUS_ACTIVE,
+        }
+    }
+
+    /// `TOP` has `LEF` and `RIG`; below `LEF` are `ONE` and `TWO`, below `TWO` is `LOW`.
+    fn tree(own: &str) -> Hierarchy {
+        let rows =
+            [("TOP", ""), ("LEF", "TOP"), ("RIG", "TOP"), ("ONE", "LEF"), ("TWO", "LEF"), ("LOW", "TWO")];
+        let sites = rows.map(|(site, parent)| (code(site), row(site, parent))).into_iter().collect();
+        Hierarchy { own: code(own), sites }
+    }
+
+    fn names(codes: impl IntoIterator<Item = SiteCode>) -> String {
+        codes.into_iter().map(|code| code.to_string()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_site_knows_which_neighbour_lies_towards_whom() {
+        let left = tree("LEF");
+        assert_eq!(names(left.neighbours()), "TOP ONE TWO");
+        for (to, hop) in [("TOP", "TOP"), ("RIG", "TOP"), ("ONE", "ONE"), ("LOW", "TWO"), ("TWO", "TWO")] {
+            assert_eq!(left.next_hop(code(to)), Some(code(hop)), "{to}");
+        }
+        assert_eq!((left.next_hop(code("LEF")), left.next_hop(code("XXX"))), (None, None));
+        assert_eq!(names(left.beyond(code("TOP"))), "RIG TOP");
+        assert_eq!(names(left.beyond(code("TWO"))), "LOW TWO");
+        assert!(left.is_below(code("LOW"), code("LEF")) && !left.is_below(code("LEF"), code("LEF")));
+        assert_eq!(names(tree("LOW").beyond(code("TWO"))), "LEF ONE RIG TOP TWO");
+        assert_eq!(names(tree("TOP").neighbours()), "LEF RIG");
+    }
+
+    #[test]
+    fn a_site_that_left_is_no_neighbour_and_rows_in_a_circle_end() {
+        let mut left = tree("LEF");
+        left.sites.get_mut(&code("ONE")).unwrap().status = STATUS_DELETED;
+        assert_eq!(names(left.neighbours()), "TOP TWO");
+        assert!(!left.is_active(code("ONE")));
+        left.sites.get_mut(&code("TWO")).unwrap().parent = Some(code("LOW"));
+        assert_eq!(left.next_hop(code("LOW")), Some(code("TOP")), "where it was not found it may be");
+        assert!(!left.is_below(code("LOW"), code("TOP")));
+    }
+}

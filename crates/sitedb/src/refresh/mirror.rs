@@ -326,3 +326,6 @@ impl Tx {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,3 +41,89 @@ fn measure(object: &Object) -> (bool, u64, u64) {
 fn text(object: &Object) -> Option<String> {
     object.body.as_ref().map(Value::to_string)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cmp::Ordering;
+
+    use proptest::prelude::*;
+    use restock_names::Timestamp;
+    use serde_json::{Value, json};
+
+    use super::{Object, compare};
+    use crate::replica::Kind;
+
+    fn states(kind: Kind) -> impl Strategy<Value = Object> {
+        let body = prop_oneof![
+            Just(None),
+            (0..3_u32, 0..3_u32, any::<bool>()).prop_map(|(epoch, number, is_deleting)| {
+                Some(json!({
+                    "epoch": epoch, "version": number, "asked": number, "is_deleting": is_deleting,
+                }))
+            }),
+            Just(Some(json!({}))),
+        ];
+        (1..4_u64, prop_oneof![Just("AAA"), Just("BBB")], body).prop_map(move |(clock, writer, body)| {
+            Object {
+                kind,
+                key: "AAA00001".to_owned(),
+                clock,
+                writer: writer.parse().unwrap(),
+                at: Timestamp(0),
+                body,
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_arrival_decides_nothing(
+            mut objects in prop::sample::select(Kind::ALL.as_slice())
+                .prop_flat_map(|(kind, _)| prop::collection::vec(states(kind), 2..6)),
+            swaps in prop::collection::vec((0..6_usize, 0..6_usize), 6),
+        ) {
+            let stands = |objects: &[Object]| {
+                let mut stands = objects[0].clone();
+                for object in &objects[1..] {
+                    if compare(object, &stands) == Ordering::Greater {
+                        stands = object.clone();
+                    }
+                }
+                stands
+            };
+            let first = stands(&objects);
+            for (a, b) in swaps {
+                let length = objects.len();
+                objects.swap(a % length, b % length);
+            }
+            prop_assert_eq!(stands(&objects), first);
+        }
+    }
+
+    #[test]
+    fn what_goes_before_the_clock_goes_before_it() {
+        let state = |kind: Kind, clock: u64, body: Value| Object {
+            kind,
+            key: "AAA00001".to_owned(),
+            clock,
+            writer: "AAA".parse().unwrap(),
+            at: Timestamp(0),
+            body: (!body.is_null()).then_some(body),
+        };
+        let cases = [
+            (Kind::Package, json!({ "is_deleting": true }), json!({ "is_deleting": false })),
+            (Kind::Package, Value::Null, json!({ "is_deleting": true })),
+            (Kind::Owner, json!({ "epoch": 3 }), json!({ "epoch": 2 })),
+            (Kind::Running, json!({ "epoch": 3 }), json!({ "epoch": 2 })),
+            (Kind::Version, json!({ "epoch": 3, "version": 1 }), json!({ "epoch": 2, "version": 9 })),
+            (Kind::Version, json!({ "epoch": 2, "version": 10 }), json!({ "epoch": 2, "version": 9 })),
+            (Kind::Refresh, json!({ "asked": 3 }), json!({ "asked": 2 })),
+        ];
+        for (kind, higher, lower) in cases {
+            let (early, late) = (state(kind, 1, higher), state(kind, 9, lower));
+            assert_eq!(compare(&early, &late), Ordering::Greater, "{early:?} {late:?}");
+        }
+        let (early, late) = (state(Kind::Program, 1, json!({})), state(Kind::Program, 2, Value::Null));
+        assert_eq!(compare(&early, &late), Ordering::Less, "a program that was deleted can come back");
+    }
+}
