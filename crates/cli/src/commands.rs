@@ -14,6 +14,7 @@ mod redistribute;
 mod refresh;
 mod remove;
 mod schedule;
+mod simulate;
 mod site;
 mod source;
 mod status;
@@ -102,6 +103,7 @@ enum Command {
     Audit(audit::Audit),
     #[command(subcommand)]
     Library(library::Library),
+    Simulate(simulate::Simulate),
 }
 
 /// What every command is given besides its own arguments.
@@ -158,6 +160,7 @@ impl Arguments {
             Command::Admin(c) => c.run(&session),
             Command::Audit(c) => c.run(&session),
             Command::Library(c) => c.run(&session),
+            Command::Simulate(c) => c.run(&session),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Many runs: kept seeds first, side by side on the machine's cores, each quick seed twice.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::SimulateError;
 use crate::image::Image;
@@ -18,10 +18,8 @@ pub fn kept_seeds() -> Vec<u64> {
 }
 
 /// Runs to be made.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Batch {
-    /// What is run, in this order.
-    pub runs: Vec<Options>,
     /// Runs at once; each has a thread.
     pub jobs: usize,
     /// Whether each is run a second time, which must leave the same trace.
@@ -46,26 +44,25 @@ pub struct BatchReport {
 }
 
 impl Batch {
-    /// Makes the runs; `on` hears of each verdict as it comes, from the thread that made it.
+    /// Makes the runs in their order; `on` hears of each verdict as it comes, from the thread that made it.
     ///
     /// `goes_on` is asked before each run. Errors: the first run that could not be made.
     pub fn run(
         &self,
+        runs: impl Iterator<Item = Options> + Send,
         on: &(dyn Fn(&Verdict) + Sync),
         goes_on: &(dyn Fn() -> bool + Sync),
     ) -> Result<BatchReport, SimulateError> {
         let image = runtime()?.block_on(Image::prepare())?;
-        let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let (next, stop) = (Mutex::new(runs), AtomicBool::new(false));
         let report = Mutex::new(BatchReport::default());
         let failed = Mutex::new(None);
         std::thread::scope(|scope| {
-            for _ in 0..self.jobs.clamp(1, self.runs.len().max(1)) {
+            for _ in 0..self.jobs.max(1) {
                 scope.spawn(|| {
                     while !stop.load(Ordering::Relaxed) && goes_on() {
-                        let Some(options) = self.runs.get(next.fetch_add(1, Ordering::Relaxed)) else {
-                            return;
-                        };
-                        match self.one(&image, options) {
+                        let Some(options) = next.lock().ok().and_then(|mut next| next.next()) else { return };
+                        match self.one(&image, &options) {
                             Ok(verdict) => {
                                 on(&verdict);
                                 if let Ok(mut report) = report.lock() {

@@ -39,7 +39,7 @@ const LOOP_PERIOD: Duration = Duration::from_secs(5 * 60);
 /// How often nodes look whether they still hear each other.
 const TICK: Duration = Duration::from_secs(10);
 /// The longest pause between a wake and the step it leads to.
-const WAKE_DELAY: Duration = Duration::from_millis(10);
+const WAKE_DELAY: Duration = Duration::from_millis(300);
 /// A loop that failed runs again after this.
 const AFTER_ERROR: Duration = Duration::from_secs(2);
 

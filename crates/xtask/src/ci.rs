@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{demo, process, setup, tidy};
+use crate::{demo, process, setup, simulate, tidy};
 
 /// How much is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +64,9 @@ pub(crate) fn run(form: Form) -> Result<()> {
         suite("format readers", 60, &mut readers);
         suite("demo", 60, &mut || one(demo::smoke()));
         suite("doc tests", 120, &mut doc_tests);
+    }
+    if form == Form::Full {
+        suite("simulation", 480, &mut || one(simulate::quick()));
     }
     suite("tests", if form == Form::Full { 600 } else { 180 }, &mut || tests(form));
     report(&outcomes, started.elapsed())

@@ -1,7 +1,8 @@
-//! Automation of this repository: `cargo xtask ci | tidy | bench | torture`.
+//! Automation of this repository: `cargo xtask ci | tidy | bench | torture | simulate`.
 //!
 //! [`ci`] is the continuous integration, [`tidy`] checks what compilers do not, [`mod@bench`] runs the
-//! benchmark, [`torture`] the long forms of the fault suites. It builds without the product's
+//! benchmark, [`torture`] the long forms of the fault suites,
+//! [`simulate`] the simulation of a hierarchy. It builds without the product's
 //! crates, so that a broken product is reported instead of stopping the tool.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool prints")]
 
@@ -11,6 +12,7 @@ mod ci;
 mod demo;
 mod process;
 mod setup;
+mod simulate;
 mod tidy;
 mod torture;
 
@@ -25,6 +27,7 @@ usage: cargo xtask COMMAND
   bench quick|full        measure against the peers, write bench/RESULTS.md
   bench provider          measure the SMS Provider over a large site, write bench/PROVIDER.md
   torture [SUITE] [N]     long forms of the fault suites: disk, sys, power; N points or cycles
+  simulate --hours N      the simulation of a hierarchy with fresh seeds
 ";
 
 /// The repository's root folder.
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         ["bench", "provider"] => bench_provider::run(),
         ["bench", scale @ ("quick" | "full"), rest @ ..] => bench::run(scale, rest),
         ["torture", rest @ ..] => torture::run(rest),
+        ["simulate", "--hours", hours] => simulate::hours(hours),
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);

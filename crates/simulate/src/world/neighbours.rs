@@ -15,8 +15,11 @@ use crate::network::Place;
 const IDLE: i64 = 45_000_000;
 /// The longest pause before a site connects again.
 const RECONNECT: Duration = Duration::from_secs(8);
-/// The longest pause between a change and the look for it.
-const PUMP: Duration = Duration::from_millis(8);
+/// The longest pause between a change and the look for it: what comes meanwhile goes with it.
+const PUMP: Duration = Duration::from_millis(900);
+
+/// Objects after which the versions that a site shows are looked at.
+const SHOWN: [&str; 3] = ["package", "owner", "version"];
 
 /// One end of a connection between sites.
 #[derive(Debug)]
@@ -296,6 +299,7 @@ impl World {
             let last = changes.last;
             talk.incoming.judge(changes).map(|verdict| (verdict, last))
         });
+        let mut shows = false;
         let (answer, what) = match verdict {
             Err(error) => return self.drop_end(at, upper, &error.to_string()).await,
             Ok((Verdict::Known, last)) => {
@@ -308,6 +312,8 @@ impl World {
             }
             Ok((Verdict::Apply(batch), last)) => {
                 let side = self.sites[site].running.as_ref().expect("looked at by the caller").side.clone();
+                shows =
+                    batch.objects.iter().any(|object| SHOWN.contains(&object["kind"].as_str().unwrap_or("")));
                 if let Err(refusal) = side.take_changes(peer, batch).await {
                     return self.drop_end(at, upper, &format!("changes are refused: {refusal}")).await;
                 }
@@ -319,7 +325,7 @@ impl World {
         };
         self.note(Place::Site(site), format_args!("{what} {peer}'s changes to {answer}"));
         self.tell_neighbour(at, connection, !upper, NeighbourMessage::Acknowledged(answer));
-        self.observe(site).await
+        if shows { self.observe(site).await } else { Ok(()) }
     }
 
     /// There is something to send at `site`.

@@ -21,6 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("dp", &["content", "transfer", "names"]),
     ("wire", &["cim", "names"]),
     ("frontdoor", &["wire", "cim", "provider", "names"]),
+    ("simulate", &["site", "dp", "provider", "transfer", "sitedb", "content", "names"]),
     ("cli", &["*"]),
     ("testkit", &["*"]),
     ("xtask", &[]),
@@ -32,7 +33,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("ureq", &["cli"]),
-    ("tokio", &["transfer", "sitedb", "site", "dp", "cli", "provider", "frontdoor", "testkit"]),
+    ("tokio", &["transfer", "sitedb", "site", "dp", "cli", "provider", "frontdoor", "simulate", "testkit"]),
     ("hyper", &["dp", "cli", "frontdoor"]),
     ("anyhow", &["cli", "xtask", "testkit"]),
 ];
