@@ -132,7 +132,9 @@ pub(crate) async fn take(
         return Ok(Taken::Done);
     }
     let known = tx.target(id, &point).await?;
-    let wish = wished(tx, object, known.as_ref()).await?;
+    let mut wish = wished(tx, object, known.as_ref()).await?;
+    // A package that is being deleted is wanted nowhere, whatever was wished before.
+    wish.is_wanted &= !context.is_deleting;
     let mut target = known.unwrap_or_else(|| Target::new(id, point, arrival.now));
     target.other_site = Some(site);
     tx.mirror(&mut target, wish, report.as_ref(), &context).await?;
