@@ -214,6 +214,8 @@ impl<F: Fetch> FetchLoop<F> {
         transfers!(info, package.id = %content.package, package.version = %content.version, site = %from.site(),
             "Began to fetch {content} from site {}", from.site());
         match self.fetch.fetch(what, from).await {
+            // The site stops: nothing failed.
+            Err(error) if error.rule == "CANCELLED" => Ok("stopped"),
             Ok(fetched) => match self.arrived(what, from, fetched, now).await {
                 Err(SiteError::Library(error)) => self.failed(what, from, library_failed(&error), now).await,
                 result => result,
@@ -261,7 +263,12 @@ impl<F: Fetch> FetchLoop<F> {
                 Ok("held for other sites")
             }
             Came::Unwanted => {
-                blocking(move || library.remove_statement(&content)).await?;
+                blocking(move || {
+                    let is_served =
+                        library.active(&content.package).is_some_and(|active| active.version == content);
+                    if is_served { Ok(()) } else { library.remove_statement(&content) }
+                })
+                .await?;
                 Ok("not wanted any more")
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use restock_names::{ContentVersion, PackageId, SiteCode, Timestamp};
 use restock_sitedb::hierarchy::{Hierarchy, LinkRow, STATUS_ACTIVE, STATUS_DELETED, SiteRow, SiteType};
-use restock_sitedb::replica::{AppliedChanges, Incoming};
+use restock_sitedb::replica::{self, AppliedChanges, Incoming};
 use restock_sitedb::{DatabaseError, Tx, Wake, Why};
 use restock_transfer::{
     Batch, Change, EnrolSiteRequest, Fingerprint, LinkError, NextChanges, Received, Refusal, ReplicaFacts,
@@ -120,7 +120,13 @@ impl Side {
         let next = self
             .database
             .read("next_changes", move |tx| {
-                Box::pin(async move { tx.next_changes(peer, after, CHANGES_BYTES).await })
+                Box::pin(async move {
+                    if tx.link(peer).await?.is_none_or(|link| link.is_revoked) {
+                        // It is told nothing more; what it said last is still acknowledged.
+                        return Ok(replica::NextChanges { through: after, changes: Vec::new() });
+                    }
+                    tx.next_changes(peer, after, CHANGES_BYTES).await
+                })
             })
             .await
             .map_err(failed)?;
@@ -132,7 +138,7 @@ impl Side {
         let (check, now) = (KeyCheck { own: self.trust.key_list() }, self.clock.now());
         let (batch, own) = (Arc::new(batch), self.site);
         let ended = deleted_packages(&batch);
-        let taken: Result<(AppliedChanges, bool), DatabaseError> = self
+        let taken: Result<Option<(AppliedChanges, bool)>, DatabaseError> = self
             .database
             .transact("take_changes", move |tx| {
                 Box::pin(async move {
@@ -145,15 +151,25 @@ impl Side {
                         check: &check,
                         now,
                     };
+                    let is_revoked = tx.link(peer).await?.is_none_or(|link| link.is_revoked);
+                    if is_revoked {
+                        return Ok(None);
+                    }
                     let applied = tx.apply_changes(incoming).await?;
                     if !applied.is_gap {
                         look_again(tx, peer, &batch, now).await?;
                     }
-                    Ok((applied, has_left(tx, own, peer).await?))
+                    Ok(Some((applied, has_left(tx, own, peer).await?)))
                 })
             })
             .await;
-        let (applied, has_left) = taken.map_err(failed)?;
+        let Some((applied, has_left)) = taken.map_err(failed)? else {
+            self.links.disconnect_site(peer);
+            return Err(Refusal::new(
+                "IDENTITY",
+                format!("site {peer} is no neighbour of site {own} any more"),
+            ));
+        };
         if applied.is_gap {
             return Err(Refusal::transient("CHANGES_GAP", "changes before these are missing"));
         }
@@ -162,8 +178,8 @@ impl Side {
         }
         self.forget_content(ended).await?;
         if has_left {
+            // Its connection ends when it has heard that this is known; no other is taken.
             distmgr!(info, site = %peer, "site {peer} has left");
-            self.links.disconnect_site(peer);
         }
         Ok(())
     }

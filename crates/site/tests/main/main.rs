@@ -4,6 +4,7 @@
 
 mod backups;
 mod content;
+mod fetching;
 mod hostile;
 mod joining;
 mod ownership;

@@ -140,7 +140,7 @@ impl Running {
     pub(crate) async fn start(mut config: SiteConfig, folder: Arc<TempDir>) -> Self {
         let site = Site::open(config.clone(), Arc::new(SystemClock)).await.unwrap();
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn({
+        let task = tokio_util::task::TaskTracker::new().spawn({
             let (site, shutdown) = (site.clone(), shutdown.clone());
             async move { site.run(shutdown).await }
         });
