@@ -232,6 +232,12 @@ impl Tx {
         match kinds::writer(self, object).await? {
             Writer::Any => {}
             Writer::WaitsFor(kind, key) => return Ok(Fate::Waits(kind, key)),
+            Writer::Site(site)
+                if site == arrival.own && object.kind != Kind::Site && object.writer != site =>
+            {
+                let text = format!("what only site {site} writes came as of site {}", object.writer);
+                return Ok(Fate::Refused(Why::new("OBJECT_WRITER", text)));
+            }
             // Told before this database was put back: the truth stands in the rows, and is told anew.
             Writer::Site(site) if site == arrival.own && object.kind != Kind::Refresh => {
                 self.keep_replica(object, Some(from)).await?;

@@ -158,6 +158,8 @@ impl Tx {
         context: &Context,
     ) -> Result<bool, DatabaseError> {
         let kept = target.clone();
+        // Who deletes a package wants it nowhere, and says no more than that.
+        let wish = Wish { is_wanted: wish.is_wanted && !context.is_deleting, ..wish };
         let facts =
             mirrored(target.facts.skip_until, wish, told.map(|told| &told.facts), &context.elsewhere());
         let Some(facts) = facts else {

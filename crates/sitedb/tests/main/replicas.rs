@@ -1,5 +1,8 @@
 //! What sites share, exchanged between databases.
 
+mod bodies;
 mod cases;
+mod line;
 mod net;
 mod random;
+mod targets;
