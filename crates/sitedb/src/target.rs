@@ -351,6 +351,8 @@ impl Tx {
     ) -> Result<Result<Applied, Refusal>, DatabaseError> {
         if event == Event::Added {
             target.other_site = self.other_site_of(&target.point).await?;
+            // What nobody here needed until this moment may have been announced already.
+            self.wake(Wake::Fetch);
         }
         if let Some(site) = target.other_site {
             return self.foresee(target, site, context, event, why).await;
