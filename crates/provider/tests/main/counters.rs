@@ -1,6 +1,8 @@
 //! One state, many views: whatever happens, the classes never disagree in one read, and
 //! Targeted = Installed + Retrying + Failed + pending for every package, site and group.
 
+mod sites;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -249,10 +251,24 @@ async fn check_packages(world: &World, ids: &[PackageId], truth: &Truth) {
         let c = count(truth.targets.iter().filter(|(target, _)| target.package == *id));
         assert_eq!(c.targeted, c.installed + c.retrying + c.failed + c.pending);
         let wanted = [c.targeted, c.installed, c.retrying, c.failed].map(u64::from);
-        for class in ["SMS_PackageStatusRootSummarizer", "SMS_PackageStatusDetailSummarizer"] {
-            let row = world.row(&format!("SELECT * FROM {class} WHERE PackageID = '{id}'")).await;
-            assert_eq!(numbers(&row, ["Targeted", "Installed", "Retrying", "Failed"]), wanted, "{class}");
+        let names = ["Targeted", "Installed", "Retrying", "Failed"];
+        let query = format!("SELECT * FROM SMS_PackageStatusRootSummarizer WHERE PackageID = '{id}'");
+        assert_eq!(numbers(&world.row(&query).await, names), wanted);
+        // A row for each site that has something to count; together they are the root.
+        let query = format!("SELECT * FROM SMS_PackageStatusDetailSummarizer WHERE PackageID = '{id}'");
+        let mut sum = [0; 4];
+        for row in world.rows(&query).await {
+            let is_at = |target: &Target| {
+                target.other_site.unwrap_or(world.code).as_str() == row.text("SiteCode")
+                    && target.package == *id
+            };
+            let c = count(truth.targets.iter().filter(|(target, _)| is_at(target)));
+            let shown = numbers(&row, names);
+            let wanted = [c.targeted, c.installed, c.retrying, c.failed].map(u64::from);
+            assert_eq!(shown, wanted, "{id} at {}", row.text("SiteCode"));
+            sum = std::array::from_fn(|at| sum[at] + shown[at]);
         }
+        assert_eq!(sum, wanted, "{id}");
         let query = format!("SELECT * FROM SMS_ObjectContentExtraInfo WHERE ObjectID = '{id}'");
         let row = world.row(&query).await;
         let names = ["Targeted", "NumberSuccess", "NumberInProgress", "NumberErrors", "NumberUnknown"];
@@ -331,13 +347,8 @@ async fn check_targets(world: &World, truth: &Truth) {
     }
 }
 
-async fn run(happenings: Vec<Happening>) {
-    let world = World::new().await;
-    let mut ids = Vec::new();
-    for number in 0..PACKAGES {
-        ids.push(world.create(&format!("package {number}")).await);
-    }
-    let first = ids[0];
+/// Puts a package and the first two distribution points into a group G1.
+async fn make_group(world: &World, first: PackageId) {
     world
         .change(move |tx| {
             Box::pin(async move {
@@ -360,6 +371,15 @@ async fn run(happenings: Vec<Happening>) {
             })
         })
         .await;
+}
+
+async fn run(happenings: Vec<Happening>) {
+    let world = World::new().await;
+    let mut ids = Vec::new();
+    for number in 0..PACKAGES {
+        ids.push(world.create(&format!("package {number}")).await);
+    }
+    make_group(&world, ids[0]).await;
     for id in &ids {
         world.distribute(*id, &POINTS).await;
     }

@@ -14,6 +14,7 @@ mod queries;
 mod refreshing;
 mod rights;
 mod site;
+mod sites;
 mod sources;
 mod targets;
 mod views;

@@ -1,6 +1,7 @@
 -- A distribution point is in error when any of its packages is, else in progress when any is.
 -- MessageCount is the number of its rows in SMS_DPStatusDetails that are no success. Nothing but
--- NumberInstalled reads what is installed, which is nearly all: the rest are few entries of an index.
+-- NumberInstalled reads what is installed, which is nearly all: the rest are few entries of an index. The
+-- cast keeps it to the index of what is installed alone, whose entries are the smallest.
 WITH states (name) AS (
     VALUES ('waiting'), ('receiving'), ('complete'), ('retrying'), ('failed'), ('installed'), ('damaged'),
         ('removal_asked'), ('removal_retrying'), ('removal_failed')
@@ -12,10 +13,8 @@ SELECT
     0 AS "IsPXE",
     (SELECT MAX((SELECT MAX(t.asked_at) FROM targets AS t WHERE t.point = d.name AND t.state = s.name))
      FROM states AS s) AS "LastStatusTime",
-    (SELECT COUNT(*) FROM targets AS t
-     WHERE t.point = d.name
-        AND t.state IN ('waiting', 'receiving', 'complete', 'retrying', 'failed', 'damaged', 'removal_asked',
-            'removal_retrying', 'removal_failed')) AS "MessageCount",
+    (SELECT COUNT(*) FROM targets AS t WHERE t.point = d.name AND t.state < 'installed')
+        + (SELECT COUNT(*) FROM targets AS t WHERE t.point = d.name AND t.state > 'installed') AS "MessageCount",
     CASE
         WHEN EXISTS (SELECT 1 FROM targets AS t
             WHERE t.point = d.name AND t.state IN ('failed', 'damaged', 'removal_failed'))
@@ -34,7 +33,8 @@ SELECT
      WHERE t.point = d.name
         AND t.state IN ('waiting', 'receiving', 'complete', 'retrying', 'removal_retrying'))
         AS "NumberInProgress",
-    (SELECT COUNT(*) FROM targets AS t WHERE t.point = d.name AND t.state = 'installed') AS "NumberInstalled",
+    (SELECT COUNT(*) FROM targets AS t WHERE CAST(t.point AS TEXT) = d.name AND t.state = 'installed')
+        AS "NumberInstalled",
     0 AS "NumberUnknown",
     COALESCE(d.software, '') AS "Version"
 FROM distribution_points AS d

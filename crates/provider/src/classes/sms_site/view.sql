@@ -3,7 +3,7 @@
 SELECT
     CASE
         WHEN s.site_code = o.site_code
-            OR s.software = (SELECT w.software FROM sites AS w JOIN site AS v ON v.site_code = w.site_code)
+            OR s.software = (SELECT w.software FROM site AS o JOIN sites AS w ON w.site_code = o.site_code)
             THEN CAST(COALESCE((SELECT f.value FROM facts AS f WHERE f.name = 'build_number'), '0') AS BIGINT)
         ELSE 0
     END AS "BuildNumber",
@@ -37,7 +37,7 @@ SELECT
     s.site_type AS "Type",
     CASE
         WHEN s.site_code = o.site_code
-            OR s.software = (SELECT w.software FROM sites AS w JOIN site AS v ON v.site_code = w.site_code)
+            OR s.software = (SELECT w.software FROM site AS o JOIN sites AS w ON w.site_code = o.site_code)
             THEN COALESCE((SELECT f.value FROM facts AS f WHERE f.name = 'version'), '')
         ELSE REPLACE(s.software, 'restock ', '')
     END AS "Version"

@@ -49,7 +49,7 @@ const WITHOUT_ROWS: [&str; 20] = [
 const KEYS_NAME_MANY: [&str; 2] = ["SMS_StatInsStr", "SMS_StatMsgAttributes"];
 
 /// Views that are no class.
-const HELPERS: [&str; 2] = ["target_status", "version_size"];
+const HELPERS: [&str; 3] = ["announced_size", "target_status", "version_size"];
 
 fn classes() -> impl Iterator<Item = &'static Class> {
     VIEWS

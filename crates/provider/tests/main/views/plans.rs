@@ -30,10 +30,12 @@ async fn plan(world: &World, wql: &str, sight: Sight) -> Vec<String> {
 /// The steps that read a whole table that grows with packages, distribution points or messages.
 fn scans(steps: &[String]) -> Vec<&str> {
     let reads_all = |step: &&str| {
-        // The site, a constant list, or the rows of a view whose own steps stand beside this one.
+        // The site, the few sites of a hierarchy, a constant list, or the rows of a view whose own steps
+        // stand beside this one.
         let is_small = ["SCAN s", "SCAN site", "SCAN c", "SCAN o", "SCAN s0"];
         let is_list = step.contains("CONSTANT ROW") || step.contains("(subquery");
-        step.starts_with("SCAN ") && !is_list && !is_small.contains(step)
+        let is_small = |step: &str| is_small.contains(&step) || step.starts_with("SCAN sites");
+        step.starts_with("SCAN ") && !is_list && !is_small(step)
     };
     steps.iter().map(String::as_str).filter(reads_all).collect()
 }

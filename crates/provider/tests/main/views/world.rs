@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use restock_cim::query::wql;
 use restock_cim::{DateTime, Instance, Value};
 use restock_names::{
-    ContentVersion, Digest, DistributionPointName, Epoch, ManualClock, PackageId, Timestamp,
+    ContentVersion, Digest, DistributionPointName, Epoch, ManualClock, PackageId, SiteCode, Timestamp,
 };
 use restock_provider::rows::SourceFlag;
 use restock_provider::{
@@ -24,10 +24,12 @@ pub(crate) use super::server::Cluster;
 use super::server::{Fresh, sqlite};
 
 pub(crate) const NOW: Timestamp = Timestamp(1_795_000_000_000_000);
+const POINTS: [&str; 3] = ["DP01", "DP02", "DP03"];
 pub(crate) const RETRY: RetryPolicy = RetryPolicy { delay: Duration::from_secs(60), count: 2 };
 
-/// A site XYZ with the enrolled distribution points DP01, DP02 and DP03.
+/// A site with enrolled distribution points.
 pub(crate) struct World {
+    pub(crate) code: SiteCode,
     pub(crate) provider: Provider,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) fresh: Fresh,
@@ -108,18 +110,25 @@ impl Row {
 }
 
 impl World {
+    /// A site XYZ with the enrolled distribution points DP01, DP02 and DP03.
     pub(crate) async fn new() -> Self {
-        Self::over(sqlite().await).await
+        Self::over(sqlite().await, "XYZ".parse().unwrap(), &POINTS).await
+    }
+
+    /// A site with these distribution points.
+    pub(crate) async fn at(code: SiteCode, points: &[&'static str]) -> Self {
+        Self::over(sqlite().await, code, points).await
     }
 
     /// The same on a database of a PostgreSQL server.
     pub(crate) async fn on(cluster: &Cluster, name: &str) -> Self {
-        Self::over(cluster.database(name).await).await
+        Self::over(cluster.database(name).await, "XYZ".parse().unwrap(), &POINTS).await
     }
 
-    async fn over(fresh: Fresh) -> Self {
+    async fn over(fresh: Fresh, code: SiteCode, points: &[&'static str]) -> Self {
+        let points = points.to_vec();
         let record = Site {
-            code: "XYZ".parse().unwrap(),
+            code,
             epoch: Epoch::FIRST,
             ca_fingerprint: "ca".to_owned(),
             root_public_key: "root".to_owned(),
@@ -130,7 +139,7 @@ impl World {
             .transact("init", move |tx| {
                 Box::pin(async move {
                     tx.insert_site(&record).await?;
-                    for name in ["DP01", "DP02", "DP03"] {
+                    for name in points {
                         tx.enrol_point(&dp(name), "f", NOW, NOW).await?;
                     }
                     Ok(())
@@ -140,7 +149,7 @@ impl World {
         done.unwrap();
         let clock = Arc::new(ManualClock::new(NOW));
         let provider = start(&fresh.database, &clock, config()).await;
-        Self { provider, clock, fresh }
+        Self { code, provider, clock, fresh }
     }
 
     /// Starts the provider again with another configuration.
@@ -231,7 +240,7 @@ impl World {
 
     /// Lets the due attempt of a refresh fail; false when none was due.
     pub(crate) async fn fail_refresh(&self, id: PackageId, retry: RetryPolicy) -> bool {
-        let now = self.now();
+        let (now, site) = (self.now(), self.code);
         let done: Result<bool, DatabaseError> = self
             .database()
             .transact("fail", move |tx| {
@@ -244,7 +253,7 @@ impl World {
                     tx.update_refresh(id, &refresh).await?;
                     if is_last {
                         let package = tx.package(id).await?.unwrap();
-                        let context = Context::new(&package, &refresh, "XYZ".parse().unwrap(), now);
+                        let context = Context::new(&package, &refresh, site, now);
                         tx.tell_targets(&context, Event::RefreshEnded, None).await?;
                     }
                     Ok(true)
@@ -262,7 +271,7 @@ impl World {
         event: Event,
         why: Option<Why>,
     ) -> bool {
-        let now = self.now();
+        let (now, site) = (self.now(), self.code);
         let done: Result<bool, DatabaseError> = self
             .database()
             .transact("happen", move |tx| {
@@ -271,7 +280,7 @@ impl World {
                     let Some(mut target) = tx.target(id, &dp(point)).await? else { return Ok(false) };
                     let package = tx.package(id).await?.unwrap();
                     let refresh = tx.refresh(id).await?.unwrap();
-                    let context = Context::new(&package, &refresh, "XYZ".parse().unwrap(), now);
+                    let context = Context::new(&package, &refresh, site, now);
                     if matches!(event, Event::Reported { report: Report::Installed(_), .. }) {
                         target.last_copied_at = Some(now);
                     }
@@ -326,18 +335,17 @@ async fn start(database: &Database, clock: &Arc<ManualClock>, config: ProviderCo
 }
 
 async fn publish(tx: &mut Tx, id: PackageId, bytes: u64, now: Timestamp) -> Result<bool, DatabaseError> {
-    let mut refresh = tx.refresh(id).await?.unwrap();
+    let (mut refresh, site) = (tx.refresh(id).await?.unwrap(), tx.own_code().await?);
     let package = tx.package(id).await?.unwrap();
     if package.is_deleting || refresh.claim("test", now, Duration::from_secs(60)).is_none() {
         return Ok(false);
     }
-    let is_first = refresh.started == refresh.creation;
-    let version = if is_first { package.source_version } else { package.source_version.next().unwrap() };
+    let Some((epoch, version)) = tx.next_publish(id).await? else { return Ok(false) };
     let covers = refresh.started;
     refresh.published(now);
     tx.update_refresh(id, &refresh).await?;
     tx.insert_version(&Version {
-        content: ContentVersion { package: id, epoch: Epoch::FIRST, version },
+        content: ContentVersion { package: id, epoch, version },
         root: Digest([7; 32]),
         root_length: 100,
         pages: 1,
@@ -352,9 +360,9 @@ async fn publish(tx: &mut Tx, id: PackageId, bytes: u64, now: Timestamp) -> Resu
         duration_ms: 5,
     })
     .await?;
-    assert!(tx.publish_version(id, package.source_version, (Epoch::FIRST, version), now).await?);
+    assert!(tx.publish_version(id, package.source_version, (epoch, version), now).await?);
     let package = tx.package(id).await?.unwrap();
-    let context = Context::new(&package, &refresh, "XYZ".parse().unwrap(), now);
+    let context = Context::new(&package, &refresh, site, now);
     for mut target in tx.targets_of_package(id).await? {
         tx.apply(&mut target, &context, Event::Published { covers }, None).await?.unwrap();
     }
