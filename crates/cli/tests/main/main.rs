@@ -7,6 +7,7 @@ mod adminservice;
 mod arguments;
 mod demo;
 mod links;
+mod netns_sites;
 mod objects;
 mod offline;
 mod refusals;
