@@ -1,4 +1,5 @@
-//! The clean loop: forgets answered requests, ended tokens and old status messages.
+//! The clean loop: forgets answered requests, ended tokens, old status messages, and the traces of
+//! deleted objects that every neighbour has heard of.
 
 use std::time::Duration;
 
@@ -35,8 +36,9 @@ impl CleanLoop {
             .database
             .transact("clean", move |tx| {
                 Box::pin(async move {
-                    let others =
-                        tx.delete_answered(requests).await? + tx.delete_tokens_expired(tokens).await?;
+                    let others = tx.delete_answered(requests).await?
+                        + tx.delete_tokens_expired(tokens).await?
+                        + tx.clean_replicas(now).await?;
                     Ok((others, tx.delete_messages(messages, MESSAGES_STEP).await?))
                 })
             })
@@ -44,7 +46,9 @@ impl CleanLoop {
         let (others, messages) = removed?;
         Ok(Outcome {
             is_busy: messages == u64::from(MESSAGES_STEP),
-            result: format!("removed {messages} messages, {others} requests and tokens"),
+            result: format!(
+                "removed {messages} messages, {others} requests, tokens and traces of what was deleted"
+            ),
             queue: 0,
             next_due: None,
         })

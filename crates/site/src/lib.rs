@@ -3,8 +3,12 @@
 //!
 //! [`Site`] opens database, library and keys and runs the loops: `refresh` makes asked-for
 //! versions, `schedule` asks for those whose time has come, `distribute` hands jobs to distribution
-//! points, `clean` forgets what is old. Each is a `run_once` without timer or task of its own; a
+//! points, `fetch` brings versions of other sites that are needed here or beyond, `clean` forgets
+//! what is old. Each is a `run_once` without timer or task of its own; a
 //! driver wakes it. [`ProgressBoard`] holds what is live and never stored.
+//!
+//! A site stands in a hierarchy: [`Site::join`] puts it below another one, [`Side`] answers what its
+//! links ask, [`Site::tree`] shows it. [`Site::backup`] and [`Site::restore`] bring it back.
 //!
 //! It does not parse requests and does not decide what a person may do: that is
 //! `restock-provider`, which it meets in the database.

@@ -269,6 +269,10 @@ async fn enrol(
     now: Timestamp,
 ) -> Result<Result<(), Refusal>, DatabaseError> {
     let before = tx.point(&request.name).await?;
+    if let Some(other) = before.as_ref().and_then(|before| before.site).filter(|other| *other != site) {
+        let text = format!("{} is a distribution point of site {other}", request.name);
+        return Ok(Err(Refusal::new("POINT_NAME", text)));
+    }
     let shown = Shown {
         hash: request.token_hash,
         kind: request.kind,

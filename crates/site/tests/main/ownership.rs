@@ -2,7 +2,7 @@
 
 use restock_names::{Clock as _, PackageId, SystemClock};
 
-use crate::world::{Running, change, code, dp, eventually, look};
+use crate::world::{Running, change, code, dp, eventually, look, noise};
 
 impl Running {
     async fn give_to(&self, id: PackageId, to: &str) {
@@ -142,4 +142,28 @@ async fn a_package_whose_owner_was_removed_is_adopted() {
     top.ask(id).await;
     eventually!("version 2 is installed", top.is_installed(id, "DP01", 2).await);
     assert_eq!(point.serves(id).unwrap().epoch.signer(id), Some(code("TOP")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_reads_the_source_while_the_package_is_given_away_publishes_nothing() {
+    let top = Running::top("TOP").await;
+    let low = top.below("LOW").await;
+    top.write("app", "a.bin", noise(1, 1_000));
+    let id = top.package("app").await;
+    eventually!("version 1 is known", low.versions(id).await.0 == 1 && top.versions(id).await == (1, 1));
+    for file in 0..8 {
+        top.write("app", &format!("{file}.bin"), noise(file, 8_000_000));
+    }
+    top.ask(id).await;
+    eventually!("it runs", !top.site.progress().snapshot().refreshes.is_empty());
+    top.give_to(id, "LOW").await;
+    eventually!("the run has ended", top.site.progress().snapshot().refreshes.is_empty());
+    assert_eq!(top.versions(id).await, (1, 1));
+    let numbers: Vec<u32> =
+        top.site.library().statements(&id).unwrap().iter().map(|found| found.version.version.0).collect();
+    assert_eq!(numbers, [1], "no statement of it is left");
+    // The new owner is asked for what the old one did not end; it has no such folder.
+    eventually!("the request went over", {
+        low.refresh(id).await.why.is_some_and(|why| why.rule.starts_with("SOURCE_"))
+    });
 }
