@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0003_links_and_damage.sql"),
     include_str!("../migrations/0004_source_scopes.sql"),
     include_str!("../migrations/0005_sites.sql"),
+    include_str!("../migrations/0006_installed.sql"),
 ];
 
 /// The number PostgreSQL's advisory lock is taken under while migrating ("restock").

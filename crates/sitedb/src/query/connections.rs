@@ -5,20 +5,19 @@
 //! thousand steps whether to go on; PostgreSQL is told on a second connection to cancel, and ends
 //! by itself when its client has gone.
 
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use restock_cim::Instance;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection};
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection};
 use sqlx::{Arguments as _, ConnectOptions as _, Connection as _, Row as _};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::QueryFailed;
@@ -42,6 +41,15 @@ const BATCH_ROWS_MAX: usize = 512;
 const SHORT: Duration = Duration::from_millis(3);
 /// A batch that is not full goes on when its first row is so old as another comes.
 const BATCH_WAIT: Duration = Duration::from_millis(2);
+/// A long query whose rows come one by one is left alone for so long after each few: to be woken for
+/// every row costs both sides more than the row.
+const PAUSE: Duration = Duration::from_millis(1);
+/// More rows than these in a pause are no trickle: the database must not wait for room.
+const TRICKLE_MAX: usize = BATCH_ROWS_MAX / 4;
+/// How often running queries look at their deadlines.
+const TICK: Duration = Duration::from_millis(25);
+/// Ticks without any query after which there are none until the next query.
+const TICKS_IDLE_MAX: u32 = 80;
 /// Batches that wait for the reader.
 const BATCHES_MAX: usize = 2;
 /// When the order to cancel is given again.
@@ -79,6 +87,15 @@ struct Shared {
     url: String,
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
+    ticks: Ticks,
+}
+
+/// The time of all running queries: one timer for each would cost as much as a short query, since
+/// to set the earliest one wakes the thread that waits for sockets.
+#[derive(Default)]
+struct Ticks {
+    tick: Notify,
+    are_running: AtomicBool,
 }
 
 enum Connection {
@@ -99,7 +116,8 @@ enum End {
 impl Connections {
     pub(crate) fn new(engine: Engine, url: &str) -> Self {
         let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let shared = Shared { engine, url: url.to_owned(), permits, idle: Mutex::new(Vec::new()) };
+        let idle = Mutex::new(Vec::new());
+        let shared = Shared { engine, url: url.to_owned(), permits, idle, ticks: Ticks::default() };
         Self { shared: Arc::new(shared), tracker: TaskTracker::new() }
     }
 
@@ -114,6 +132,9 @@ impl Connections {
             Ok(permit) => permit.map_err(|_closed| DatabaseError::Closed(work.name))?,
             Err(_elapsed) => return Err(QueryFailed::Deadline(work.deadline.as_secs())),
         };
+        if !self.shared.ticks.are_running.swap(true, Ordering::SeqCst) {
+            self.tracker.spawn(Arc::clone(&self.shared).tick());
+        }
         let connection = match self.shared.pop() {
             Some(connection) => connection,
             None => self.shared.connect().await?,
@@ -182,6 +203,25 @@ impl Drop for Running<'_> {
 }
 
 impl Shared {
+    /// Ticks while queries run and a while longer.
+    async fn tick(self: Arc<Self>) {
+        let are_none = || self.permits.available_permits() == CONNECTIONS_MAX;
+        let mut idle = 0;
+        loop {
+            tokio::time::sleep(TICK).await;
+            self.ticks.tick.notify_waiters();
+            idle = if are_none() { idle + 1 } else { 0 };
+            if idle > TICKS_IDLE_MAX || (idle > 0 && self.permits.is_closed()) {
+                self.ticks.are_running.store(false, Ordering::SeqCst);
+                // A query that began before the line above relies on these ticks.
+                if are_none() || self.ticks.are_running.swap(true, Ordering::SeqCst) {
+                    return;
+                }
+                idle = 0;
+            }
+        }
+    }
+
     fn pop(&self) -> Option<Connection> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
@@ -249,7 +289,7 @@ async fn run(
     let (kept, end) = match connection {
         Connection::Sqlite(mut connection, stop) => {
             let rows = sqlx::query_with(own_text(text), sqlite_arguments(values)).fetch(&mut connection);
-            let end = reader.read(rows).await;
+            let end = reader.read(rows, &shared.ticks.tick).await;
             let mut rests = true;
             if !matches!(end, End::Done) {
                 stop.store(true, Ordering::Relaxed);
@@ -261,7 +301,7 @@ async fn run(
         }
         Connection::Postgres(mut connection, process) => {
             let rows = sqlx::query_with(own_text(text), postgres_arguments(values)).fetch(&mut connection);
-            let end = reader.read(rows).await;
+            let end = reader.read(rows, &shared.ticks.tick).await;
             if matches!(end, End::Done) {
                 (Some(Connection::Postgres(connection, process)), end)
             } else {
@@ -327,24 +367,50 @@ struct Reader {
 }
 
 impl Reader {
-    async fn read<R: AnyRow>(&self, mut rows: impl Stream<Item = Result<R, sqlx::Error>> + Unpin) -> End {
-        // Made once: a timer for each row would cost more than the row.
-        let deadline = tokio::time::sleep_until(self.began + self.deadline);
+    async fn read<R: AnyRow>(
+        &self,
+        mut rows: impl Stream<Item = Result<R, sqlx::Error>> + Unpin,
+        tick: &Notify,
+    ) -> End {
         let gone = self.sender.closed();
-        tokio::pin!(deadline, gone);
+        let ticked = tick.notified();
+        tokio::pin!(gone, ticked);
+        let mut deadline = self.began + self.deadline;
         let mut batch = Vec::new();
         let mut batch_began = self.began;
+        // Rows since the last pause.
+        let mut came = 0;
         loop {
-            let next = tokio::select! {
-                biased;
-                next = rows.next() => next,
-                () = &mut gone => return End::Unwanted,
-                () = &mut deadline => {
-                    return End::Failed(QueryFailed::Deadline(self.deadline.as_secs()));
+            let next = if came == 0 { None } else { rows.next().now_or_never() };
+            let next = match next {
+                Some(next) => next,
+                None if (1..=TRICKLE_MAX).contains(&came) && self.began.elapsed() >= SHORT => {
+                    tokio::time::sleep(PAUSE).await;
+                    if Instant::now() >= deadline {
+                        return self.too_long();
+                    }
+                    came = 0;
+                    // What came in the pause is there at once.
+                    match rows.next().now_or_never() {
+                        Some(next) => next,
+                        None => continue,
+                    }
                 }
+                None => tokio::select! {
+                    biased;
+                    next = rows.next() => next,
+                    () = &mut gone => return End::Unwanted,
+                    () = &mut ticked => {
+                        if Instant::now() >= deadline {
+                            return self.too_long();
+                        }
+                        ticked.set(tick.notified());
+                        continue;
+                    }
+                },
             };
             match next {
-                None => return self.give(&mut batch, true, deadline.as_mut()).await.unwrap_or(End::Done),
+                None => return self.give(&mut batch, true, &mut deadline).await.unwrap_or(End::Done),
                 Some(Err(source)) => {
                     return End::Failed(DatabaseError::Statement { operation: self.name, source }.into());
                 }
@@ -353,21 +419,29 @@ impl Reader {
                     Err(error) => return End::Failed(error),
                 },
             }
+            came += 1;
             if batch.len() >= BATCH_ROWS_MAX || batch_began.elapsed() >= BATCH_WAIT {
                 if self.sender.capacity() <= 1 || self.began.elapsed() >= SHORT {
                     self.is_long.notify_one();
                 }
-                if let Some(end) = self.give(&mut batch, false, deadline.as_mut()).await {
+                if let Some(end) = self.give(&mut batch, false, &mut deadline).await {
                     return end;
                 }
                 batch_began = Instant::now();
+                if batch_began >= deadline {
+                    return self.too_long();
+                }
             }
         }
     }
 
+    fn too_long(&self) -> End {
+        End::Failed(QueryFailed::Deadline(self.deadline.as_secs()))
+    }
+
     /// Gives the batch on; `Some` when that was the end. Time in which the reader is waited for is
     /// added to the deadline, which is the database's.
-    async fn give(&self, batch: &mut Vec<Instance>, is_last: bool, deadline: Pin<&mut Sleep>) -> Option<End> {
+    async fn give(&self, batch: &mut Vec<Instance>, is_last: bool, deadline: &mut Instant) -> Option<End> {
         if batch.is_empty() && !is_last {
             return None;
         }
@@ -380,8 +454,7 @@ impl Reader {
         let waits = Instant::now();
         let patience = self.deadline.min(WHOLE_MAX.saturating_sub(self.began.elapsed()));
         let given = tokio::time::timeout(patience, self.sender.send(batch)).await;
-        let later = deadline.deadline() + waits.elapsed();
-        deadline.reset(later);
+        *deadline += waits.elapsed();
         match given {
             Ok(Ok(())) => None,
             Ok(Err(_gone)) => Some(End::Unwanted),

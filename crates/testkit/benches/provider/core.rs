@@ -99,6 +99,9 @@ pub(crate) async fn measure(
     let options = options.pragma("cache_size", "-8192").disable_statement_logging();
     let mut plain = options.connect().await?;
     for (what, wql, sql) in INDEXED {
+        if !table.wants(what) {
+            continue;
+        }
         let (mut ours, mut theirs, mut rows) = (Vec::new(), Vec::new(), 0);
         for round in 0..430 {
             let number = spread(round);
@@ -128,8 +131,13 @@ pub(crate) async fn measure(
             format!("{:.3} ms, same SQL {:.3} ms, {rows} rows", ours.percentile(0.5), theirs.percentile(0.5));
         table.add(format!("WQL, {what}, beside the same SQL"), (ratio, "times"), Some(1.3), detail);
     }
-    before_sql(provider, table)?;
+    if table.wants("before SQL") {
+        before_sql(provider, table)?;
+    }
     for wql in SUMMARIZERS {
+        if !table.wants(wql) {
+            continue;
+        }
         let (mut times, mut rows) = (Vec::new(), 0);
         for round in 0..40 {
             let text = with_numbers(wql, spread(round));
@@ -147,6 +155,9 @@ pub(crate) async fn measure(
             Some(50.0),
             format!("p99; median {:.2} ms, {rows} rows", times.percentile(0.5)),
         );
+    }
+    if !table.wants("unfiltered class") {
+        return Ok(());
     }
     let before = memory_mib();
     let began = Instant::now();

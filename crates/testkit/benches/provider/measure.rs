@@ -21,9 +21,9 @@ impl Times {
 }
 
 /// What was measured.
-#[derive(Default)]
 pub(crate) struct Table {
     rows: Vec<Row>,
+    only: Option<String>,
 }
 
 struct Row {
@@ -36,6 +36,16 @@ struct Row {
 }
 
 impl Table {
+    /// A table of what has `only` in its name, or of everything.
+    pub(crate) fn new(only: Option<String>) -> Self {
+        Self { rows: Vec::new(), only }
+    }
+
+    /// Whether what is called so is to be measured.
+    pub(crate) fn wants(&self, what: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| what.contains(only.as_str()))
+    }
+
     pub(crate) fn add(
         &mut self,
         what: impl Into<String>,
