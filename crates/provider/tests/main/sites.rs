@@ -1,6 +1,7 @@
 //! Several sites: each has a database and a provider of its own, and what one changes the others are
 //! sent. Loops, links and distribution points are played by hand.
 
+mod hidden;
 mod methods;
 mod owners;
 mod rows;

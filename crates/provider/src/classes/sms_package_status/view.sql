@@ -40,10 +40,9 @@ SELECT
     CASE WHEN c.state = 3 AND c.version < p.source_version THEN 0 ELSE c.state END AS "Status",
     1 AS "Type",
     c.at AS "UpdateTime"
-FROM packages AS p
-CROSS JOIN site AS s
-JOIN copies AS c ON c.package_id = p.package_id
-WHERE c.site <> s.site_code OR p.source_site <> s.site_code
+FROM copies AS c
+JOIN packages AS p ON p.package_id = c.package_id
+JOIN site AS s ON c.site <> s.site_code OR p.source_site <> s.site_code
 UNION ALL
 SELECT
     '\\' || t.point || '\SMSPKG$\' || t.package_id || '\' AS "Location",

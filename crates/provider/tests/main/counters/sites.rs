@@ -60,7 +60,7 @@ async fn carry_out_at(sites: &Sites, ids: &[PackageId], at: &str, what: Happenin
 /// Fetches at the site below what it lacks.
 async fn fetch(world: &World, ids: &[PackageId]) {
     let now = world.now();
-    for id in ids.to_vec() {
+    for id in ids.iter().copied() {
         let done: Result<(), DatabaseError> = world
             .database()
             .transact("fetch", move |tx| {

@@ -208,9 +208,8 @@ async fn sms_package_deletion_goes_when_the_points_of_all_sites_are_done() {
 async fn a_point_whose_name_another_site_has_is_hidden_from_who_may_not_read_it() {
     let (sites, id) = published().await;
     let world = sites.at("XYZ");
-    let point = AdminPoint { world };
-    point.hide("DP11").await;
-    let who = point.somebody().await;
+    super::hidden::hide(world, 42, "DP11").await;
+    let who = world.account("Application Administrator", "Default").await;
     let call = async |site: &str, name: &str| {
         let arguments = [("SiteCode", texts(&[site])), ("NALPath", texts(&[&nal(site, name)]))];
         let refusal =
@@ -220,29 +219,4 @@ async fn a_point_whose_name_another_site_has_is_hidden_from_who_may_not_read_it(
     let unknown = call("ABC", "DP99").await;
     assert_eq!(call("ABC", "DP11").await, unknown, "as one that does not exist");
     assert_eq!(call("XYZ", "DP11").await, unknown, "also under the code of another site");
-}
-
-/// What is done by whoever manages scopes and accounts.
-struct AdminPoint<'w> {
-    world: &'w World,
-}
-
-impl AdminPoint<'_> {
-    /// Moves a distribution point into a scope of its own.
-    async fn hide(&self, point: &str) {
-        use restock_provider::admin::AdminOperation as Op;
-        let all = Caller::local("test");
-        let (scope, object_type, object) = ("Hidden".to_owned(), 42, point.to_owned());
-        for operation in [
-            Op::AddScope { name: scope.clone(), description: String::new() },
-            Op::AddMember { scope, object_type, object: object.clone() },
-            Op::RemoveMember { scope: "SMS00UNA".to_owned(), object_type, object },
-        ] {
-            self.world.provider.administer(&all, operation).await.unwrap();
-        }
-    }
-
-    async fn somebody(&self) -> Caller {
-        self.world.account("Application Administrator", "Default").await
-    }
 }
