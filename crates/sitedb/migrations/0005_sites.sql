@@ -53,7 +53,7 @@ CREATE TABLE site_links (
     why TEXT
 ) {strict};
 
--- The state of everything that sites share: docs/formats/replicas.md. Empty while there is no link.
+-- The state of everything that sites share: docs/formats/replicas.md. Empty until there is a link.
 CREATE TABLE replicas (
     kind TEXT NOT NULL,
     object_key TEXT NOT NULL {nocase},
@@ -91,6 +91,7 @@ CREATE TABLE replicas_waiting (
     PRIMARY KEY (kind, object_key, peer)
 ) {strict};
 CREATE INDEX replicas_waiting_for ON replicas_waiting (for_kind, for_key);
+CREATE INDEX replicas_waiting_by_peer ON replicas_waiting (peer);
 
 -- The newest version of each package that is known here, wherever it was published, with its statement.
 CREATE TABLE announced (

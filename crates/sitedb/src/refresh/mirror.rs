@@ -19,6 +19,9 @@ use crate::target::Context;
 use crate::tx::bind;
 use crate::{DatabaseError, Tx, Wake, Why};
 
+/// A site's count of what it asked for may lie this far above the known one.
+const ASKED_JUMP_MAX: u64 = 1_000_000;
+
 /// How the requests of a package stand at its owner: the body of a `running` object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct OwnerState {
@@ -182,27 +185,34 @@ impl Tx {
     }
 
     /// A site says that it asked for `asked` refreshes of a package: at the owner a request follows.
+    ///
+    /// Errors: the inner one is that the number lies too far above the known one.
     pub(crate) async fn forward_asked(
         &mut self,
         id: PackageId,
         site: SiteCode,
         asked: u64,
         now: Timestamp,
-    ) -> Result<(), DatabaseError> {
+    ) -> Result<Result<(), Why>, DatabaseError> {
         let own = self.own_code().await?;
         let (Some(package), Some(refresh)) = (self.package(id).await?, self.refresh(id).await?) else {
-            return Ok(());
+            return Ok(Ok(()));
         };
         let known = self.forwarded(id).await?.get(&site).copied().unwrap_or_default();
+        if asked > known.asked.max(known.done).saturating_add(ASKED_JUMP_MAX) {
+            let text = format!("site {site} says that it asked for {asked} refreshes of package {id}");
+            return Ok(Err(Why::new("ASKED_JUMP", text)));
+        }
         if site == own {
             // This site asked for them before its database was put back. What it has asked since is
             // one more, or the owner would take it for one of those.
             let is_waiting = self.asked_here(id).await? > known.done;
             let asked = asked + u64::from(is_waiting);
-            return self.set_asked(id, own, Forwarded { asked, request: 0, done: known.done }).await;
+            self.set_asked(id, own, Forwarded { asked, request: 0, done: known.done }).await?;
+            return Ok(Ok(()));
         }
         if asked <= known.asked {
-            return Ok(());
+            return Ok(Ok(()));
         }
         let mut forwarded = Forwarded { asked, request: 0, done: known.done };
         if package.source_site == own {
@@ -214,7 +224,7 @@ impl Tx {
             }
             self.touch(Kind::Running, id.as_str());
         }
-        self.put_forwarded(id, site, forwarded).await
+        self.put_forwarded(id, site, forwarded).await.map(Ok)
     }
 
     /// Keeps what the owner says about the requests of a package, and follows it.

@@ -47,6 +47,8 @@ pub(crate) async fn take(
         _ => return Ok(Taken::Refused(Why::new("OBJECT_FORM", "no request of a site for a package"))),
     };
     let (package, site, asked) = asked;
-    tx.forward_asked(package, site, asked, arrival.now).await?;
-    Ok(Taken::Done)
+    Ok(match tx.forward_asked(package, site, asked, arrival.now).await? {
+        Ok(()) => Taken::Done,
+        Err(why) => Taken::Refused(why),
+    })
 }

@@ -48,13 +48,16 @@ pub(crate) async fn writer(tx: &mut Tx, object: &Object) -> Result<Writer, Datab
 pub(crate) async fn take(
     tx: &mut Tx,
     object: &Object,
-    _arrival: &Arrival<'_>,
+    arrival: &Arrival<'_>,
 ) -> Result<Taken, DatabaseError> {
     let site = match read(object) {
         Ok(site) => site,
         Err(why) => return Ok(Taken::Refused(why)),
     };
     let code = site.code;
+    if let Some(taken) = place(tx, &site, arrival).await? {
+        return Ok(taken);
+    }
     if let Some(known) = tx.site_row(code).await?
         && !known.root_public_key.is_empty()
         && known.root_public_key != site.root_public_key
@@ -66,6 +69,31 @@ pub(crate) async fn take(
     }
     tx.put_site(&site).await?;
     Ok(Taken::Done)
+}
+
+/// Where a site says that it stands: a neighbour tells of sites on its own side, and only this site of
+/// those right below it.
+async fn place(tx: &mut Tx, site: &SiteRow, arrival: &Arrival<'_>) -> Result<Option<Taken>, DatabaseError> {
+    let code = site.code;
+    let refused = |text: String| Ok(Some(Taken::Refused(Why::new("OBJECT_WRITER", text))));
+    if site.parent == Some(arrival.own) && tx.link(code).await?.is_none() {
+        return refused(format!(
+            "site {code} says that it stands below this one, and there is no link to it"
+        ));
+    }
+    if tx.site_row(code).await?.is_some() {
+        return Ok(None);
+    }
+    let from = arrival.peer;
+    match site.parent {
+        Some(parent) if parent == from => Ok(None),
+        Some(parent) if tx.site_row(parent).await?.is_none() => {
+            Ok(Some(Taken::WaitsFor(Kind::Site, parent.to_string())))
+        }
+        Some(parent) if tx.hierarchy().await?.next_hop(parent) == Some(from) => Ok(None),
+        None if tx.link(from).await?.is_some_and(|link| link.is_above) => Ok(None),
+        _ => refused(format!("site {from} told of site {code}, which does not lie on its side")),
+    }
 }
 
 fn read(object: &Object) -> Result<SiteRow, Why> {

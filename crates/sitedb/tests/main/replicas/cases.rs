@@ -238,6 +238,20 @@ async fn an_object_that_is_wrong_is_refused_alone() {
     let after = shared(&below).await;
     assert!(after[&format!("row/{id}")].starts_with("the good one AAA"));
     assert_eq!(after.len(), before.len());
+    // A site tells of sites on its own side, and none puts another right below this one.
+    let below_own = |parent: &str| {
+        let mut body = site("key of XXX");
+        body["parent"] = json!(parent);
+        object("site", "XXX", LATER, "AAA", body)
+    };
+    let placed = say(&above, &below, vec![below_own("BBB")]).await;
+    assert_eq!(rules(&placed), ["OBJECT_WRITER"], "there is no link to XXX");
+    let mut top = below_own("AAA");
+    top["body"]["parent"] = Value::Null;
+    assert_eq!(rules(&say(&below, &above, vec![top]).await), ["OBJECT_WRITER"]);
+    assert_eq!(say(&above, &below, vec![below_own("YYY")]).await.waiting, 1);
+    let many = object("refresh", &format!("{id}/BBB"), LATER, "BBB", json!({ "asked": 1_u64 << 40 }));
+    assert_eq!(rules(&say(&below, &above, vec![many]).await), ["ASKED_JUMP"]);
     // Accounts come from above only.
     let upwards = object("account", "EVE", LATER, "BBB", json!({}));
     assert_eq!(rules(&say(&below, &above, vec![upwards]).await), ["OBJECT_DIRECTION"]);
@@ -245,8 +259,7 @@ async fn an_object_that_is_wrong_is_refused_alone() {
     let running = json!({ "epoch": 1, "pending": true, "creating": false, "failed": false, "why": null, "done_of": {} });
     let lie = object("running", id.as_str(), LATER, "BBB", running);
     settle(&above, &below).await;
-    assert_eq!(rules(&say(&below, &above, vec![lie]).await), Vec::<&str>::new());
-    assert!(shared(&above).await[&format!("running/{id}")].contains(r#""pending":true"#));
+    assert_eq!(rules(&say(&below, &above, vec![lie]).await), ["OBJECT_WRITER"]);
 }
 
 #[tokio::test]

@@ -333,6 +333,10 @@ pub(crate) async fn shared(node: &Node) -> BTreeMap<String, String> {
                 );
                 found.insert(format!("row/{}", p.id), said);
             }
+            for t in tx.targets().await? {
+                let said = format!("{} {}", t.facts.state.as_str(), t.facts.serving);
+                found.insert(format!("target row/{}/{}", t.package, t.point), said);
+            }
             Ok(found)
         })
     })

@@ -6,9 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use restock_names::{Digest, Epoch, PackageId, SiteCode, SourceVersion};
+use restock_names::{Digest, DistributionPointName, Epoch, PackageId, SiteCode, SourceVersion};
+use restock_sitedb::state::{Event, JobKind, Report, RetryPolicy};
+use restock_sitedb::target::Target;
 use restock_sitedb::{DatabaseError, Tx};
 
+use super::line::context;
 use super::net::{Batch, Node, collect, deliver, join, shared};
 use crate::change;
 use crate::samples::NOW;
@@ -25,6 +28,8 @@ enum What {
     Ask,
     Publish,
     Own,
+    Wish,
+    Work,
     Send,
     Lose,
     Twice,
@@ -42,7 +47,7 @@ type Step = (What, usize, usize, usize);
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     use What::{
         Ask, BackUp, Delete, Forget, Hold, Late, Lose, Own, Package, Publish, Rename, Restart, Restore, Send,
-        Twice,
+        Twice, Wish, Work,
     };
     let what = prop_oneof![
         3 => Just(Package),
@@ -51,6 +56,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         5 => Just(Ask),
         6 => Just(Publish),
         3 => Just(Own),
+        5 => Just(Wish),
+        4 => Just(Work),
         12 => Just(Send),
         2 => Just(Lose),
         2 => Just(Twice),
@@ -83,7 +90,9 @@ impl World {
         let mut above = Vec::new();
         for (place, parent) in parents.iter().enumerate() {
             let code: SiteCode = CODES[place].parse().unwrap();
-            nodes.push(Node::new(code).await);
+            let node = Node::new(code).await;
+            change!(node.database, |tx| tx.enrol_point(&point(code), "key", NOW, NOW).await?);
+            nodes.push(node);
             above.push(place.checked_sub(1).map(|last| parent % (last + 1)));
             if let Some(above) = above[place] {
                 join(&nodes[above], &nodes[place]).await;
@@ -144,7 +153,40 @@ impl World {
             return false;
         }
         self.published += 1;
-        self.nodes[place].publish(self.published).await.is_some()
+        let Some(published) = self.nodes[place].publish(self.published).await else { return false };
+        let id = published.version.content.package;
+        change!(self.nodes[place].database, |tx| {
+            let covers = tx.refresh(id).await?.unwrap().done;
+            let context = context(tx, id).await?;
+            tx.tell_targets(&context, Event::Published { covers }, None).await?;
+        });
+        true
+    }
+
+    /// Content arrives at a site, and its distribution point does what it was told; false when there
+    /// was nothing to do.
+    async fn work(&self, place: usize) -> bool {
+        let code = self.nodes[place].code;
+        change!(self.nodes[place].database, |tx| {
+            let mut is_busy = false;
+            for due in tx.fetches_due(NOW, 100).await? {
+                if tx.is_wanted_at(due.version.content.package, &BTreeSet::from([code])).await? {
+                    is_busy |= tx.content_arrived(&due, NOW).await?;
+                }
+            }
+            for mut target in tx.targets_of_point(&point(code)).await? {
+                let Some(job) = target.facts.job else { continue };
+                let report = match job.kind {
+                    JobKind::Remove => Report::Removed,
+                    _ => Report::Installed(target.facts.wanted),
+                };
+                let event = Event::Reported { job: job.id, report, now: NOW, retry: RetryPolicy::default() };
+                let context = context(tx, target.package).await?;
+                tx.apply(&mut target, &context, event, None).await?.unwrap();
+                is_busy = true;
+            }
+            is_busy
+        })
     }
 
     async fn step(&mut self, (what, a, b, c): Step) {
@@ -168,6 +210,8 @@ impl World {
                     tx.mark_package_deleting(id).await?;
                     refresh.cancel();
                     tx.update_refresh(id, &refresh).await?;
+                    let context = context(tx, id).await?;
+                    tx.tell_targets(&context, Event::RemoveAsked, None).await?;
                 }
             }),
             (What::Ask, Some(id)) => self.nodes[place].ask(id).await,
@@ -180,6 +224,13 @@ impl World {
                     }
                 });
             }
+            (What::Wish, Some(id)) => {
+                let point = point(self.nodes[c % self.nodes.len()].code);
+                let event =
+                    [Event::Added, Event::Added, Event::RedistributeAsked, Event::RemoveAsked][a / 7 % 4];
+                change!(self.nodes[place].database, |tx| wish(tx, id, &point, event).await?);
+            }
+            (What::Work, _) => drop(self.work(place).await),
             (What::Send, _) => drop(self.carry(from, to, bytes_max).await),
             (What::Lose, _) => drop(collect(&self.nodes[from], &self.nodes[to], bytes_max).await),
             (What::Twice, _) => {
@@ -233,6 +284,7 @@ impl World {
                     while self.publish(place).await {
                         is_busy = true;
                     }
+                    is_busy |= self.work(place).await;
                     self.forget(place).await;
                 }
                 for (from, to) in self.ways() {
@@ -245,6 +297,32 @@ impl World {
         }
         panic!("the sites go on talking after {ROUNDS_MAX} rounds");
     }
+}
+
+/// The one distribution point of a site.
+fn point(site: SiteCode) -> DistributionPointName {
+    format!("DP{site}").parse().unwrap()
+}
+
+/// A person wants something of a package on a distribution point that is known there.
+async fn wish(
+    tx: &mut Tx,
+    id: PackageId,
+    point: &DistributionPointName,
+    event: Event,
+) -> Result<(), DatabaseError> {
+    let is_known = tx.package(id).await?.is_some_and(|package| !package.is_deleting);
+    if !is_known || tx.point(point).await?.is_none() {
+        return Ok(());
+    }
+    let known = tx.target(id, point).await?;
+    if known.is_none() && event != Event::Added {
+        return Ok(());
+    }
+    let context = context(tx, id).await?;
+    let mut target = known.unwrap_or_else(|| Target::new(id, point.clone(), NOW));
+    let _refused = tx.apply(&mut target, &context, event, None).await?;
+    Ok(())
 }
 
 async fn run(parents: Vec<usize>, steps: Vec<Step>) {
