@@ -86,12 +86,12 @@ pub(crate) fn report(object: &Object) -> Result<Report, Why> {
 /// What the rows say about it.
 pub(crate) async fn told(tx: &mut Tx, _kind: Kind, key: &str) -> Result<Told, DatabaseError> {
     let Ok((package, point)) = of_key(key) else { return Ok(Told::Others) };
-    let own = tx.own_code().await?;
-    if tx.site_of_point(&point).await? != Some(own) {
-        return Ok(Told::Others);
+    match tx.target(package, &point).await? {
+        Some(target) if target.other_site.is_some() => Ok(Told::Others),
+        Some(target) => Ok(Told::Body(body(&target))),
+        None if tx.site_of_point(&point).await? == Some(tx.own_code().await?) => Ok(Told::Gone),
+        None => Ok(Told::Others),
     }
-    let target = tx.target(package, &point).await?;
-    Ok(target.map_or(Told::Gone, |target| Told::Body(body(&target))))
 }
 
 /// All that this site writes.

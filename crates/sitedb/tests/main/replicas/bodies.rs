@@ -314,7 +314,7 @@ async fn inject(to: &Node, from: &Node, objects: Vec<Value>) -> AppliedChanges {
 
 fn object(kind: &str, key: &str, writer: &str, body: &Value) -> Value {
     json!({
-        "kind": kind, "key": key, "clock": 1_000, "writer": writer, "at": 0,
+        "kind": kind, "key": key, "clock": 1_u64 << 31, "writer": writer, "at": 0,
         "deleted": body.is_null(), "body": body,
     })
 }
@@ -414,7 +414,9 @@ async fn what_no_site_may_say_is_refused_and_harms_nothing(mut line: Line) {
     let below: Vec<(&str, Value)> = from_below.to_vec();
     let above: Vec<(&str, Value)> = from_above.to_vec();
     for (from, cases) in [(2, below), (0, above)] {
-        for (rule, object) in cases {
+        for (number, (rule, mut object)) in cases.into_iter().enumerate() {
+            // Above all that is known of it, or it would be ignored.
+            object["clock"] = json!((1_u64 << 31) + 10 + u64::try_from(number).unwrap());
             let said = object.to_string();
             let good = self::object("group", "{0E}", line.nodes[from].code.as_str(), &group);
             let applied = inject(&line.nodes[1], &line.nodes[from], vec![object, good]).await;
