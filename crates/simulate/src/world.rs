@@ -329,8 +329,8 @@ impl World {
         let node = &mut self.sites[site];
         let clock = Arc::clone(&node.clock);
         let Some(running) = node.running.as_mut().filter(|_| node.life == life) else { return Ok(()) };
-        if running.due.get(&which) != Some(&at) {
-            // It ran earlier than this event said.
+        // It may have run earlier than this event said; one that stood still runs later.
+        if running.due.get(&which).is_none_or(|due| *due > at) {
             return Ok(());
         }
         running.due.remove(&which);

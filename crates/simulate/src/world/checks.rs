@@ -304,7 +304,8 @@ impl World {
             }
         }
         for ((package, point), wishes) in &self.ledger.wishes {
-            if !self.ledger.packages.contains_key(package) || !table.packages.contains_key(package) {
+            let is_kept = self.ledger.packages.get(package).is_some_and(|known| known.deleted.is_empty());
+            if !is_kept || !table.packages.contains_key(package) {
                 continue;
             }
             let is_targeted = table.targets.contains_key(&(*package, point.clone()));

@@ -294,7 +294,9 @@ impl World {
     ) -> Result<(), SimulateError> {
         let (site, peer) = (self.links[at].site(upper), self.sites[self.links[at].site(!upper)].code);
         let Some(end) = self.links[at].end(upper) else { return Ok(()) };
-        let Some(talk) = &mut end.talk else { return Ok(()) };
+        let Some(talk) = &mut end.talk else {
+            return self.drop_end(at, upper, "changes come before the welcome").await;
+        };
         let verdict = Changes::decode(text).and_then(|changes| {
             let last = changes.last;
             talk.incoming.judge(changes).map(|verdict| (verdict, last))
