@@ -2,7 +2,9 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use restock_names::{Clock, SystemClock};
 use serde_json::Value;
 
 use crate::support::{Ran, curl, json};
@@ -81,6 +83,63 @@ fn a_kept_demo_says_where_it_is_first_and_stops_at_sigterm() {
     assert_eq!(ran.done().as_array().unwrap().len(), 2, "its data can be opened by any command");
     let again = demo(&["demo", "--data"]).arg(data.path().join("kept")).output().unwrap();
     assert_eq!(again.status.code(), Some(6), "an earlier demo is not overwritten");
+}
+
+#[test]
+fn a_demo_with_sites_is_refreshed_through_the_admin_service_of_either() {
+    let (source, data) = (folder(), tempfile::tempdir().unwrap());
+    let mut child = demo(&["demo", source.path().to_str().unwrap(), "--sites", "--keep", "--json", "--data"])
+        .arg(data.path().join("kept"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut lines = [String::new(), String::new()];
+    for line in &mut lines {
+        stdout.read_line(line).unwrap();
+    }
+    let [kept, summary] = lines.map(|line| serde_json::from_str::<Value>(&line).unwrap_or_default());
+    if kept.is_null() {
+        panic!("{:?}", child.wait_with_output());
+    }
+    // The refreshes cost the child site and its point what they cost the others, not the whole.
+    assert_eq!(summary["differences"], 0, "{summary}");
+    let steps = summary["steps"].as_array().unwrap();
+    assert_eq!(steps.len(), 3, "{summary}");
+    let between = |step: &Value| step["between_sites"].as_u64().unwrap();
+    assert!(between(&steps[0]) > 10 * between(&steps[1]) && between(&steps[2]) > 0, "{summary}");
+
+    let sites = kept["sites"].as_array().unwrap();
+    let codes: Vec<&str> = sites.iter().map(|site| site["site_code"].as_str().unwrap()).collect();
+    assert_eq!(codes, ["XYZ", "DEF"]);
+    assert_eq!(sites[1]["dps"][0]["name"], "DP03");
+    let account = format!("{}:{}", kept["user"].as_str().unwrap(), kept["password"].as_str().unwrap());
+    let ask = |site: &Value, method: &str, path: &str| {
+        let url = format!("{}wmi/{path}", site["adminservice"].as_str().unwrap());
+        let ca = site["ca_file"].as_str().unwrap();
+        let output =
+            Command::new("curl").args(["-sg", "--cacert", ca, "-u", &account, "-X", method, &url]).output();
+        serde_json::from_slice::<Value>(&output.unwrap().stdout).unwrap()
+    };
+    for (version, asked) in [(4, &sites[1]), (5, &sites[0])] {
+        let answer = ask(asked, "POST", "SMS_Package('XYZ00001')/AdminService.RefreshPkgSource");
+        assert_eq!(answer["ReturnValue"], 0, "{answer}");
+        for site in sites {
+            let begun = SystemClock.monotonic();
+            loop {
+                let status =
+                    ask(site, "GET", "SMS_PackageStatusRootSummarizer?$filter=PackageID%20eq%20'XYZ00001'");
+                let row = &status["value"][0];
+                if (&row["SourceVersion"], &row["Installed"]) == (&version.into(), &3.into()) {
+                    break;
+                }
+                assert!(SystemClock.monotonic() - begun < Duration::from_secs(60), "{version} {status}");
+            }
+        }
+    }
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]
