@@ -185,6 +185,17 @@ pub(crate) struct Arrival<'a> {
     pub(crate) now: Timestamp,
 }
 
+/// Reads any bytes as an object: for fuzzing.
+///
+/// Panics only when an object that was read would not be read as the same again.
+pub fn fuzz_one(bytes: &[u8]) {
+    let Ok(value) = serde_json::from_slice::<Value>(bytes) else { return };
+    if let Ok(object) = Object::decode(&value) {
+        let again = Object::decode(&object.encode());
+        assert_eq!(again.as_ref(), Ok(&object), "an object that was read is written as it was");
+    }
+}
+
 impl Tx {
     /// Notes that rows behind an object may have changed. Costs nothing but the note where there is
     /// no link.

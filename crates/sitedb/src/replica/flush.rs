@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use restock_names::{SiteCode, Timestamp};
 use serde_json::Value;
 
-use super::object::{Kind, Object};
+use super::object::{Kind, OBJECT_BYTES_MAX, Object};
 use super::{Told, kinds};
 use crate::tx::{Row, bind};
 use crate::{DatabaseError, Tx, Wake};
@@ -92,11 +92,15 @@ impl Tx {
             }
             let told = kinds::told(self, kind, &key).await?;
             let before = self.replica(kind, &key).await?;
+            // A wish that came to nothing here has an answer too: whoever shows it waits for that.
+            let is_answer =
+                kind == Kind::State && before.is_none() && self.replica(Kind::Target, &key).await?.is_some();
             let body = match (told, &before) {
-                (Told::Others, _) | (Told::Gone, None) => continue,
+                (Told::Others, _) => continue,
+                (Told::Gone, None) if !is_answer => continue,
                 // With a package goes what belongs to it, without a word for each.
                 _ if self.goes_with_package(kind, &key).await? => continue,
-                (Told::Gone, Some(_)) => None,
+                (Told::Gone, _) => None,
                 (Told::Body(body), _) => Some(body),
             };
             if let Some(before) = &before
@@ -115,6 +119,19 @@ impl Tx {
         let mut written = Vec::with_capacity(changed.len());
         for (kind, key, body) in changed {
             let object = Object { kind, key, clock, writer: own, at, body };
+            let length = object.encode().to_string().len();
+            if length > OBJECT_BYTES_MAX {
+                // It would stop the link that carries it. What others have of it stays.
+                tracing::error!(
+                    kind = object.kind.as_str(),
+                    key = object.key,
+                    length,
+                    "{} {} is too large to be shared with other sites",
+                    object.kind.as_str(),
+                    object.key
+                );
+                continue;
+            }
             self.keep_replica(&object, None).await?;
             written.push((kind, object.key));
         }

@@ -2,7 +2,9 @@
 
 mod bodies;
 mod cases;
+mod content;
 mod line;
 mod net;
 mod random;
+mod spoilt;
 mod targets;

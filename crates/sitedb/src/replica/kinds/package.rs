@@ -21,6 +21,11 @@ use crate::{DatabaseError, Tx, Wake, Why};
 /// up, so it has none.
 const UNKNOWN_ACCOUNT: u32 = u32::MAX;
 
+/// The properties that can be large, and how many bytes of them travel. Where they are more each site
+/// keeps its own, and the fields are left out.
+const LARGE: [&str; 3] = ["extended_data", "isv_data", "icon"];
+const LARGE_BYTES_MAX: usize = 300_000;
+
 /// What the rows say about it.
 pub(crate) async fn told(tx: &mut Tx, kind: Kind, key: &str) -> Result<Told, DatabaseError> {
     let Ok(id) = key.parse::<PackageId>() else { return Ok(Told::Others) };
@@ -30,7 +35,7 @@ pub(crate) async fn told(tx: &mut Tx, kind: Kind, key: &str) -> Result<Told, Dat
     let schedule = schedule.map_or(Ok(String::new()), |row| row.text("refresh_schedule"))?;
     let scopes = scope::told_of(tx, TYPE_PACKAGE, id.as_str(), (kind, key)).await?;
     let source_set_by = told_account(tx, &q, (kind, key)).await?;
-    Ok(Told::Body(json!({
+    let mut body = json!({
         "name": p.name,
         "package_version": p.package_version,
         "manufacturer": p.manufacturer,
@@ -70,7 +75,19 @@ pub(crate) async fn told(tx: &mut Tx, kind: Kind, key: &str) -> Result<Told, Dat
         "isv_data": q.isv_data.as_deref().map(to_hex),
         "icon": q.icon.as_deref().map(to_hex),
         "sedo_version": q.sedo_version,
-    })))
+    });
+    let sizes = [&q.extended_data, &q.isv_data, &q.icon].map(|bytes| bytes.as_ref().map_or(0, Vec::len));
+    let bytes: usize = sizes.iter().sum();
+    let was_left_out = bytes == 0
+        && tx.replica(kind, key).await?.is_some_and(|before| {
+            before.object.body.is_some_and(|body| LARGE.iter().all(|field| body.get(field).is_none()))
+        });
+    if bytes > LARGE_BYTES_MAX || was_left_out {
+        for field in LARGE {
+            body.as_object_mut().and_then(|body| body.remove(field));
+        }
+    }
+    Ok(Told::Body(body))
 }
 
 /// The logon name of the account that set the source path; none for a command at a site itself.
@@ -145,7 +162,15 @@ pub(crate) async fn take(
         None => None,
         Some(name) => Some(tx.account_number(&name).await?.unwrap_or(UNKNOWN_ACCOUNT)),
     };
-    tx.update_package_properties(id, &Properties { source_set_by, ..properties }).await?;
+    let mut properties = Properties { source_set_by, ..properties };
+    let is_left_out = |field: &&str| object.body.as_ref().is_some_and(|body| body.get(field).is_none());
+    if LARGE.iter().all(is_left_out)
+        && let Some(here) = tx.package_properties(id).await?
+    {
+        (properties.extended_data, properties.isv_data, properties.icon) =
+            (here.extended_data, here.isv_data, here.icon);
+    }
+    tx.update_package_properties(id, &properties).await?;
     if let Err(why) = tx.take_schedule(id, &schedule, arrival.now).await? {
         return Ok(Taken::Refused(why));
     }

@@ -13,12 +13,12 @@ use crate::samples::NOW;
 use crate::server::Cluster;
 
 /// One object of each kind in the form of the first release, as a site at the top would send them.
-const OBJECTS_1: &str = include_str!("../../../../../docs/formats/samples/replicas-1.json");
+pub(super) const OBJECTS_1: &str = include_str!("../../../../../docs/formats/samples/replicas-1.json");
 
 /// A clock that no site of these tests has reached.
 const LATER: u64 = 1 << 30;
 
-fn code(text: &str) -> SiteCode {
+pub(super) fn code(text: &str) -> SiteCode {
     text.parse().unwrap()
 }
 
@@ -30,7 +30,7 @@ async fn two() -> (Node, Node) {
 }
 
 /// Lets `objects` arrive at `to` as the next changes of `from`.
-async fn say(from: &Node, to: &Node, objects: Vec<Value>) -> AppliedChanges {
+pub(super) async fn say(from: &Node, to: &Node, objects: Vec<Value>) -> AppliedChanges {
     let (source, target) = (from.code, to.code);
     let incarnation = from.read(move |tx| Box::pin(tx.replica_facts(target))).await.incarnation;
     let known = to.read(move |tx| Box::pin(tx.replica_facts(source))).await;
@@ -441,60 +441,4 @@ async fn objects_of_the_first_release_are_read() {
     let id: PackageId = "AAA00001".parse().unwrap();
     let package = below.read(move |tx| Box::pin(tx.package(id))).await.unwrap();
     assert_eq!((package.name.as_str(), package.source_version), ("Tools", SourceVersion(3)));
-}
-
-mod random_bytes {
-    use proptest::prelude::*;
-
-    use super::{OBJECTS_1, Value, code, join, json, say};
-    use crate::replicas::net::Node;
-
-    fn value() -> impl Strategy<Value = Value> {
-        prop_oneof![
-            Just(Value::Null),
-            any::<bool>().prop_map(Value::from),
-            any::<i64>().prop_map(Value::from),
-            any::<u64>().prop_map(Value::from),
-            ".{0,12}".prop_map(Value::from),
-            Just(json!([])),
-            Just(json!({})),
-        ]
-    }
-
-    /// Puts `with` in place of the `which`-th field of the object, its body included.
-    fn spoil(object: &mut Value, which: usize, with: Value) {
-        let names: Vec<String> = object.as_object().unwrap().keys().cloned().collect();
-        let inner: Vec<String> =
-            object["body"].as_object().map(|body| body.keys().cloned().collect()).unwrap_or_default();
-        let place = which % (names.len() + inner.len());
-        match names.get(place) {
-            Some(name) => object[name] = with,
-            None => object["body"][&inner[place - names.len()]] = with,
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
-
-        #[test]
-        fn no_object_holds_up_a_link(spoilt in prop::collection::vec((0..100_usize, 0..100_usize, value()), 60)) {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let (above, below) = (Node::new(code("AAA")).await, Node::new(code("BBB")).await);
-                join(&above, &below).await;
-                let all: Vec<Value> = serde_json::from_str(OBJECTS_1).unwrap();
-                for (which, field, with) in spoilt {
-                    let mut object = all[which % all.len()].clone();
-                    spoil(&mut object, field, with);
-                    say(&above, &below, vec![object]).await;
-                }
-                // What is right is still taken.
-                let mut package = all.iter().find(|object| object["kind"] == "package").unwrap().clone();
-                package["key"] = json!("AAA00077");
-                assert_eq!(say(&above, &below, vec![package]).await.refused, []);
-                let id = "AAA00077".parse().unwrap();
-                assert!(below.read(move |tx| Box::pin(tx.package(id))).await.is_some());
-            });
-        }
-    }
 }
