@@ -168,7 +168,8 @@ PRAGMA synchronous = FULL;
 PRAGMA foreign_keys = ON;
 PRAGMA cell_size_check = ON;
 PRAGMA trusted_schema = OFF;
-PRAGMA journal_size_limit = 67108864;";
+PRAGMA journal_size_limit = 67108864;
+PRAGMA wal_autocheckpoint = 32000;";
 
 /// What SQLite has and views call: a member of a JSON object by `$.name` as text, text as a JSON
 /// string, bytes of hexadecimal digits.

@@ -16,6 +16,7 @@
 pub mod admin;
 pub mod announced;
 pub mod audit;
+mod checkpoint;
 pub mod copies;
 mod database;
 mod engine;

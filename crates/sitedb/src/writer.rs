@@ -12,6 +12,7 @@ use sqlx::AnyConnection;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
+use crate::checkpoint::{Commits, move_pages};
 use crate::database::Wakes;
 use crate::error::{is_conflict, is_connection_lost, is_disk_failure};
 use crate::{DatabaseError, Engine, Tx};
@@ -43,7 +44,11 @@ impl Writer {
     ) -> Self {
         let (sender, queue) = mpsc::channel(QUEUE_MAX);
         let (stop, stopped) = watch::channel(None);
-        tracker.spawn(write(Tx::new(connection, engine), url, queue, wakes, clock, stop));
+        let commits = Arc::new(Commits::default());
+        if engine == Engine::Sqlite {
+            tracker.spawn(move_pages(url.clone(), Arc::clone(&commits), stop.clone()));
+        }
+        tracker.spawn(write(Tx::new(connection, engine), url, queue, wakes, clock, (stop, commits)));
         Self { sender: Mutex::new(Some(sender)), stopped }
     }
 
@@ -148,7 +153,7 @@ async fn write(
     mut queue: mpsc::Receiver<Box<dyn Intent>>,
     wakes: Arc<Wakes>,
     clock: Arc<OnceLock<Arc<dyn Clock>>>,
-    stop: watch::Sender<Option<String>>,
+    (stop, commits): (watch::Sender<Option<String>>, Arc<Commits>),
 ) {
     while let Some(first) = queue.recv().await {
         if let Some(cause) = stop.borrow().clone() {
@@ -166,6 +171,7 @@ async fn write(
         tx.clock = clock.get().cloned();
         match commit_again(&mut tx, &mut batch).await {
             Ok(()) => {
+                commits.committed();
                 wakes.notify(&std::mem::take(&mut tx.wakes));
                 batch.into_iter().for_each(|intent| intent.finish(None));
             }
@@ -194,6 +200,7 @@ async fn write(
             }
         }
     }
+    commits.ended();
     if let Err(error) = sqlx::Connection::close(tx.connection).await {
         tracing::warn!(%error, "the writer's connection did not close cleanly");
     }
