@@ -26,7 +26,7 @@ usage: cargo xtask COMMAND
   tidy                    crate arrows, licences, SQL texts, file sizes, names
   bench quick|full        measure against the peers, write bench/RESULTS.md
   bench provider          measure the SMS Provider over a large site, write bench/PROVIDER.md
-  torture [SUITE] [N]     long forms of the fault suites: disk, sys, power; N points or cycles
+  torture [SUITE] [N]     long forms of the fault suites: disk, sys, power, net; N points, cycles or MiB
   simulate --hours N      the simulation of a hierarchy with fresh seeds
 ";
 
