@@ -96,6 +96,10 @@ pub(crate) async fn take(
         return Ok(Taken::WaitsFor(Kind::Point, point.to_string()));
     };
     if wish.is_wanted && context.is_deleting {
+        if site == arrival.own && tx.target(id, &point).await?.is_none() {
+            // It never was here: the sites that show it as wished hear that it is gone.
+            tx.touch(Kind::State, object.key.as_str());
+        }
         return Ok(Taken::Done);
     }
     if site == arrival.own {
