@@ -97,7 +97,8 @@ impl Tx {
                 kind == Kind::State && before.is_none() && self.replica(Kind::Target, &key).await?.is_some();
             let body = match (told, &before) {
                 (Told::Others, _) => continue,
-                (Told::Gone, None) if !is_answer => continue,
+                // A wish for a target that never was here is answered by the tombstone of its state.
+                (Told::Gone, None) if kind != Kind::State => continue,
                 // With a package goes what belongs to it, without a word for each.
                 _ if self.goes_with_package(kind, &key).await? => continue,
                 (Told::Gone, _) => None,
