@@ -121,3 +121,33 @@ impl PullProgress for Line {
         self.board.note_fetch(self.content, self.run.clock.monotonic(), |line| line.wire_bytes += wire_bytes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use restock_content::library::LibraryError;
+    use restock_transfer::{LinkError, PullError, Refusal};
+
+    use super::told;
+
+    #[test]
+    fn a_full_disk_and_what_the_neighbour_says_are_reasons_of_their_own() {
+        let full = |kind| {
+            let source = io::Error::from(kind);
+            PullError::Library(LibraryError::Io { step: "write", path: "/library".into(), source })
+        };
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
+            let error = told(&full(kind));
+            assert_eq!((error.rule.as_str(), error.is_transient), ("NO_SPACE", true));
+            assert!(error.text.contains("/library"), "{error}");
+        }
+        assert_eq!(told(&full(io::ErrorKind::PermissionDenied)).rule, "LIBRARY");
+        let refusal = Refusal::transient("CONTENT_NOT_HERE", "it has not arrived at site TOP yet");
+        let error = told(&PullError::Link(LinkError::Refused(refusal)));
+        assert_eq!(error.to_string(), "CONTENT_NOT_HERE: it has not arrived at site TOP yet");
+        assert!(error.is_transient);
+        let error = told(&PullError::Link(LinkError::Refused(Refusal::new("NOT_AUTHORISED", "no"))));
+        assert_eq!((error.rule.as_str(), error.is_transient), ("NOT_AUTHORISED", false));
+    }
+}

@@ -41,3 +41,120 @@ pub(super) fn route(
     };
     Ok(if link.is_above { Neighbour::Above(link.peer) } else { Neighbour::Below(link.peer) })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use restock_names::{ContentVersion, Digest, Epoch, SiteCode, SourceVersion, Timestamp};
+    use restock_sitedb::announced::Announced;
+    use restock_sitedb::copies::{COPY_STORED, Copy};
+    use restock_sitedb::hierarchy::{Hierarchy, LinkRow, STATUS_ACTIVE, SiteRow, SiteType};
+    use restock_sitedb::version::Version;
+
+    use super::super::Neighbour;
+    use super::route;
+
+    fn code(text: &str) -> SiteCode {
+        text.parse().expect("a site code")
+    }
+
+    /// TOP above OWN, which has LFT and RGT below it.
+    fn hierarchy() -> Hierarchy {
+        let site = |site: &str, parent: Option<&str>| SiteRow {
+            code: code(site),
+            parent: parent.map(code),
+            site_type: SiteType::Primary,
+            name: String::new(),
+            server_name: String::new(),
+            url: String::new(),
+            software: String::new(),
+            root_public_key: String::new(),
+            key_list: Vec::new(),
+            ca_fingerprint: String::new(),
+            status: STATUS_ACTIVE,
+        };
+        let sites = [
+            site("TOP", None),
+            site("OWN", Some("TOP")),
+            site("LFT", Some("OWN")),
+            site("RGT", Some("OWN")),
+            site("LOW", Some("LFT")),
+        ];
+        Hierarchy { own: code("OWN"), sites: sites.into_iter().map(|site| (site.code, site)).collect() }
+    }
+
+    fn link(peer: &str, is_connected: bool) -> LinkRow {
+        LinkRow {
+            peer: code(peer),
+            is_above: peer == "TOP",
+            fingerprint: String::new(),
+            root_public_key: String::new(),
+            url: String::new(),
+            incarnation: String::new(),
+            received: 0,
+            acknowledged: 0,
+            is_revoked: false,
+            connected_to: is_connected.then(|| "process".to_owned()),
+            last_seen_at: None,
+            joined_at: Timestamp(0),
+            why: None,
+        }
+    }
+
+    fn content() -> ContentVersion {
+        let package = "LOW00001".parse().expect("a package ID");
+        ContentVersion { package, epoch: Epoch::FIRST, version: SourceVersion(3) }
+    }
+
+    fn announced(signer: &str, attempts: u32) -> Announced {
+        let version = Version {
+            content: content(),
+            root: Digest([0; 32]),
+            root_length: 1,
+            pages: 1,
+            entries: 0,
+            chunks: 0,
+            bytes: 0,
+            files: 0,
+            bytes_read: 0,
+            chunks_new: 0,
+            bytes_new: 0,
+            published_at: Timestamp(0),
+            duration_ms: 0,
+        };
+        Announced { attempts, ..Announced::new(version, code(signer), Vec::new()) }
+    }
+
+    fn copy(site: &str, version: u32) -> Copy {
+        let ContentVersion { package, epoch, .. } = content();
+        let version = SourceVersion(version);
+        Copy { package, site: code(site), epoch, version, state: COPY_STORED, why: None, at: Timestamp(0) }
+    }
+
+    #[test]
+    fn a_version_is_fetched_on_the_way_to_who_made_it_or_else_to_who_has_it() {
+        let links = [link("LFT", true), link("RGT", true), link("TOP", true)];
+        let way = |signer: &str, attempts, links: &[LinkRow], copies: &[Copy]| {
+            route(&hierarchy(), links, &announced(signer, attempts), code(signer), copies)
+                .map_err(|why| why.rule)
+        };
+        assert_eq!(way("LOW", 0, &links, &[]), Ok(Neighbour::Below(code("LFT"))), "two levels below");
+        assert_eq!(way("TOP", 0, &links, &[]), Ok(Neighbour::Above(code("TOP"))));
+        // The maker is gone: whoever stored this very version.
+        assert_eq!(way("XXX", 0, &links, &[copy("RGT", 2)]), Err("NO_ROUTE".to_owned()));
+        let stored = [copy("RGT", 3)];
+        assert_eq!(way("XXX", 0, &links, &stored), Ok(Neighbour::Below(code("RGT"))));
+        // One that fails again and again is not the only one asked.
+        let asked: BTreeMap<u32, Neighbour> =
+            (0..8).filter_map(|n| Some((n, way("TOP", n, &links, &stored).ok()?))).collect();
+        assert_eq!(asked[&2], Neighbour::Above(code("TOP")));
+        assert_eq!(asked[&3], Neighbour::Below(code("RGT")));
+        assert_eq!(asked[&6], Neighbour::Above(code("TOP")));
+        // Who is connected comes first; a revoked link is none.
+        let down = [link("RGT", true), link("TOP", false)];
+        assert_eq!(way("TOP", 0, &down, &stored), Ok(Neighbour::Below(code("RGT"))));
+        let revoked = [LinkRow { is_revoked: true, ..link("TOP", true) }];
+        assert_eq!(way("TOP", 0, &revoked, &[]), Err("NO_ROUTE".to_owned()));
+    }
+}
