@@ -312,12 +312,6 @@ impl Tx {
         Ok(self.row("SELECT 1 AS one FROM site_links LIMIT 1", bind![]).await?.is_some())
     }
 
-    /// True when there is a site above this one.
-    pub(crate) async fn has_site_above(&mut self) -> Result<bool, DatabaseError> {
-        let above = "SELECT 1 AS one FROM site_links WHERE is_above = 1 LIMIT 1";
-        Ok(self.row(above, bind![]).await?.is_some())
-    }
-
     /// Keeps a link, new or changed. With the first one [`Tx::replicate_everything`] is to follow in
     /// this transaction.
     pub async fn put_link(&mut self, link: &LinkRow) -> Result<(), DatabaseError> {

@@ -91,13 +91,12 @@ fn is_bad(text: &str) -> bool {
 /// What the rows say about it; nothing where no site is above, to which alone messages go.
 pub(crate) async fn told(tx: &mut Tx, _kind: Kind, key: &str) -> Result<Told, DatabaseError> {
     let Ok((site, time, record)) = of_key(key) else { return Ok(Told::Others) };
-    if site != tx.own_code().await? || !tx.has_site_above().await? {
-        return Ok(Told::Others);
-    }
     let row = tx
         .row(
-            "SELECT message_id, severity, component, time, package_id, point FROM status_messages
-             WHERE record = $1 AND message_type = 256 AND site = $2 AND time = $3",
+            "SELECT m.message_id, m.severity, m.component, m.time, m.package_id, m.point
+             FROM status_messages m JOIN site s ON s.site_code = m.site
+             WHERE m.record = $1 AND m.message_type = 256 AND m.site = $2 AND m.time = $3
+                 AND EXISTS (SELECT 1 FROM site_links l WHERE l.is_above = 1)",
             bind![record, site, time],
         )
         .await?;

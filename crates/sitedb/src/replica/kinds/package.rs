@@ -215,10 +215,10 @@ async fn leave_points(tx: &mut Tx, id: PackageId, arrival: &Arrival<'_>) -> Resu
     }
     let context = Context::new(&package, &refresh, arrival.own, arrival.now);
     for mut target in tx.targets_of_package(id).await? {
-        if target.other_site.is_none() {
-            // A removal cannot be refused.
-            let _applied = tx.apply(&mut target, &context, Event::RemoveAsked, None).await?;
-        }
+        // Of those of other sites only what is shown changes: it is wanted nowhere.
+        let event = if target.other_site.is_none() { Event::RemoveAsked } else { Event::RefreshEnded };
+        // Neither can be refused.
+        let _applied = tx.apply(&mut target, &context, event, None).await?;
     }
     Ok(())
 }
