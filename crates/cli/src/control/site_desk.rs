@@ -252,7 +252,9 @@ impl Desk for SiteDesk {
             Ask::BackUp { file } => sites_desk::back_up(&self.site, file).await.map(|made| value(&made)),
             Ask::RotateAuthority { within_ms } => {
                 let within = within_ms.map(Duration::from_millis);
-                sites_desk::rotate_authority(&self.site, within).await.map(|change| value(&change))
+                let change = sites_desk::rotate_authority(&self.site, within).await?;
+                running::admin_service::write_ca(&self.data, &self.site.shared_trust())?;
+                Ok(value(&change))
             }
             Ask::CheckLibrary => {
                 library::check(Arc::clone(self.site.library()), events).await.map(|c| value(&c))

@@ -1,6 +1,6 @@
 //! The AdminService of a running site: certificate, listeners, and where they are.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use restock_frontdoor::{
@@ -47,7 +47,7 @@ pub(crate) async fn start(
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let trust = desk.site().shared_trust();
-    let ca_file = write_ca(folder, &trust)?;
+    let ca_file = write_ca(folder.path(), &trust)?;
     let host = settings.provider.host();
     let names = section.all_names(&host);
     let mut listeners = Vec::new();
@@ -95,14 +95,15 @@ pub(crate) async fn start(
     Ok(Some(AdminServiceAt { url: https, http_url: http, ca_file }))
 }
 
-fn write_ca(folder: &DataFolder, trust: &SiteTrust) -> Result<PathBuf, Failure> {
-    let path = folder.path().join(CA_FILE);
+/// Keeps the certificates of the site's authorities in the data folder, for clients.
+pub(crate) fn write_ca(data: &Path, trust: &SiteTrust) -> Result<PathBuf, Failure> {
+    let path = data.join(CA_FILE);
     let pem = trust.authority_pem();
     if std::fs::read_to_string(&path).is_ok_and(|kept| kept == pem) {
         return Ok(path);
     }
     let written = || {
-        let temporary = folder.path().join(".ca.pem.new");
+        let temporary = data.join(".ca.pem.new");
         std::fs::write(&temporary, &pem)?;
         std::fs::rename(&temporary, &path)
     };

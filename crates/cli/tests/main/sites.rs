@@ -1,5 +1,6 @@
 //! Sites as processes: they join, exchange what they have, leave and come back.
 
+mod authority;
 mod content;
 mod joining;
 mod recovery;

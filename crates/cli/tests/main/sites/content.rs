@@ -123,3 +123,41 @@ fn ownership_moves_without_a_version_and_the_new_owner_reads_the_source() {
     assert_eq!(ran.done()["packages"][0]["package"]["source_version"], 3);
     assert_eq!(sites.served("DP02", "a"), (200, b"six\n".to_vec()));
 }
+
+#[test]
+fn a_package_whose_owner_was_removed_is_an_orphan_until_it_is_adopted() {
+    let sites = served_at_both();
+    let root = sites.path("root");
+    sites.ask("DEF", &["source", "add", "root", root.to_str().unwrap()]).done();
+    sites.ask("ABC", &["package", "set-source-site", "ABC00001", "DEF"]).done();
+    sites.poll("DEF", &["package", "show", "ABC00001"], |row| row["source_site"] == "DEF");
+    sites.ask("ABC", &["site", "remove", "DEF"]).done();
+    let refused = sites.ask("ABC", &["refresh", "ABC00001"]);
+    assert_eq!((refused.code, &refused.document()["error"]["code"]), (6, &"ORPHANED".into()), "{refused:?}");
+    let adopted = sites.ask("ABC", &["package", "adopt", "ABC00001"]).done();
+    assert_eq!((&adopted["before"], &adopted["source_site"]), (&"DEF".into(), &"ABC".into()));
+    sites.write("app/a", "seven\n");
+    let ran = sites.ask("ABC", &["refresh", "ABC00001", "--wait", "--timeout", "60s"]);
+    assert_eq!(ran.done()["packages"][0]["package"]["source_version"], 2);
+    assert_eq!(sites.served("DP01", "a"), (200, b"seven\n".to_vec()));
+    // The site that was cut off serves what it had.
+    assert_eq!(sites.served("DP02", "a"), (200, b"one\n".to_vec()));
+}
+
+#[test]
+fn content_passes_through_a_site_that_has_no_point_of_its_own() {
+    let mut sites = Sites::pair();
+    sites.below("S01", "DEF", &["--type", "secondary"]);
+    sites.package();
+    sites.point("DP09", "S01");
+    sites.poll("ABC", &["dp", "list"], |points| points.as_array().is_some_and(|all| all.len() == 1));
+    let to = ["distribute", "ABC00001", "--to", "DP09", "--wait", "--timeout", "60s"];
+    assert_eq!(sites.ask("ABC", &to).done()["outcome"], "done");
+    assert_eq!(sites.served("DP09", "a"), (200, b"one\n".to_vec()));
+    let row = sites.ask("DEF", &["package", "show", "ABC00001"]).done();
+    assert_eq!((&row["source_version"], &row["stored_version"]), (&1.into(), &0.into()), "{row}");
+    sites.write("app/a", "eight\n");
+    let ran = sites.ask("ABC", &["refresh", "ABC00001", "--wait", "--timeout", "60s"]);
+    assert_eq!(ran.done()["outcome"], "done");
+    assert_eq!(sites.served("DP09", "a"), (200, b"eight\n".to_vec()));
+}

@@ -98,7 +98,7 @@ fn a_site_that_cannot_be_reached_is_not_joined_and_can_be_joined_later() {
 fn a_site_leaves_stands_alone_and_joins_again() {
     let mut sites = Sites::pair();
     let left = sites.ask("DEF", &["site", "leave"]).done();
-    assert_eq!(left["parent"], "ABC", "{left}");
+    assert_eq!((&left["parent"], &left["is_told"]), (&"ABC".into(), &true.into()), "{left}");
     let again = sites.ask("DEF", &["site", "leave"]);
     assert_eq!(refusal(&again), (6, "SITE_TOP".to_owned()));
     let tree = sites.ask("DEF", &["site", "tree"]).done();
