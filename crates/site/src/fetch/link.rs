@@ -90,13 +90,13 @@ fn told(error: &PullError) -> FetchError {
 /// Why the site's own library could not take content; a full disk has a rule of its own.
 pub(super) fn library_failed(error: &LibraryError) -> FetchError {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+    while let Some(part) = cause {
+        let kind = part.downcast_ref::<io::Error>().map(io::Error::kind);
         if matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)) {
-            let text = format!("the disk of the site's library is full: {error}");
+            let text = format!("the disk of the site's library is full: {}", chain(error));
             return FetchError { rule: "NO_SPACE".to_owned(), text, is_transient: true };
         }
-        cause = error.source();
+        cause = part.source();
     }
     FetchError { rule: "LIBRARY".to_owned(), text: chain(error), is_transient: true }
 }
