@@ -92,12 +92,10 @@ impl Tx {
             }
             let told = kinds::told(self, kind, &key).await?;
             let before = self.replica(kind, &key).await?;
-            // A wish that came to nothing here has an answer too: whoever shows it waits for that.
-            let is_answer =
-                kind == Kind::State && before.is_none() && self.replica(Kind::Target, &key).await?.is_some();
             let body = match (told, &before) {
                 (Told::Others, _) => continue,
-                // A wish for a target that never was here is answered by the tombstone of its state.
+                // A wish for a target that never was here is answered by the tombstone of its state: whoever
+                // shows it waits for that.
                 (Told::Gone, None) if kind != Kind::State => continue,
                 // With a package goes what belongs to it, without a word for each.
                 _ if self.goes_with_package(kind, &key).await? => continue,
