@@ -377,7 +377,7 @@ pub fn fuzz_one(bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use super::{ForeignKey, KeyList, SigningKey, Statement, StatementError, fuzz_one};
+    use super::{AuthorityList, ForeignKey, Head, KeyList, SigningKey, Statement, StatementError, fuzz_one};
     use crate::manifest::ManifestRoot;
     use proptest::prelude::{any, prop, proptest};
     use restock_names::{ContentVersion, Digest, Epoch, SourceVersion, Timestamp};
@@ -461,6 +461,16 @@ mod tests {
         let foreign = Statement::decode(foreign).expect("decodes");
         assert_eq!(foreign.verify(&second), Ok(()));
         assert!(foreign.verify(&first).is_err());
+        let head = include_bytes!("../../../docs/formats/samples/keys/head");
+        fuzz_one(head);
+        let head = Head::decode(head).expect("decodes");
+        assert_eq!(head.verify(&first, head.issued_at), Ok(()));
+        assert_eq!((head.site, head.key_list_serial), ("XYZ".parse().expect("valid"), 1));
+        let authorities = include_bytes!("../../../docs/formats/samples/keys/authorities");
+        fuzz_one(authorities);
+        let authorities = AuthorityList::decode(authorities).expect("decodes");
+        assert_eq!(authorities.verify(&super::PublicKey(root)), Ok(()));
+        assert_eq!((authorities.serial, authorities.certificates.len()), (1, 2));
     }
 
     proptest! {

@@ -152,7 +152,13 @@ async fn protect(
     match timeout(handler.limits().handshake_timeout, TlsAcceptor::from(config).accept(stream)).await {
         Ok(Ok(stream)) => Some((Stream::Tls(Box::new(stream)), Peer { remote, local, is_tls: true })),
         Ok(Err(error)) => {
-            tracing::debug!(target: "adminservice", %error, client = %remote.ip(), "a TLS handshake failed");
+            // Whoever only looks whether the port is open says nothing at all.
+            let says_something = error.kind() == std::io::ErrorKind::InvalidData;
+            let (client, code) = (remote, "TLS_HANDSHAKE");
+            match says_something {
+                true => tracing::warn!(target: "adminservice", code, %error, %client, "a TLS handshake failed"),
+                false => tracing::debug!(target: "adminservice", code, %error, %client, "a TLS handshake failed"),
+            }
             None
         }
         Err(_elapsed) => None,

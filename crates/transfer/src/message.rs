@@ -474,6 +474,13 @@ mod tests {
     fn unknown_fields_types_and_kinds_do_not_break_an_older_peer() {
         assert_eq!(Message::decode(br#"{"type":"dance","to":"x"}"#).unwrap(), Message::Unknown);
         assert_eq!(Message::decode(br#"{"type":"ping","extra":[1]}"#).unwrap(), Message::Ping);
+        // What a site said before it had heads and other authorities is what one without says.
+        let welcome = r#"{"type":"welcome","protocol":1,"site":"XYZ","key_list":"00"}"#;
+        let Message::Welcome(read) = Message::decode(welcome.as_bytes()).unwrap() else {
+            panic!("{welcome}")
+        };
+        assert!(read.head.is_empty() && read.authorities.is_empty());
+        assert_eq!(String::from_utf8(Message::Welcome(read).encode()).unwrap(), welcome);
         let job = br#"{"type":"job","job_id":1,"kind":"polish","content":{"package":"XYZ00001","epoch":1,"version":1}}"#;
         assert!(matches!(Message::decode(job).unwrap(), Message::Job(Job { kind: JobKind::Unknown, .. })));
     }

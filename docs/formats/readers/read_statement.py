@@ -63,6 +63,32 @@ class Statement:
         check(key is not None and signed_by(key, data), "no key listed for the site signed the statement")
 
 
+def head(keys):
+    data = read_bytes(SAMPLES, "keys", "head")
+    reader = Reader(data)
+    check(len(data) == 101 and reader.take(4) == b"RShd" and reader.number(2) == 1, "not a head of format 1")
+    site = reader.take(3).decode("ascii")
+    made_at, expires_at = (int.from_bytes(reader.take(8), "little", signed=True) for _ in range(2))
+    check(0 < expires_at - made_at <= 7 * 86_400_000_000, "a head lives for at most 7 days")
+    reader.number(4)
+    key = keys.keys.get((site, reader.take(8)))
+    check(key is not None and signed_by(key, data), "no key listed for the site signed the head")
+
+
+def authorities(pinned_root):
+    data = read_bytes(SAMPLES, "keys", "authorities")
+    reader = Reader(data)
+    check(reader.take(4) == b"RSal" and reader.number(2) == 1, "not a list of authorities of format 1")
+    reader.take(3)
+    reader.number(4)
+    check(reader.take(32) == pinned_root and signed_by(pinned_root, data), "the root key did not sign the list")
+    certificates = [reader.take(reader.number(2)) for _ in range(reader.number(1))]
+    reader.take(64)
+    reader.finish()
+    check(1 <= len(certificates) <= 4, f"{len(certificates)} authorities")
+    return certificates
+
+
 def key_list(name="list"):
     return KeyList(read_bytes(SAMPLES, "keys", name), read_bytes(SAMPLES, "keys", "root-public-key"))
 
@@ -105,10 +131,12 @@ def body():
         count += len(found)
     foreign = Statement(read_bytes(SAMPLES, "keys", "foreign-statement"), key_list("list-2"))
     check((foreign.site, foreign.package) == ("ABC", "ABC00001"), "the foreign statement is of another package")
+    head(key_list())
+    check(len(authorities(read_bytes(SAMPLES, "keys", "root-public-key"))) == 2, "another number of authorities")
     data = read_bytes(SAMPLES, "keys", "list")
     damaged = data[:-1] + bytes([data[-1] ^ 1])
     check(not signed_by(read_bytes(SAMPLES, "keys", "root-public-key"), damaged), "a damaged signature passes")
-    return f"{count} statements and the key lists are signed as they should be"
+    return f"{count} statements and the key lists are signed as they should be, and so are head and authorities"
 
 
 if __name__ == "__main__":

@@ -7,3 +7,4 @@ mod hostile;
 mod objects;
 mod pages;
 mod requests;
+mod strangers;
