@@ -282,3 +282,62 @@ async fn a_secondary_site_takes_no_new_packages() {
     let unfit = sites.at("SEC").of_package(id, "Unlock", &[]).await;
     assert_eq!(refusal_code(unfit), "SITE_TYPE");
 }
+
+#[tokio::test]
+async fn a_refresh_asked_at_another_site_ends_there_as_it_ended_at_the_owner() {
+    let sites = Sites::two().await;
+    let id = sites.at("XYZ").create("app").await;
+    assert!(sites.at("XYZ").publish_announced(id, 10).await);
+    sites.sync().await;
+    let far = sites.at("ABC");
+    let ask = async || match far.perform(Operation::RefreshPkgSource { package: id }).await.unwrap() {
+        Answer::Refresh(accepted) => accepted.request,
+        other => panic!("{other:?}"),
+    };
+    let shown = async || match far.perform(Operation::ShowPackage { package: id }).await.unwrap() {
+        Answer::Package(row) => row,
+        other => panic!("{other:?}"),
+    };
+    let request = ask().await;
+    assert!(shown().await.requests_done < request);
+    sites.sync().await;
+    assert!(shown().await.requests_done < request, "the owner has it, and has not done it");
+    assert!(sites.at("XYZ").publish_announced(id, 20).await);
+    sites.sync().await;
+    let row = shown().await;
+    assert!(row.requests_done >= request && row.requests_failed < request, "{row:?}");
+    assert_eq!((row.source_version.0, row.refresh), (2, None));
+
+    let request = ask().await;
+    sites.sync().await;
+    let once = restock_sitedb::state::RetryPolicy { count: 1, ..crate::views::world::RETRY };
+    assert!(sites.at("XYZ").fail_refresh(id, once).await);
+    sites.sync().await;
+    let row = shown().await;
+    assert!(row.requests_done >= request && row.requests_failed >= request, "{row:?}");
+    let why = row.refresh.and_then(|refresh| refresh.why).map(|why| why.rule);
+    assert_eq!(
+        (row.source_version.0, why.as_deref()),
+        (2, Some("SOURCE_NOT_FOUND")),
+        "with the owner's reason"
+    );
+}
+
+#[tokio::test]
+async fn a_refresh_that_waits_moves_with_the_package_to_its_new_owner() {
+    let sites = Sites::two().await;
+    let id = sites.at("XYZ").create("app").await;
+    assert!(sites.at("XYZ").publish_announced(id, 10).await);
+    sites.sync().await;
+    sites.at("XYZ").refresh(id).await;
+    let arguments = [("SourceSite", text("ABC"))];
+    sites.at("XYZ").of_package(id, "SetSourceSite", &arguments).await.unwrap();
+    assert_eq!(action(sites.at("XYZ"), id).await.0, 1, "it was asked and is not done");
+    assert!(!sites.at("XYZ").publish_announced(id, 20).await, "no longer the owner");
+    sites.sync().await;
+    assert!(sites.at("ABC").publish_announced(id, 20).await, "the new owner does it");
+    sites.sync().await;
+    for site in ["XYZ", "ABC"] {
+        assert_eq!(action(sites.at(site), id).await, (0, 2), "at {site}");
+    }
+}
