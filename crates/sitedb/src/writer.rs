@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use restock_names::Clock;
 use sqlx::AnyConnection;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use crate::checkpoint::{Commits, move_pages};
@@ -45,10 +46,9 @@ impl Writer {
         let (sender, queue) = mpsc::channel(QUEUE_MAX);
         let (stop, stopped) = watch::channel(None);
         let commits = Arc::new(Commits::default());
-        if engine == Engine::Sqlite {
-            tracker.spawn(move_pages(url.clone(), Arc::clone(&commits), stop.clone()));
-        }
-        tracker.spawn(write(Tx::new(connection, engine), url, queue, wakes, clock, (stop, commits)));
+        let moving = (engine == Engine::Sqlite)
+            .then(|| tracker.spawn(move_pages(url.clone(), Arc::clone(&commits), stop.clone())));
+        tracker.spawn(write(Tx::new(connection, engine), url, queue, wakes, clock, (stop, commits, moving)));
         Self { sender: Mutex::new(Some(sender)), stopped }
     }
 
@@ -125,6 +125,7 @@ where
             tx.touched.clear();
             tx.applied.clear();
             tx.noted_now = None;
+            tx.reserved = 0..0;
             self.result = Some(result);
             keeps
         })
@@ -153,7 +154,7 @@ async fn write(
     mut queue: mpsc::Receiver<Box<dyn Intent>>,
     wakes: Arc<Wakes>,
     clock: Arc<OnceLock<Arc<dyn Clock>>>,
-    (stop, commits): (watch::Sender<Option<String>>, Arc<Commits>),
+    (stop, commits, moving): (watch::Sender<Option<String>>, Arc<Commits>, Option<JoinHandle<()>>),
 ) {
     while let Some(first) = queue.recv().await {
         if let Some(cause) = stop.borrow().clone() {
@@ -201,6 +202,10 @@ async fn write(
         }
     }
     commits.ended();
+    // Connections that close at the same moment would each leave the log to the other.
+    if let Some(Err(error)) = futures_util::future::OptionFuture::from(moving).await {
+        tracing::warn!(%error, "moving pages from the log ended badly");
+    }
     if let Err(error) = sqlx::Connection::close(tx.connection).await {
         tracing::warn!(%error, "the writer's connection did not close cleanly");
     }

@@ -229,6 +229,31 @@ async fn a_reader_cannot_write() {
     assert!(written.is_err());
 }
 
+/// 6 MB are more pages than the writer leaves in the log while it rests, and fewer than it moves itself.
+#[tokio::test]
+async fn what_was_committed_moves_to_the_file_while_the_writer_rests() {
+    const BYTES: u64 = 6_000_000;
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("site.db");
+    let database = Database::open_file(&path).await.unwrap();
+    let length = || std::fs::metadata(&path).unwrap().len();
+    assert!(length() < BYTES, "{}", length());
+    let large = SourceRoot { folder: "x".repeat(6_000_000), ..root("large") };
+    let added: Result<bool, DatabaseError> = database
+        .transact("add", move |tx| Box::pin(async move { tx.insert_source_root(&large).await }))
+        .await;
+    assert!(added.unwrap());
+    let moved = async {
+        while length() < BYTES {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), moved).await.expect("the pages stayed in the log");
+    assert_eq!(names(&database).await, ["large"]);
+    database.close().await;
+    assert!(!folder.path().join("site.db-wal").exists(), "all connections were closed");
+}
+
 #[tokio::test]
 async fn a_database_of_a_later_release_is_refused() {
     let folder = tempfile::TempDir::new().unwrap();
