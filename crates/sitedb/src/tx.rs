@@ -37,6 +37,8 @@ pub struct Tx {
     pub(crate) applied: BTreeSet<(Kind, String)>,
     /// Tells when objects are written.
     pub(crate) clock: Option<Arc<dyn Clock>>,
+    /// Numbers of changes taken for what is kept next.
+    pub(crate) reserved: std::ops::Range<u64>,
     /// The time that was named last in this transaction.
     pub(crate) noted_now: Option<Timestamp>,
 }
@@ -58,6 +60,7 @@ impl Tx {
             touched: BTreeSet::new(),
             applied: BTreeSet::new(),
             clock: None,
+            reserved: 0..0,
             noted_now: None,
         }
     }

@@ -103,6 +103,9 @@ impl Tx {
         let clock = self.raise_clock(0).await?;
         let mut tree = self.hierarchy().await?;
         let (mut highest, mut has_changed) = (clock, false);
+        // Nothing waits, most of the time: then nothing is looked for.
+        let mut has_waiting = self.has_waiting().await?;
+        self.reserve_changes(queue.len()).await?;
         while let Some((from, value)) = queue.pop_front() {
             let arrival = Arrival { own, peer: from, check, now };
             let object = match Object::decode(&value) {
@@ -117,7 +120,9 @@ impl Tx {
                     continue;
                 }
             };
-            self.forget_waiting(&object, from).await?;
+            if has_waiting {
+                self.forget_waiting(&object, from).await?;
+            }
             match self.arrive_alone(&object, &arrival, &tree).await? {
                 Fate::Applied => {
                     has_changed = true;
@@ -129,13 +134,16 @@ impl Tx {
                         applied.key_lists_changed |= before != self.site_keys(&object.key).await?;
                         tree = self.hierarchy().await?;
                     }
-                    queue.extend(self.waiting_for(object.kind, &object.key).await?);
+                    if has_waiting {
+                        queue.extend(self.waiting_for(object.kind, &object.key).await?);
+                    }
                 }
                 Fate::Known => {
                     highest = highest.max(object.clock);
                     applied.replayed += 1;
                 }
                 Fate::Waits(kind, key) => {
+                    has_waiting = true;
                     if self.wait(&object, from, kind, &key).await? {
                         applied.waiting += 1;
                     } else {
@@ -145,11 +153,13 @@ impl Tx {
                 }
                 Fate::Refused(why) => self.refuse(applied, &value, why, &arrival).await?,
                 Fate::RefusedUntil(why, kind, key) => {
+                    has_waiting = true;
                     self.wait(&object, from, kind, &key).await?;
                     self.refuse(applied, &value, why, &arrival).await?;
                 }
             }
         }
+        self.reserved = 0..0;
         self.raise_clock(highest).await?;
         if has_changed {
             self.wake(Wake::Sites);
@@ -308,6 +318,10 @@ impl Tx {
     async fn site_keys(&mut self, code: &str) -> Result<Option<(String, Vec<u8>)>, DatabaseError> {
         let Ok(code) = code.parse() else { return Ok(None) };
         Ok(self.site_row(code).await?.map(|site| (site.root_public_key, site.key_list)))
+    }
+
+    async fn has_waiting(&mut self) -> Result<bool, DatabaseError> {
+        Ok(self.row("SELECT 1 AS one FROM replicas_waiting LIMIT 1", bind![]).await?.is_some())
     }
 
     /// Puts an object aside until what it refers to is here; false when too many wait.

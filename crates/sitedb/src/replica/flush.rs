@@ -114,6 +114,7 @@ impl Tx {
         }
         let clock = self.raise_clock(0).await? + 1;
         self.raise_clock(clock).await?;
+        self.reserve_changes(changed.len()).await?;
         let at = self.written_at();
         let mut written = Vec::with_capacity(changed.len());
         for (kind, key, body) in changed {
@@ -134,6 +135,7 @@ impl Tx {
             self.keep_replica(&object, None).await?;
             written.push((kind, object.key));
         }
+        self.reserved = 0..0;
         self.wake(Wake::Sites);
         self.release_waiting(&written).await
     }
@@ -162,7 +164,10 @@ impl Tx {
         object: &Object,
         came_from: Option<SiteCode>,
     ) -> Result<(), DatabaseError> {
-        let seq = self.next_number(SEQUENCE).await?;
+        let seq = match self.reserved.next() {
+            Some(seq) => seq,
+            None => self.next_number(SEQUENCE).await?,
+        };
         let package = object.kind.package(&object.key);
         self.execute(
             "INSERT INTO replicas (kind, object_key, clock, writer, written_at, body, seq, came_from, package_id)
@@ -187,6 +192,22 @@ impl Tx {
         if object.kind == Kind::Package && object.body.is_none() {
             self.execute("DELETE FROM replicas WHERE package_id = $1", bind![&object.key]).await?;
         }
+        Ok(())
+    }
+
+    /// Takes the next `count` numbers of changes at once, for what is kept next. Those that are not
+    /// used are never given: numbers may be skipped.
+    pub(crate) async fn reserve_changes(&mut self, count: usize) -> Result<(), DatabaseError> {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        let row = self
+            .row(
+                "INSERT INTO counters (name, value) VALUES ($1, $2)
+                 ON CONFLICT (name) DO UPDATE SET value = counters.value + EXCLUDED.value RETURNING value",
+                bind![SEQUENCE, count],
+            )
+            .await?;
+        let last = row.map_or(Ok(count), |row| row.u64("value"))?;
+        self.reserved = last - count + 1..last + 1;
         Ok(())
     }
 

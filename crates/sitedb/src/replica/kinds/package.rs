@@ -148,11 +148,13 @@ pub(crate) async fn take(
             let is_other = (wanted.is_public, &wanted.name) != (before.is_public, &before.name);
             let settings = before.settings + u64::from(is_other);
             tx.update_package(&Package { settings, ..wanted.clone() }).await?;
-            tx.execute(
-                "UPDATE packages SET created_at = $2 WHERE package_id = $1",
-                bind![id, wanted.created_at],
-            )
-            .await?;
+            if wanted.created_at != before.created_at {
+                tx.execute(
+                    "UPDATE packages SET created_at = $2 WHERE package_id = $1",
+                    bind![id, wanted.created_at],
+                )
+                .await?;
+            }
             if is_other {
                 tx.wake(Wake::Distribute);
             }
