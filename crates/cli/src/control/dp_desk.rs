@@ -68,6 +68,7 @@ impl Desk for DpDesk {
             | Ask::LeaveSite
             | Ask::RemoveSite { .. }
             | Ask::BackUp { .. }
+            | Ask::AuthorityChange
             | Ask::RotateAuthority { .. }
             | Ask::Watch { .. } => {
                 Err(Failure::usage("this is a distribution point; the request is for a site")

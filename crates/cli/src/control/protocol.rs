@@ -73,6 +73,9 @@ pub(crate) enum Ask {
     RemoveSite { site: SiteCode },
     /// Saves the site in a file that is not there yet: [`super::BackedUp`]. Site only.
     BackUp { file: String },
+    /// How far a change of the site's certificate authority is: [`super::AuthorityChange`], or null.
+    /// Site only.
+    AuthorityChange,
     /// Begins to change the site's certificate authority, or tells how far a change is:
     /// [`super::AuthorityChange`]. Site only.
     RotateAuthority { within_ms: Option<u64> },
@@ -361,6 +364,6 @@ mod tests {
             assert!(serde_json::from_str::<Ask>(&ask).is_ok(), "{ask} {rest}");
             seen += 1;
         }
-        assert_eq!(seen, 19, "all examples were found");
+        assert_eq!(seen, 20, "all examples were found");
     }
 }

@@ -250,6 +250,7 @@ impl Desk for SiteDesk {
             Ask::LeaveSite => self.site.leave().await.map(|left| value(&left)).map_err(site_failure),
             Ask::RemoveSite { site } => sites_desk::remove(&self.site, site).await.map(|gone| value(&gone)),
             Ask::BackUp { file } => sites_desk::back_up(&self.site, file).await.map(|made| value(&made)),
+            Ask::AuthorityChange => Ok(value(&sites_desk::authority_change(&self.site))),
             Ask::RotateAuthority { within_ms } => {
                 let within = within_ms.map(Duration::from_millis);
                 let change = sites_desk::rotate_authority(&self.site, within).await?;

@@ -125,12 +125,21 @@ pub(super) async fn rotate_authority(
     let begun = tokio::task::spawn_blocking(move || trust.begin_rotation(within, now)).await;
     let begun = begun.map_err(|e| Failure::caused(Kind::Failed, "changing the authority", &e))?;
     let change = begun.map_err(|e| Failure::caused(Kind::Failed, "cannot change the authority", &e))?;
-    Ok(AuthorityChange {
+    Ok(shown_change(site, &change))
+}
+
+/// How far a change of the certificate authority is, when one is under way.
+pub(super) fn authority_change(site: &Site) -> Option<AuthorityChange> {
+    site.shared_trust().rotation().map(|change| shown_change(site, &change))
+}
+
+fn shown_change(site: &Site, change: &Rotation) -> AuthorityChange {
+    AuthorityChange {
         site_code: site.code(),
         begun_at: change.begun_at,
         ends_at: change.ends_at,
         oldest: change.oldest.to_string(),
         newest: change.newest.to_string(),
         moved: change.moved.iter().map(ToString::to_string).collect(),
-    })
+    }
 }
