@@ -1,6 +1,7 @@
 //! The hierarchy as it stands, for people: who is connected, what still has to be sent, who is behind.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
 
 use restock_names::{PackageId, SiteCode, Timestamp};
 use restock_sitedb::copies::{COPY_STORED, Copy};
@@ -68,7 +69,7 @@ pub struct TreeRow {
     pub lag_seconds: u64,
     /// Packages whose newest version the site needs and has not stored.
     pub packages_behind: u64,
-    /// Why it is not connected.
+    /// Why it is not connected, or not to be relied on.
     pub why: Option<Why>,
 }
 
@@ -78,7 +79,17 @@ impl Site {
         let now = self.clock().now();
         let tree: Result<Tree, DatabaseError> =
             self.database().read("tree", move |tx| Box::pin(async move { tree(tx, now).await })).await;
-        Ok(tree?)
+        let mut tree = tree?;
+        let upstream = self.inner.upstream.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((upstream, since)) = upstream.and_then(|up| up.stale_since(now).map(|since| (up, since)))
+        {
+            let parent = upstream.parent();
+            let text = format!("site {parent} has not vouched for what it tells: stale since {since}");
+            for row in tree.rows.iter_mut().filter(|row| row.code == parent && row.why.is_none()) {
+                row.why = Some(Why::new("STALE_METADATA", &*text));
+            }
+        }
+        Ok(tree)
     }
 }
 
