@@ -56,8 +56,8 @@ impl fmt::Display for Fired {
 pub(crate) enum Fate {
     /// It never arrives.
     Lost,
-    /// It arrives after each of these delays, in order unless it may overtake.
-    Arrives { delays: Vec<Duration>, overtakes: bool },
+    /// It arrives after this delay, in order unless it may overtake, and perhaps once more.
+    Arrives { delay: Duration, again: Option<Duration>, overtakes: bool },
 }
 
 /// The network of a simulation.
@@ -73,6 +73,8 @@ pub(crate) struct Network {
 
 /// The shortest time a message takes.
 const DELAY_MIN: Duration = Duration::from_micros(300);
+/// The longest of a message that comes once more.
+const DELAY_LATE: Duration = Duration::from_secs(180);
 /// The longest of a network without faults.
 const DELAY_CALM: Duration = Duration::from_millis(20);
 
@@ -121,22 +123,28 @@ impl Network {
         }
         if !self.is_faulty {
             let delay = self.random.time(DELAY_MIN, DELAY_CALM);
-            return Fate::Arrives { delays: vec![delay], overtakes: false };
+            return Fate::Arrives { delay, again: None, overtakes: false };
         }
         if self.random.chance(self.options.loss) {
             self.fired.count("lost");
             return Fate::Lost;
         }
-        let mut delays = vec![self.delay()];
+        let (delay, mut late) = (self.delay(), None);
         if self.random.chance(self.options.duplicates) {
             self.fired.count("duplicated");
-            delays.push(self.delay());
+            // One in four comes when everybody has gone on.
+            let again = if self.random.below(4) == 0 {
+                self.random.time(DELAY_MIN, DELAY_LATE)
+            } else {
+                self.delay()
+            };
+            late = Some(again);
         }
         let overtakes = self.random.chance(self.options.reorder);
         if overtakes {
             self.fired.count("reordered");
         }
-        Fate::Arrives { delays, overtakes }
+        Fate::Arrives { delay, again: late, overtakes }
     }
 
     fn delay(&mut self) -> Duration {

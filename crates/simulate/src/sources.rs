@@ -3,8 +3,9 @@
 //! A change raises the generation, which stands in the name of a file: so every version tells which
 //! state of the source it has.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::content::GENERATION;
 use crate::random::Random;
@@ -54,6 +55,13 @@ impl Sources {
             bytes.extend_from_slice(&random.next_u64().to_le_bytes());
         }
         bytes.truncate(length);
-        std::fs::write(folder.join("setup.bin"), bytes)
+        write(&folder.join("setup.bin"), &bytes, generation)
     }
+}
+
+/// Writes a file whose time says the generation, so that every run has the same manifests.
+fn write(path: &Path, bytes: &[u8], generation: u64) -> io::Result<()> {
+    let mut file = std::fs::File::create(path)?;
+    file.write_all(bytes)?;
+    file.set_modified(UNIX_EPOCH + Duration::from_secs(1_000_000_000 + generation))
 }

@@ -395,15 +395,16 @@ impl World {
                     self.schedule.after(after, broken(at_upper));
                 }
             }
-            Fate::Arrives { delays, overtakes } => {
-                for delay in delays {
-                    let lane = self.lanes.entry((connection, upwards)).or_default();
-                    let at = self.time.now() + micros(delay);
-                    let at = if overtakes { at } else { at.max(*lane + 1) };
-                    if !overtakes {
-                        *lane = at;
-                    }
-                    self.schedule.at(at, event());
+            Fate::Arrives { delay, again, overtakes } => {
+                let lane = self.lanes.entry((connection, upwards)).or_default();
+                let at = self.time.now() + micros(delay);
+                let at = if overtakes { at } else { at.max(*lane + 1) };
+                if !overtakes {
+                    *lane = at;
+                }
+                self.schedule.at(at, event());
+                if let Some(again) = again {
+                    self.schedule.after(again, event());
                 }
             }
         }

@@ -18,7 +18,7 @@ use crate::sources::Sources;
 /// Packages that people have at once, at most.
 const PACKAGES_MAX: usize = 4;
 /// Distribution points wished for at once, at most.
-const POINTS_MAX: u64 = 9;
+const POINTS_MAX: u64 = 6;
 
 impl World {
     /// Registers the folder of all sources at a site, as an administrator does.

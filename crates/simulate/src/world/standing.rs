@@ -198,7 +198,9 @@ impl World {
                     self.points[at].fetched(next.package)
                 }
                 Err((why, is_transient)) => {
-                    self.note(Place::Point(at), format_args!("has not fetched {content}: {why}"));
+                    // The rest of the sentence may hold digests.
+                    let code = why.split(':').next().unwrap_or_default();
+                    self.note(Place::Point(at), format_args!("has not fetched {content}: {code}"));
                     self.points[at].not_fetched(next.package, &why, is_transient)
                 }
             },
@@ -218,6 +220,11 @@ impl World {
         content: restock_names::ContentVersion,
     ) -> Result<u64, (String, bool)> {
         let (site, name) = (self.points[at].site, self.points[at].name.clone());
+        let statement = self.points[at].statement(content.package);
+        if statement.as_ref().is_some_and(|statement| self.points[at].memory.has_all(statement.root)) {
+            // As `pull` does: where nothing is lacking nobody is asked.
+            return Ok(0);
+        }
         let is_reached = self.shared.network().connects(Place::Point(at), Place::Site(site));
         let holder = self.shared.holder(site).filter(|_| is_reached);
         let Some(holder) = holder else { return Err((LinkError::Closed.to_string(), true)) };
@@ -226,7 +233,7 @@ impl World {
             .authorise_pull(&name, &content)
             .await
             .map_err(|refusal| (format!("{}: {}", refusal.code, refusal.text), refusal.is_transient))?;
-        let Some(statement) = self.points[at].statement(content.package) else {
+        let Some(statement) = statement else {
             return Err(("INTERNAL: no statement".to_owned(), false));
         };
         let shared = std::sync::Arc::clone(&self.shared);

@@ -1,0 +1,45 @@
+//! The simulator's own tests: what is right stays right, and what is taken out turns it red.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use restock_simulate::{Batch, BatchReport, Options, Sabotage};
+
+fn run(runs: Vec<Options>, twice: bool) -> BatchReport {
+    let batch = Batch { jobs: 2, twice, prints: false };
+    let report = batch.run(runs.into_iter(), &|verdict| println!("{verdict}"), &|| true).unwrap();
+    for verdict in &report.failed {
+        println!("{}\n{}\n{}", verdict.options, verdict.failures.join("\n"), verdict.trace_tail.join("\n"));
+    }
+    report
+}
+
+/// Runs in which much is heard again when it has long been overtaken.
+fn echoing(seed: u64, sabotage: Sabotage) -> Options {
+    Options { duplicates: 500, loss: 0, requests: 24, incidents: 3, sabotage, ..Options::of_seed(seed) }
+}
+
+#[test]
+fn a_seed_leaves_the_same_trace_twice() {
+    let report = run(vec![Options::of_seed(3)], true);
+    assert_eq!((report.runs, report.failed.len()), (1, 0));
+    assert!(report.fired.total() > 0 && report.versions > 0 && report.steps > 1_000);
+}
+
+#[test]
+fn points_that_do_not_check_the_order_of_versions_are_found() {
+    let red = run((1..=4).map(|seed| echoing(seed, Sabotage::EpochUnchecked)).collect(), false);
+    let went_back = |text: &String| text.contains("went back");
+    assert!(
+        red.failed.iter().any(|verdict| verdict.failures.iter().any(went_back)),
+        "nobody saw a version go back"
+    );
+    let green = run(vec![echoing(1, Sabotage::None)], false);
+    assert!(green.failed.is_empty() && green.fired.of("duplicated") > 100);
+}
+
+#[test]
+fn an_injector_that_does_nothing_is_found() {
+    let report = run(vec![Options { sabotage: Sabotage::NoFaults, ..Options::of_seed(2) }], false);
+    let says = |text: &String| text.contains("no fault was injected");
+    assert!(report.failed.len() == 1 && report.failed[0].failures.iter().any(says));
+}
