@@ -85,8 +85,11 @@ impl Site {
         {
             let parent = upstream.parent();
             let text = format!("site {parent} has not vouched for what it tells: stale since {since}");
-            for row in tree.rows.iter_mut().filter(|row| row.code == parent && row.why.is_none()) {
-                row.why = Some(Why::new("STALE_METADATA", &*text));
+            for row in tree.rows.iter_mut().filter(|row| row.code == parent) {
+                row.why = Some(match row.why.take() {
+                    None => Why::new("STALE_METADATA", &*text),
+                    Some(down) => Why { text: format!("{}; {text}", down.text), ..down },
+                });
             }
         }
         Ok(tree)

@@ -5,6 +5,7 @@
 mod backups;
 mod content;
 mod fetching;
+mod heads;
 mod hostile;
 mod joining;
 mod ownership;
