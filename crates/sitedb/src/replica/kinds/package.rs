@@ -34,7 +34,7 @@ pub(crate) async fn told(tx: &mut Tx, kind: Kind, key: &str) -> Result<Told, Dat
     let schedule = tx.row("SELECT refresh_schedule FROM packages WHERE package_id = $1", bind![id]).await?;
     let schedule = schedule.map_or(Ok(String::new()), |row| row.text("refresh_schedule"))?;
     let scopes = scope::told_of(tx, TYPE_PACKAGE, id.as_str(), (kind, key)).await?;
-    let source_set_by = told_account(tx, &q, (kind, key)).await?;
+    let source_set_by = told_account(tx, &q).await?;
     let mut body = json!({
         "name": p.name,
         "package_version": p.package_version,
@@ -91,20 +91,38 @@ pub(crate) async fn told(tx: &mut Tx, kind: Kind, key: &str) -> Result<Told, Dat
 }
 
 /// The logon name of the account that set the source path; none for a command at a site itself.
-async fn told_account(
-    tx: &mut Tx,
-    properties: &Properties,
-    (kind, key): (Kind, &str),
-) -> Result<Option<String>, DatabaseError> {
+async fn told_account(tx: &mut Tx, properties: &Properties) -> Result<Option<String>, DatabaseError> {
     let Some(number) = properties.source_set_by else { return Ok(None) };
     let row = tx.row("SELECT logon_name FROM admins WHERE admin_id = $1", bind![number]).await?;
-    if let Some(row) = row {
-        return row.text("logon_name").map(Some);
+    // Of an account that is not known here no name is passed on: it would look like this site's word.
+    row.map_or(Ok(Some(String::new())), |row| row.text("logon_name").map(Some))
+}
+
+/// Whose source scopes count when this site reads the path; none: a command at a site that may say so.
+///
+/// What was set here before stays as long as the path does. Of another path the word of a site above
+/// counts, whose accounts are this site's too. Any other site could name whom it likes, and have this
+/// one read what lies beneath its source roots: nobody is taken for it.
+async fn who_set_source(
+    tx: &mut Tx,
+    wanted: &Package,
+    before: Option<&Package>,
+    account: Option<&str>,
+    (object, arrival): (&Object, &Arrival<'_>),
+) -> Result<Option<u32>, DatabaseError> {
+    if before.is_some_and(|before| before.source_path == wanted.source_path) {
+        return tx.source_set_by(wanted.id).await;
     }
-    // Not known here, but perhaps where it came from.
-    let before = tx.replica(kind, key).await?;
-    let name = before.and_then(|before| before.object.fields().text_or_none("source_set_by").ok().flatten());
-    Ok(Some(name.unwrap_or_default()))
+    if wanted.source_path.is_empty() {
+        return Ok(None);
+    }
+    if !tx.hierarchy().await?.is_below(arrival.own, object.writer) {
+        return Ok(Some(UNKNOWN_ACCOUNT));
+    }
+    match account {
+        None => Ok(None),
+        Some(name) => Ok(Some(tx.account_number(name).await?.unwrap_or(UNKNOWN_ACCOUNT))),
+    }
 }
 
 /// All that this site writes.
@@ -139,6 +157,8 @@ pub(crate) async fn take(
         Err(why) => return Ok(Taken::Refused(why)),
     };
     let before = tx.package(id).await?;
+    let (account, of) = (account.as_deref(), (object, arrival));
+    let source_set_by = who_set_source(tx, &wanted, before.as_ref(), account, of).await?;
     match &before {
         None => {
             tx.insert_package(&wanted).await?;
@@ -160,10 +180,6 @@ pub(crate) async fn take(
             }
         }
     }
-    let source_set_by = match account {
-        None => None,
-        Some(name) => Some(tx.account_number(&name).await?.unwrap_or(UNKNOWN_ACCOUNT)),
-    };
     let mut properties = Properties { source_set_by, ..properties };
     let is_left_out = |field: &&str| object.body.as_ref().is_some_and(|body| body.get(field).is_none());
     if LARGE.iter().all(is_left_out)

@@ -108,6 +108,49 @@ async fn a_site_that_joins_shares_what_it_had_before() {
     }
 }
 
+/// Gives the package another source path, as a command at the site does.
+async fn set_path(node: &Node, id: PackageId, path: &'static str) {
+    change!(node.database, |tx| {
+        let mut package = tx.package(id).await?.unwrap();
+        package.source_path = path.to_owned();
+        tx.update_package(&package).await?;
+    });
+}
+
+async fn set_by(node: &Node, id: PackageId) -> (String, Option<u32>) {
+    node.read(move |tx| {
+        Box::pin(async move { Ok((tx.package(id).await?.unwrap().source_path, tx.source_set_by(id).await?)) })
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_path_that_a_site_below_sets_has_nobody_behind_it_above() {
+    let (above, below) = two().await;
+    let id = above.add_package().await;
+    settle(&above, &below).await;
+    set_path(&above, id, "/srv/of/the/top").await;
+    settle(&above, &below).await;
+    assert_eq!(set_by(&above, id).await, ("/srv/of/the/top".to_owned(), None));
+    assert_eq!(
+        set_by(&below, id).await,
+        ("/srv/of/the/top".to_owned(), None),
+        "the word of a site above counts"
+    );
+    set_path(&below, id, "/srv/secrets").await;
+    settle(&above, &below).await;
+    let (path, account) = set_by(&above, id).await;
+    assert_eq!((path.as_str(), account), ("/srv/secrets", Some(u32::MAX)), "no account has this number");
+    // Another change above does not take the path away from who set it.
+    change!(above.database, |tx| {
+        let mut package = tx.package(id).await?.unwrap();
+        package.description = "changed above".to_owned();
+        tx.update_package(&package).await?;
+    });
+    settle(&above, &below).await;
+    assert_eq!(set_by(&below, id).await, ("/srv/secrets".to_owned(), None));
+}
+
 #[tokio::test]
 async fn a_change_that_was_refused_leaves_no_object() {
     let (above, _below) = two().await;
