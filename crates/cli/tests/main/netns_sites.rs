@@ -4,6 +4,8 @@
 //! Sizes and times are small; `RESTOCK_NETNS_MIB` (of a package) and `RESTOCK_NETNS_AWAY` (seconds of
 //! an outage) make them those of a long run: 1024 and 600.
 
+#![expect(clippy::print_stdout, reason = "a harness says how often its faults fired")]
+
 mod net;
 
 use std::collections::BTreeMap;
