@@ -236,18 +236,18 @@ impl World {
             }
         }
         let mut tables = Vec::new();
-        for site in 0..self.sites.len() {
-            let Some(running) = &self.sites[site].running else {
-                found.push(format!("{} does not run", PLAN[site].code));
+        for (site, plan) in self.sites.iter().zip(PLAN.iter()) {
+            let Some(running) = &site.running else {
+                found.push(format!("{} does not run", plan.code));
                 continue;
             };
             let table: Result<Table, DatabaseError> =
                 running.site.database().read("table", |tx| Box::pin(async move { table(tx).await })).await;
-            tables.push((site, table?));
+            tables.push((plan.code, table?));
         }
         let Some((_, first)) = tables.first() else { return Ok(found) };
         for (site, table) in &tables[1..] {
-            found.extend(first.differences(table, PLAN[tables[0].0].code, PLAN[*site].code));
+            found.extend(first.differences(table, tables[0].0, site));
         }
         let first = tables.swap_remove(0).1;
         self.compare_points(&first, &mut found);
