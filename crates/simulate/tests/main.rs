@@ -1,6 +1,7 @@
 //! The simulator's own tests: what is right stays right, and what is taken out turns it red.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::print_stdout, reason = "a failing seed has to be told")]
 
 use restock_simulate::{Batch, BatchReport, Options, Sabotage};
 
