@@ -116,7 +116,9 @@ impl Network {
     }
 
     /// Decides what becomes of one message.
-    pub(crate) fn fate(&mut self, from: Place, to: Place) -> Fate {
+    ///
+    /// `is_ordered`: it means something only in its order, which a stream keeps.
+    pub(crate) fn fate(&mut self, from: Place, to: Place, is_ordered: bool) -> Fate {
         if !self.reaches(from, to) {
             self.fired.count("blocked");
             return Fate::Lost;
@@ -130,10 +132,14 @@ impl Network {
             return Fate::Lost;
         }
         let (delay, mut late) = (self.delay(), None);
+        if is_ordered {
+            return Fate::Arrives { delay, again: None, overtakes: false };
+        }
         if self.random.chance(self.options.duplicates) {
             self.fired.count("duplicated");
             // One in four comes when everybody has gone on.
-            let again = if self.random.below(4) == 0 {
+            let are_sites = matches!((from, to), (Place::Site(_), Place::Site(_)));
+            let again = if are_sites && self.random.below(4) == 0 {
                 self.random.time(DELAY_MIN, DELAY_LATE)
             } else {
                 self.delay()
@@ -155,6 +161,14 @@ impl Network {
         } else {
             self.random.time(DELAY_MIN, DELAY_CALM)
         }
+    }
+
+    /// Decides whether a job is heard once more when it has long been overtaken, and when.
+    pub(crate) fn echo(&mut self) -> Option<Duration> {
+        if !self.is_faulty || !self.random.chance(self.options.duplicates) {
+            return None;
+        }
+        Some(self.random.time(DELAY_MIN, DELAY_LATE))
     }
 
     /// Decides what becomes of a frame of content.

@@ -92,6 +92,8 @@ pub(crate) enum PointMessage {
     Welcome(Vec<u8>),
     Keys(Vec<u8>),
     Job(Job),
+    /// A job that was heard before.
+    Echo(Job),
     Report(u64, Report),
     Taken(u64, bool),
 }
@@ -384,10 +386,11 @@ impl World {
         &mut self,
         (from, to): (Place, Place),
         (connection, upwards): (u64, bool),
+        is_ordered: bool,
         event: impl Fn() -> Event,
         broken: impl Fn(bool) -> Event,
     ) {
-        let fate = self.shared.network().fate(from, to);
+        let fate = self.shared.network().fate(from, to, is_ordered);
         match fate {
             Fate::Lost => {
                 for at_upper in [true, false] {

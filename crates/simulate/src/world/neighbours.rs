@@ -162,7 +162,7 @@ impl World {
         let way = if upwards { (child, parent) } else { (parent, child) };
         let event = || Event::Neighbour { link, connection, upwards, message: message.clone() };
         let broken = |upper| Event::LinkBroken { link, connection, upper };
-        self.send(way, (connection, upwards), event, broken);
+        self.send(way, (connection, upwards), false, event, broken);
     }
 
     /// A message has come to the upper or lower end.

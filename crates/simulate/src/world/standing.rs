@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use restock_transfer::{LinkError, SiteSide};
+use restock_transfer::{JobKind, LinkError, SiteSide};
 
 use super::{Event, PointMessage, World};
 use crate::content::MoveError;
@@ -46,7 +46,17 @@ impl World {
         let way = if upwards { (point, site) } else { (site, point) };
         let event = || Event::Standing { point: at, connection, message: message.clone() };
         let broken = |at_site| Event::PointBroken { point: at, connection, at_site };
-        self.send(way, (connection, upwards), event, broken);
+        let is_ordered = matches!(message, PointMessage::Job(_));
+        self.send(way, (connection, upwards), is_ordered, event, broken);
+        if let PointMessage::Job(job) = &message
+            && job.kind == JobKind::Install
+        {
+            let after = self.shared.network().echo();
+            if let Some(after) = after {
+                let message = PointMessage::Echo(job.clone());
+                self.schedule.after(after, Event::Standing { point: at, connection, message });
+            }
+        }
     }
 
     /// A message has come to a site or to a point.
@@ -88,6 +98,17 @@ impl World {
                 let next = self.points[at].job(job);
                 self.take_up(at, next);
                 self.send_reports(at);
+            }
+            PointMessage::Echo(job) => {
+                // Only one that would take the point back says something about it.
+                let held = self.points[at].held.get(&job.content.package).map(|held| held.content);
+                if held.is_some_and(|held| held > job.content) {
+                    self.shared.network().fired.count("overtaken job");
+                    self.note(Place::Point(at), format_args!("hears again of {}", job.content));
+                    let next = self.points[at].job(job);
+                    self.take_up(at, next);
+                    self.send_reports(at);
+                }
             }
             PointMessage::Taken(sequence, is_taken) => self.points[at].answered(sequence, is_taken),
         }
