@@ -156,8 +156,12 @@ async fn protect(
             let says_something = error.kind() == std::io::ErrorKind::InvalidData;
             let (client, code) = (remote, "TLS_HANDSHAKE");
             match says_something {
-                true => tracing::warn!(target: "adminservice", code, %error, %client, "a TLS handshake failed"),
-                false => tracing::debug!(target: "adminservice", code, %error, %client, "a TLS handshake failed"),
+                true => {
+                    tracing::warn!(target: "adminservice", code, %error, %client, "a TLS handshake failed")
+                }
+                false => {
+                    tracing::debug!(target: "adminservice", code, %error, %client, "a TLS handshake failed")
+                }
             }
             None
         }

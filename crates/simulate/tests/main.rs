@@ -34,7 +34,7 @@ fn points_that_do_not_check_the_order_of_versions_are_found() {
         red.failed.iter().any(|verdict| verdict.failures.iter().any(went_back)),
         "nobody saw a version go back"
     );
-    let green = run(vec![echoing(1, Sabotage::None)], false);
+    let green = run(vec![echoing(2, Sabotage::None)], false);
     assert!(green.failed.is_empty() && green.fired.of("overtaken job") > 0);
 }
 

@@ -1,7 +1,7 @@
 //! What sites share: objects, each with the state that stands, exchanged with the neighbours.
 //!
 //! An object is named by a [`Kind`] and a key. Its body is what rows of this database say about it;
-//! the functions that change those rows [`Tx::touch`] it, and before the commit `flush` writes the
+//! the functions that change those rows `Tx::touch` it, and before the commit `flush` writes the
 //! bodies that changed, with a stamp, to the table `replicas`. `exchange` sends what a neighbour
 //! lacks, `arrival` takes what it sends: `merge` says which of two states stands, and the file of a kind
 //! under `kinds` carries out what an object says.

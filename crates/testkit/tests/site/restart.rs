@@ -102,7 +102,8 @@ async fn a_site_is_made_once_and_opened_by_one_process() {
     assert!(matches!(&again, Err(SiteError::Exists { .. })), "{again:?}");
     let error = again.unwrap_err();
     assert_eq!((error.code().as_str(), error.exit_code()), ("SITE_EXISTS", 6));
-    let other = Site::init(&config, "ABC".parse().unwrap(), Made::default(), clock.clone()).await.unwrap_err();
+    let other =
+        Site::init(&config, "ABC".parse().unwrap(), Made::default(), clock.clone()).await.unwrap_err();
     assert_eq!(other.code(), "SITE_EXISTS");
     let second = Site::open(config.clone(), clock.clone()).await.unwrap_err();
     assert_eq!((second.code().as_str(), second.exit_code()), ("LIBRARY_LOCKED", 6));
