@@ -203,6 +203,8 @@ impl World {
                         return Ok(false);
                     }
                     tx.set_source_site(package, code, now).await?;
+                    // Whoever takes it here answers for the path that is read here.
+                    tx.source_set_here(package).await?;
                     Ok(true)
                 })
             })
