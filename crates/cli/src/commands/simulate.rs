@@ -88,7 +88,7 @@ impl Simulate {
         let line = Mutex::new(());
         let on = |verdict: &Verdict| {
             let Ok(_one) = line.lock() else { return };
-            output.talk(&verdict.to_string());
+            output.talk(&format!("{verdict}\n"));
             if !verdict.is_good() && shown.fetch_add(1, Ordering::Relaxed) < SHOWN_MAX {
                 self.show(output, verdict);
             }
@@ -102,16 +102,16 @@ impl Simulate {
 
     /// Everything that is needed to see a failure again.
     fn show(&self, output: Output, verdict: &Verdict) {
-        output.talk(&format!("  commit {}", self.commit));
-        output.talk(&format!("  {}", verdict.options));
-        output.talk(&format!("  faults: {}", verdict.fired));
+        output.talk(&format!("  commit {}\n", self.commit));
+        output.talk(&format!("  {}\n", verdict.options));
+        output.talk(&format!("  faults: {}\n", verdict.fired));
         for failure in &verdict.failures {
-            output.talk(&format!("  ! {failure}"));
+            output.talk(&format!("  ! {failure}\n"));
         }
         for line in &verdict.trace_tail {
-            output.talk(&format!("  | {line}"));
+            output.talk(&format!("  | {line}\n"));
         }
-        output.talk(&format!("  again: restock simulate --seed {} --trace", verdict.options.seed));
+        output.talk(&format!("  again: restock simulate --seed {} --trace\n", verdict.options.seed));
     }
 
     fn answer(&self, report: &BatchReport) -> Result<Done, Failure> {
