@@ -7,7 +7,14 @@ use crate::world::{Running, change, code, dp, eventually, look, noise};
 impl Running {
     async fn give_to(&self, id: PackageId, to: &str) {
         let (to, now) = (code(to), SystemClock.now());
-        change!(self.site, |tx| tx.set_source_site(id, to, now).await.map(drop));
+        let is_here = to == self.site.code();
+        change!(self.site, |tx| {
+            tx.set_source_site(id, to, now).await?;
+            if is_here {
+                tx.source_set_here(id).await?;
+            }
+            Ok(())
+        });
     }
 
     async fn owner(&self, id: PackageId) -> Option<restock_names::SiteCode> {
