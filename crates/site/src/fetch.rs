@@ -15,6 +15,7 @@ mod steps;
 pub(crate) use draft::is_held;
 pub use link::LinkFetch;
 pub(crate) use link::Upstream;
+pub(crate) use steps::HELD_FOR_SITES;
 
 use std::collections::BTreeSet;
 use std::future::Future;

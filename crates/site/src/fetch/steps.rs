@@ -20,7 +20,7 @@ const PAUSE_MOST: Duration = Duration::from_secs(60);
 /// The delay after a disk was found full.
 const PAUSE_FULL: Duration = Duration::from_secs(30);
 /// Why a copy of a version is at a site that only passes it on.
-pub(super) const HELD_FOR_SITES: &str = "HELD_FOR_SITES";
+pub(crate) const HELD_FOR_SITES: &str = "HELD_FOR_SITES";
 
 /// What transactions need of the loop.
 #[derive(Debug, Clone, Copy)]
@@ -105,10 +105,30 @@ pub(super) async fn begin(
             Ok(Some(Claim { what, from }))
         }
         Err(why) => {
+            if what.signer == parts.site && package.source_site == parts.site {
+                make_again(tx, parts.site, &package, now).await?;
+            }
             put_off(tx, parts, what, why, now, PAUSE_MOST, COPY_RETRYING).await?;
             Ok(None)
         }
     }
+}
+
+/// A version that this site made and lost, and that nobody else holds: only its source can bring the
+/// package back.
+async fn make_again(
+    tx: &mut Tx,
+    site: SiteCode,
+    package: &Package,
+    now: Timestamp,
+) -> Result<(), DatabaseError> {
+    let refresh = tx.refresh(package.id).await?.filter(|refresh| !refresh.is_pending());
+    if let Some(refresh) = refresh.filter(|_| package.has_source()) {
+        let why =
+            Why::new("CONTENT_LOST", "no site holds the newest version any more: its source is read again");
+        tx.request_refresh(package, refresh, site, now, Some(why)).await?;
+    }
+    Ok(())
 }
 
 /// Everything of a version is in the library, and its statement.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use restock_names::{ContentVersion, PackageId, SiteCode, Timestamp};
+use restock_sitedb::copies::COPY_STORED;
 use restock_sitedb::hierarchy::{Hierarchy, LinkRow, STATUS_ACTIVE, STATUS_DELETED, SiteRow, SiteType};
 use restock_sitedb::replica::{self, AppliedChanges, Incoming};
 use restock_sitedb::{DatabaseError, Tx, Wake, Why};
@@ -14,7 +15,7 @@ use restock_transfer::{
 use serde_json::Value;
 
 use super::{Side, failed};
-use crate::fetch::is_held;
+use crate::fetch::{HELD_FOR_SITES, is_held};
 use crate::keys::{self, KeyCheck, hex, root_key};
 use crate::message::{chain, distmgr};
 use crate::token::{self, Shown};
@@ -365,7 +366,10 @@ async fn look_again(tx: &mut Tx, peer: SiteCode, batch: &Batch, now: Timestamp) 
         if !site.eq_ignore_ascii_case(peer.as_str()) {
             continue;
         }
-        let Ok(package) = package.parse() else { continue };
+        // One that waits itself says so too; answering that would go round and round.
+        let body = &object["body"];
+        let has_it = body["state"] == COPY_STORED || body["why"]["rule"] == HELD_FOR_SITES;
+        let Some(package) = package.parse().ok().filter(|_| has_it) else { continue };
         let Some(mut announced) = tx.announced(package).await? else { continue };
         let waits = announced.why.as_ref().is_some_and(|why| why.rule == "CONTENT_NOT_HERE");
         if waits && announced.next_attempt > now {
