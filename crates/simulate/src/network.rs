@@ -20,7 +20,32 @@ pub(crate) enum Place {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fired(BTreeMap<&'static str, u64>);
 
+/// What must have happened in a batch that is large enough.
+const KINDS: [&str; 16] = [
+    "clock jump",
+    "crash",
+    "crash of a point",
+    "crash within a step",
+    "delayed",
+    "duplicated",
+    "frame damaged",
+    "lost",
+    "one-way partition",
+    "owner changed",
+    "partition",
+    "partition of a point",
+    "pause",
+    "reordered",
+    "restore",
+    "transfer cut",
+];
+
 impl Fired {
+    /// The kinds of faults that did not happen: after many runs each must have.
+    pub fn silent(&self) -> Vec<&'static str> {
+        KINDS.into_iter().filter(|kind| self.of(kind) == 0).collect()
+    }
+
     /// Counts one.
     pub(crate) fn count(&mut self, kind: &'static str) {
         *self.0.entry(kind).or_default() += 1;

@@ -72,6 +72,8 @@ pub(crate) struct SiteNode {
     pub(crate) life: u64,
     /// Nothing of it happens before, in simulated microseconds.
     pub(crate) paused_until: i64,
+    /// It came back from a backup: packages it heard of from others have no account behind their path.
+    pub(crate) was_restored: bool,
     /// Its disk is gone until it is restored.
     pub(crate) is_lost: bool,
     /// A backup, and when it was made.

@@ -14,6 +14,8 @@ use crate::world::World;
 const CONVERGENCE_MAX: Duration = Duration::from_secs(45 * 60);
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_secs(20);
+/// The looks before which administrators of restored sites set source paths again.
+const ANSWERS: [u32; 2] = [4, 14];
 /// Steps of a run, at most.
 const STEPS_MAX: u64 = 400_000;
 /// Differences and trace lines that a failure prints.
@@ -127,8 +129,13 @@ pub async fn run(image: &Image, options: &Options, prints: bool) -> Result<Verdi
 async fn converge(world: &mut World, failures: &mut Vec<String>) -> Result<Option<i64>, SimulateError> {
     let begun = world.time.now();
     let mut look_at = begun;
+    let mut looks = 0;
     loop {
         look_at += micros(LOOK);
+        looks += 1;
+        if ANSWERS.contains(&looks) {
+            Box::pin(world.answer_for_sources()).await?;
+        }
         while world.ledger.violation.is_none()
             && world.steps < STEPS_MAX
             && Box::pin(world.step(look_at)).await?

@@ -146,6 +146,7 @@ impl World {
             running: None,
             life: 0,
             paused_until: 0,
+            was_restored: false,
             is_lost: false,
             backup: None,
         };

@@ -25,6 +25,8 @@ pub(crate) struct Known {
     pub(crate) generation: u64,
     /// Where and when its deletion was acknowledged.
     pub(crate) deleted: Vec<Asked>,
+    /// Who acknowledged a deletion went back to a state before it.
+    pub(crate) is_uncertain: bool,
     /// Where and when it was created.
     pub(crate) created: Asked,
 }
@@ -80,7 +82,10 @@ impl Ledger {
         let is_kept = |asked: &Asked| asked.site != site || asked.at <= at;
         self.refreshes.retain(|(_, asked, _)| is_kept(asked));
         for known in self.packages.values_mut() {
+            let before = known.deleted.len();
             known.deleted.retain(is_kept);
+            // Others may have heard of it all the same.
+            known.is_uncertain |= known.deleted.len() < before;
         }
         // A wish that may be lost says nothing about the others of its target.
         self.wishes.retain(|_, wishes| wishes.iter().all(|(_, asked)| is_kept(asked)));
@@ -298,7 +303,9 @@ impl World {
         }
         for (package, known) in &self.ledger.packages {
             match (known.deleted.is_empty(), table.packages.contains_key(package)) {
-                (true, false) => found.push(format!("{package} is gone although nobody deleted it")),
+                (true, false) if !known.is_uncertain => {
+                    found.push(format!("{package} is gone although nobody deleted it"))
+                }
                 (false, true) => found.push(format!("{package} is still there although it was deleted")),
                 _ => {}
             }

@@ -72,8 +72,8 @@ impl World {
                 self.count("pause");
                 self.pause(place, lasts);
             }
-            72..82 => self.backup_or_restore(site).await?,
-            82..92 => {
+            72..86 => self.backup_or_restore(site).await?,
+            86..94 => {
                 self.count("crash of a point");
                 self.points[point].crash();
                 if self.random.chance(250) {
@@ -155,8 +155,14 @@ impl World {
         Ok(())
     }
 
-    /// The first time a site is chosen it is backed up; later it loses its disk.
+    /// A site is backed up; one that has a backup already loses its disk.
     async fn backup_or_restore(&mut self, site: usize) -> Result<(), SimulateError> {
+        // Most backups are used: a restore is what they are for.
+        let kept: Vec<usize> = (0..self.sites.len())
+            .filter(|site| self.sites[*site].backup.is_some() && self.sites[*site].running.is_some())
+            .collect();
+        let site =
+            if self.random.chance(700) { self.random.pick(&kept).copied().unwrap_or(site) } else { site };
         let Some(running) = &self.sites[site].running else { return Ok(()) };
         if self.sites[site].backup.is_some() {
             self.end_process(site).await;
@@ -180,6 +186,7 @@ impl World {
         let node = &mut self.sites[site];
         node.life += 1;
         node.is_lost = false;
+        node.was_restored = true;
         let folder = node.config.data.with_extension(format!("life{}", node.life));
         node.config.data = folder;
         let clock = std::sync::Arc::clone(&node.clock) as std::sync::Arc<dyn Clock>;

@@ -79,7 +79,7 @@ impl World {
             return Ok(());
         };
         let asked = self.asked(site);
-        let known = Known { source, generation: 1, deleted: Vec::new(), created: asked };
+        let known = Known { source, generation: 1, deleted: Vec::new(), is_uncertain: false, created: asked };
         self.ledger.packages.insert(row.package, known);
         self.ledger.refreshes.push((row.package, asked, 1));
         // Most packages are distributed at once.
@@ -186,6 +186,35 @@ impl World {
         for point in points {
             self.ledger.wishes.entry((package, point)).or_default().push((wish, asked));
         }
+    }
+
+    /// The administrators of restored sites answer for the source paths of the packages these own.
+    pub(crate) async fn answer_for_sources(&mut self) -> Result<(), SimulateError> {
+        for site in 0..self.sites.len() {
+            let node = &self.sites[site];
+            let (code, Some(running)) = (node.code, &node.running) else { continue };
+            if !node.was_restored {
+                continue;
+            }
+            let answered: Result<(), DatabaseError> = running
+                .site
+                .database()
+                .transact("answer_for_sources", move |tx| {
+                    Box::pin(async move {
+                        for package in tx.packages().await? {
+                            if package.source_site == code && !package.is_deleting {
+                                tx.source_set_here(package.id).await?;
+                            }
+                        }
+                        Ok(())
+                    })
+                })
+                .await;
+            answered?;
+            self.note(Place::Site(site), format_args!("has its source paths set again"));
+            self.after_step(site);
+        }
+        Ok(())
     }
 
     /// A site becomes the owner of a package, whatever the others know of it.
