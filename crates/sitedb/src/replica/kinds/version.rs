@@ -79,10 +79,32 @@ pub(crate) async fn take(
         return Ok(Taken::Refused(Why::new("OBJECT_FORM", "the body is no version")));
     };
     let content = announced.version.content;
+    let before = tx.announced(content.package).await?;
     tx.put_announced(&announced).await?;
     tx.follow_version(content, arrival.now).await?;
+    if before.is_some_and(|before| was_passed_over(&before, content, arrival.own)) {
+        ask_again(tx, content.package, arrival).await?;
+    }
     tx.wake(Wake::Fetch);
     Ok(Taken::Done)
+}
+
+/// Did this site publish a version that the owner who follows did not know: its number is not above?
+fn was_passed_over(before: &Announced, content: ContentVersion, own: SiteCode) -> bool {
+    let made = before.version.content;
+    before.signer == own && made.epoch < content.epoch && made.version >= content.version
+}
+
+/// The refreshes that a version covered which nobody will see are asked for once more: they were
+/// acknowledged here.
+async fn ask_again(tx: &mut Tx, id: PackageId, arrival: &Arrival<'_>) -> Result<(), DatabaseError> {
+    let (Some(package), Some(refresh)) = (tx.package(id).await?, tx.refresh(id).await?) else {
+        return Ok(());
+    };
+    if !package.is_deleting {
+        tx.request_refresh(&package, refresh, arrival.own, arrival.now, None).await?;
+    }
+    Ok(())
 }
 
 /// Whether a version that arrived is to be taken. The number of one that is signed and refused is
