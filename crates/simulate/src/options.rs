@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::random::Random;
 
 /// Requests of people in a run, at most.
-const REQUESTS_MAX: u64 = 16;
+const REQUESTS_MAX: u64 = 13;
 
 /// What is taken out of the receivers, to show that the harness sees it. Never used in production.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,8 +53,8 @@ impl Options {
         let mut random = Random::new(seed ^ 0x5eed_0f0f_0f0f_5eed);
         Self {
             seed,
-            faults: random.time(Duration::from_secs(4 * 60), Duration::from_secs(14 * 60)),
-            requests: random.between(8, REQUESTS_MAX),
+            faults: random.time(Duration::from_secs(4 * 60), Duration::from_secs(11 * 60)),
+            requests: random.between(6, REQUESTS_MAX),
             loss: random.between(0, 40),
             duplicates: random.between(0, 60),
             reorder: random.between(0, 60),
