@@ -104,13 +104,8 @@ impl Statement {
     /// Reads a statement. Its signature is not checked: see [`Statement::verify`].
     pub fn decode(bytes: &[u8]) -> Result<Self, StatementError> {
         let mut reader = Reader::new(bytes);
-        if reader.take(4)? != STATEMENT_MAGIC {
-            return Err(StatementError::Form("not a statement"));
-        }
-        if reader.u16()? != FORMAT {
-            return Err(StatementError::Form("statement format is not known"));
-        }
-        let site = site_code(&mut reader)?;
+        let refusals = ["not a statement", "statement format is not known"];
+        let (_, site) = opening(&mut reader, STATEMENT_MAGIC, &[FORMAT], refusals)?;
         let package = std::str::from_utf8(reader.take(8)?)
             .ok()
             .and_then(|text| text.parse::<PackageId>().ok().filter(|id| id.as_str() == text))
@@ -302,14 +297,8 @@ impl KeyList {
     /// Reads a list. Its signature is not checked: see [`KeyList::verify`].
     pub fn decode(bytes: &[u8]) -> Result<Self, StatementError> {
         let mut reader = Reader::new(bytes);
-        if reader.take(4)? != KEY_LIST_MAGIC {
-            return Err(StatementError::Form("not a key list"));
-        }
-        let format = reader.u16()?;
-        if format != FORMAT && format != FORMAT_FOREIGN {
-            return Err(StatementError::Form("key list format is not known"));
-        }
-        let site = site_code(&mut reader)?;
+        let refusals = ["not a key list", "key list format is not known"];
+        let (format, site) = opening(&mut reader, KEY_LIST_MAGIC, &[FORMAT, FORMAT_FOREIGN], refusals)?;
         let serial = reader.u32()?;
         let root = PublicKey(reader.array()?);
         let count = reader.u16()?;
@@ -349,6 +338,26 @@ fn foreign_keys(reader: &mut Reader<'_>, own: SiteCode) -> Result<Vec<ForeignKey
         keys.push(key);
     }
     Ok(keys)
+}
+
+/// What every signed form begins with: its magic, its format, the site's code. Returns the last two.
+///
+/// Errors: the first of `refusals` for another magic, the second for a format not among `formats`.
+fn opening(
+    reader: &mut Reader<'_>,
+    magic: &[u8],
+    formats: &[u16],
+    refusals: [&'static str; 2],
+) -> Result<(u16, SiteCode), StatementError> {
+    let [other_magic, other_format] = refusals;
+    if reader.take(4)? != magic {
+        return Err(StatementError::Form(other_magic));
+    }
+    let format = reader.u16()?;
+    if !formats.contains(&format) {
+        return Err(StatementError::Form(other_format));
+    }
+    Ok((format, site_code(reader)?))
 }
 
 fn site_code(reader: &mut Reader<'_>) -> Result<SiteCode, StatementError> {

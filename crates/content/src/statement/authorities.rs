@@ -10,7 +10,7 @@
 use ed25519_dalek::Signer;
 use restock_names::SiteCode;
 
-use super::{PublicKey, SigningKey, StatementError, site_code};
+use super::{PublicKey, SigningKey, StatementError, opening};
 use crate::codec::Reader;
 
 const MAGIC: &[u8; 4] = b"RSal";
@@ -68,13 +68,8 @@ impl AuthorityList {
     /// Reads a list. Its signature is not checked: see [`AuthorityList::verify`].
     pub fn decode(bytes: &[u8]) -> Result<Self, StatementError> {
         let mut reader = Reader::new(bytes);
-        if reader.take(4)? != MAGIC {
-            return Err(StatementError::Form("not a list of authorities"));
-        }
-        if reader.u16()? != FORMAT {
-            return Err(StatementError::Form("the format of the list of authorities is not known"));
-        }
-        let site = site_code(&mut reader)?;
+        let refusals = ["not a list of authorities", "the format of the list of authorities is not known"];
+        let (_, site) = opening(&mut reader, MAGIC, &[FORMAT], refusals)?;
         let serial = reader.u32()?;
         let root = PublicKey(reader.array()?);
         let count = reader.u8()?;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use ed25519_dalek::Signer;
 use restock_names::{SiteCode, Timestamp};
 
-use super::{KeyList, SigningKey, StatementError, site_code};
+use super::{KeyList, SigningKey, StatementError, opening};
 use crate::codec::Reader;
 
 const MAGIC: &[u8; 4] = b"RShd";
@@ -75,13 +75,8 @@ impl Head {
     /// Reads a head. Its signature is not checked: see [`Head::verify`].
     pub fn decode(bytes: &[u8]) -> Result<Self, StatementError> {
         let mut reader = Reader::new(bytes);
-        if reader.take(4)? != MAGIC {
-            return Err(StatementError::Form("not a site's head"));
-        }
-        if reader.u16()? != FORMAT {
-            return Err(StatementError::Form("the format of the site's head is not known"));
-        }
-        let site = site_code(&mut reader)?;
+        let refusals = ["not a site's head", "the format of the site's head is not known"];
+        let (_, site) = opening(&mut reader, MAGIC, &[FORMAT], refusals)?;
         let issued_at = Timestamp(reader.u64()?.cast_signed());
         let expires_at = Timestamp(reader.u64()?.cast_signed());
         let key_list_serial = reader.u32()?;
