@@ -16,7 +16,7 @@ use crate::replica::Kind;
 use crate::state::Event;
 use crate::target::Context;
 use crate::tx::{Row, bind};
-use crate::version::Version;
+use crate::version::{self, Version};
 use crate::{DatabaseError, Tx, Wake, Why, message};
 
 /// The newest version of a package that is known.
@@ -71,7 +71,7 @@ macro_rules! select {
 
 fn announced(row: &Row) -> Result<Announced, DatabaseError> {
     Ok(Announced {
-        version: crate::version::version(row)?,
+        version: version::version(row)?,
         signer: row.parse("signer")?,
         statement: row.bytes("statement")?,
         attempts: row.u32("attempts")?,
@@ -124,7 +124,16 @@ impl Tx {
     /// Keeps the newest version of a package, or how far its content is: the caller has checked that
     /// it is not older than the one there. The site that publishes calls this in that transaction.
     pub async fn put_announced(&mut self, a: &Announced) -> Result<(), DatabaseError> {
-        let v = &a.version;
+        let mut bound = version::values(&a.version);
+        bound.extend(bind![
+            a.signer,
+            a.statement.clone(),
+            a.attempts,
+            a.next_attempt,
+            a.is_draft,
+            a.lease_until,
+            a.why.as_ref()
+        ]);
         self.execute(
             "INSERT INTO announced (package_id, epoch, version, root, root_length, pages, entries, chunks, bytes,
                  files, bytes_read, chunks_new, bytes_new, published_at, duration_ms, signer, statement, attempts,
@@ -140,33 +149,10 @@ impl Tx {
                  statement = EXCLUDED.statement, attempts = EXCLUDED.attempts,
                  next_attempt = EXCLUDED.next_attempt, is_draft = EXCLUDED.is_draft,
                  lease_until = EXCLUDED.lease_until, why = EXCLUDED.why",
-            bind![
-                v.content.package,
-                v.content.epoch,
-                v.content.version,
-                v.root,
-                v.root_length,
-                v.pages,
-                v.entries,
-                v.chunks,
-                v.bytes,
-                v.files,
-                v.bytes_read,
-                v.chunks_new,
-                v.bytes_new,
-                v.published_at,
-                v.duration_ms,
-                a.signer,
-                a.statement.clone(),
-                a.attempts,
-                a.next_attempt,
-                a.is_draft,
-                a.lease_until,
-                a.why.as_ref()
-            ],
+            bound,
         )
         .await?;
-        self.touch(Kind::Version, v.content.package.as_str());
+        self.touch(Kind::Version, a.version.content.package.as_str());
         self.wake(Wake::Fetch);
         Ok(())
     }

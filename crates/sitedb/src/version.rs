@@ -2,7 +2,7 @@
 
 use restock_names::{ContentVersion, Digest, PackageId, SourceVersion, Timestamp};
 
-use crate::tx::{Row, bind};
+use crate::tx::{Row, Value, bind};
 use crate::{DatabaseError, Tx};
 
 /// A published version.
@@ -64,6 +64,27 @@ pub(crate) fn version(row: &Row) -> Result<Version, DatabaseError> {
     })
 }
 
+/// What is bound to a version's columns, in the order of the table.
+pub(crate) fn values(v: &Version) -> Vec<Value> {
+    bind![
+        v.content.package,
+        v.content.epoch,
+        v.content.version,
+        v.root,
+        v.root_length,
+        v.pages,
+        v.entries,
+        v.chunks,
+        v.bytes,
+        v.files,
+        v.bytes_read,
+        v.chunks_new,
+        v.bytes_new,
+        v.published_at,
+        v.duration_ms
+    ]
+}
+
 impl Tx {
     /// Adds a version.
     pub async fn insert_version(&mut self, v: &Version) -> Result<(), DatabaseError> {
@@ -71,23 +92,7 @@ impl Tx {
             "INSERT INTO versions (package_id, epoch, version, root, root_length, pages, entries, chunks, bytes,
                  files, bytes_read, chunks_new, bytes_new, published_at, duration_ms)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
-            bind![
-                v.content.package,
-                v.content.epoch,
-                v.content.version,
-                v.root,
-                v.root_length,
-                v.pages,
-                v.entries,
-                v.chunks,
-                v.bytes,
-                v.files,
-                v.bytes_read,
-                v.chunks_new,
-                v.bytes_new,
-                v.published_at,
-                v.duration_ms
-            ],
+            values(v),
         )
         .await
         .map(|_| ())
