@@ -1,7 +1,8 @@
 //! The languages of the front doors as codecs: what a request means, and what an answer looks like.
 //!
-//! [`odata`] is the language of the AdminService.
+//! [`odata`] is the language of the AdminService; [`xml`] is what the other languages are written in.
 //!
 //! What it does not do: no I/O, no clock, no rights; it knows declarations, never rows.
 
 pub mod odata;
+pub mod xml;
