@@ -11,6 +11,7 @@
 pub mod chunk;
 pub mod codec;
 pub mod delta;
+pub mod diff;
 pub mod files;
 pub mod hash;
 pub mod library;

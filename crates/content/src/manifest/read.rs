@@ -100,7 +100,7 @@ impl<'a> Manifest<'a> {
         cursor
     }
 
-    pub(super) fn fetch(&self, digest: &Digest) -> Result<Page, ManifestError> {
+    pub(crate) fn fetch(&self, digest: &Digest) -> Result<Page, ManifestError> {
         let bytes: Arc<[u8]> = self.source.page(digest)?;
         Page::decode(&bytes).map_err(|source| ManifestError::Decode { digest: *digest, source })
     }
