@@ -11,6 +11,7 @@
 //! Source: docs/formats/library.md.
 
 mod audit;
+mod hold;
 mod live;
 mod locate;
 mod page_cache;
@@ -37,6 +38,7 @@ use crate::pack::{DecodeFrameError, Encoding, PackState, SealError, SealedPack};
 use crate::statement::{Statement, StatementError};
 
 pub use audit::{Audit, CheckReport, DamagedFrame};
+pub use hold::Hold;
 pub use placed::PlacedWriter;
 pub use recover::Recovered;
 pub use writer::{Put, SealReport, Writer};
@@ -164,6 +166,7 @@ struct Inner {
     /// Frames found damaged: pack sequence and digest. Never located again.
     damaged: Mutex<HashSet<(u64, Digest)>>,
     active: RwLock<BTreeMap<PackageId, Statement>>,
+    holds: hold::Holds,
 }
 
 impl Library {
@@ -211,6 +214,7 @@ impl Library {
             pages: page_cache::PageCache::default(),
             damaged: Mutex::default(),
             active: RwLock::default(),
+            holds: hold::Holds::default(),
         };
         let library = Self { inner: Arc::new(inner) };
         let mut recovered = Recovered::default();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use restock_names::Digest;
 
+use super::hold::Hold;
 use super::live::Live;
 use super::{DraftId, Inner, Library, LibraryError, SealReport, io_error};
 use crate::files::replace;
@@ -50,6 +51,8 @@ pub struct PlacedWriter {
     inner: Arc<Inner>,
     id: DraftId,
     draft: Draft,
+    /// What was not planned because it is held must stay.
+    _hold: Hold,
 }
 
 impl Library {
@@ -66,7 +69,7 @@ impl Library {
             draft.packs.extend(self.inner.plan(&id, &rest)?);
         }
         self.inner.lock_drafts().insert(id, draft.clone());
-        Ok(PlacedWriter { inner: Arc::clone(&self.inner), id, draft })
+        Ok(PlacedWriter { inner: Arc::clone(&self.inner), id, draft, _hold: Hold::new(&self.inner) })
     }
 
     /// Gives up what was received for a draft that will not be finished.

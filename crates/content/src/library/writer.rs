@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use restock_names::Digest;
 
+use super::hold::Hold;
 use super::live::Live;
 use super::{Inner, Library, LibraryError, Role, io_error};
 use crate::pack::{Encoding, FrameKind, OpenPack, PACK_BYTES_MAX, Record, SealedPack, compress};
@@ -39,6 +40,8 @@ pub struct Writer {
     packs: Mutex<Vec<Arc<OpenPack>>>,
     /// Store a frame although one with its digest is held: repair.
     is_forced: bool,
+    /// What it left out because it is held must stay.
+    _hold: Hold,
 }
 
 impl Library {
@@ -54,7 +57,8 @@ impl Library {
 
     fn writer(&self, is_forced: bool) -> Writer {
         let (inner, live) = (Arc::clone(&self.inner), self.inner.new_live());
-        Writer { inner, live, packs: Mutex::default(), is_forced }
+        let hold = Hold::new(&self.inner);
+        Writer { inner, live, packs: Mutex::default(), is_forced, _hold: hold }
     }
 }
 
