@@ -8,7 +8,7 @@
 
 mod address;
 mod answer;
-mod body;
+pub(crate) mod body;
 mod entity;
 mod error;
 pub mod filter;
@@ -16,8 +16,8 @@ mod json;
 mod keys;
 mod metadata;
 mod options;
-mod time;
-mod value;
+pub(crate) mod time;
+pub(crate) mod value;
 
 pub use address::{AddressError, Route, SegmentKey, fuzz_one as fuzz_path};
 pub use answer::{ServiceDocument, method_answer, service_document};

@@ -156,7 +156,7 @@ pub fn fuzz_one(schema: &Schema, bytes: &[u8]) {
     }
 }
 
-fn refused(owner: String, name: &str, unfit: Unfit) -> BodyError {
+pub(crate) fn refused(owner: String, name: &str, unfit: Unfit) -> BodyError {
     let mut property = shortened(name);
     let inner = unfit.path.join(".");
     match unfit.reason {
