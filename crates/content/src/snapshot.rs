@@ -7,13 +7,15 @@
 //! signed, no version number is given and nothing is visible.
 //!
 //! The source is never written to, never left through a link and never waited for. What becomes of
-//! links inside it is the package's choice ([`LinkPolicy`]). Owners, ACLs, extended attributes and
+//! links inside it, of names that other systems cannot hold and what is left out is the package's
+//! choice ([`LinkPolicy`], [`NamesPolicy`], [`ExcludeRules`]). Owners, ACLs, extended attributes and
 //! hard-link identity are not kept.
 
 mod cache;
 mod error;
 mod links;
 mod look;
+mod names;
 mod pool;
 mod read;
 mod round;
@@ -27,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use restock_names::{Clock, LinkPolicy, PackageId};
+use restock_names::{Clock, ExcludeRules, LinkPolicy, NamesPolicy, PackageId};
 
 use self::cache::{CacheReader, CacheWriter};
 use self::pool::{Counts, Pool};
@@ -39,25 +41,44 @@ use crate::manifest::ManifestRoot;
 
 pub use self::cache::fuzz_one;
 pub use self::error::SnapshotError;
+pub use self::names::{NameFinding, NameFindings};
+
+/// The largest file that is taken unless the options say otherwise: as large as ext4 holds one.
+pub const FILE_BYTES_MAX: u64 = 16 << 40;
 
 /// How a snapshot is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotOptions {
     /// Threads that read, cut, hash and compress; 0 for one per core.
     pub threads: usize,
     /// More entries are refused.
     pub entries_max: u64,
+    /// A file with more bytes, holes included, is refused before it is read.
+    pub file_bytes_max: u64,
     /// Further rounds for what moved while it was read.
     pub rounds: u32,
     /// Takes a source that holds nothing although the version before held something.
     pub allow_empty: bool,
     /// What becomes of symbolic links.
     pub links: LinkPolicy,
+    /// What becomes of names that other systems cannot hold.
+    pub names: NamesPolicy,
+    /// What is left out: it is neither read nor looked at, whatever it is.
+    pub excludes: ExcludeRules,
 }
 
 impl Default for SnapshotOptions {
     fn default() -> Self {
-        Self { threads: 0, entries_max: 20_000_000, rounds: 3, allow_empty: false, links: LinkPolicy::Keep }
+        Self {
+            threads: 0,
+            entries_max: 20_000_000,
+            file_bytes_max: FILE_BYTES_MAX,
+            rounds: 3,
+            allow_empty: false,
+            links: LinkPolicy::default(),
+            names: NamesPolicy::default(),
+            excludes: ExcludeRules::default(),
+        }
     }
 }
 
@@ -99,6 +120,8 @@ pub struct Snapshot {
     pub root: ManifestRoot,
     /// What was done for it.
     pub report: SnapshotReport,
+    /// Names in it that other systems cannot hold.
+    pub names: NameFindings,
     files: Arc<dyn Files>,
     cache_draft: PathBuf,
     cache: PathBuf,
@@ -139,8 +162,8 @@ impl Progress for () {
 /// Stores what `library` lacks of the tree at `source` and writes its manifest.
 ///
 /// `base` is the manifest of the version before; entries that did not change since it was taken
-/// are not read, also when it was taken under another link policy. `package` names the scan cache.
-/// The same tree under the same policy gives the same root with any base, number of threads and
+/// are not read, also when it was taken under other policies or rules. `package` names the scan cache.
+/// The same tree under the same policies and rules gives the same root with any base, number of threads and
 /// file system. Memory does not grow with the tree.
 ///
 /// Errors: see [`SnapshotError`]; nothing of a failed snapshot stays in the library.
@@ -154,7 +177,9 @@ pub fn take(
     clock: &dyn Clock,
     progress: &dyn Progress,
 ) -> Result<Snapshot, SnapshotError> {
-    let source = Source::new(source)?.following_links(options.links == LinkPolicy::Follow);
+    let source = Source::new(source)?
+        .following_links(options.links == LinkPolicy::Follow)
+        .excluding(options.excludes.matcher());
     take_from(library, &source, package, base, options, clock, progress)
 }
 
@@ -218,6 +243,7 @@ fn take_from(
             return Ok(Snapshot {
                 root: draft.root,
                 report,
+                names: draft.names,
                 files: Arc::clone(library.files()),
                 cache_draft: draft.cache,
                 cache: caches.committed,

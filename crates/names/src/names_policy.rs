@@ -127,6 +127,23 @@ impl NameRule {
         }
     }
 
+    /// What names do that break it; follows "names that".
+    pub fn breaks(self) -> &'static str {
+        match self {
+            Self::ControlChar => "hold control characters",
+            Self::Stream => "hold a colon, which names a stream of a file in Windows",
+            Self::Char => "hold characters that Windows names cannot hold",
+            Self::Encoding => "are not UTF-8",
+            Self::Bidi => "hold marks that change the direction of text",
+            Self::Trailing => "end with a dot or a blank",
+            Self::Reserved => "are names of devices in Windows",
+            Self::PathBytes => "make a path longer than 1024 bytes",
+            Self::Depth => "lie deeper than 64 levels",
+            Self::CaseCollision => "differ in letter case only",
+            Self::UnicodeCollision => "differ in the composition of their characters only",
+        }
+    }
+
     /// What is wrong with a name that breaks it; follows the name.
     pub fn problem(self) -> &'static str {
         match self {

@@ -254,7 +254,7 @@ impl RefreshLoop {
             ..SnapshotOptions::default()
         };
         let take = |base: Option<&ManifestRoot>| {
-            snapshot::take(&self.library, &folder.path(), &package.id, base, options, &*self.clock, run)
+            snapshot::take(&self.library, &folder.path(), &package.id, base, options.clone(), &*self.clock, run)
         };
         let base = claim.base.as_ref().map(manifest_root);
         let taken = match take(base.as_ref()) {

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use restock_names::{Escaped, PathError};
+use restock_names::{Escaped, NameRule, PathError};
 
 use crate::library::LibraryError;
 use crate::manifest::{ManifestBuildError, ManifestError, PageError};
@@ -40,6 +40,12 @@ pub enum SnapshotError {
     /// More entries than the limit.
     #[error("SOURCE_TOO_MANY_ENTRIES: the source folder {} holds more than {limit} entries", .path.display())]
     TooManyEntries { path: PathBuf, limit: u64 },
+    /// A file above the limit.
+    #[error("SOURCE_TOO_LARGE: {} has {size} bytes, at most {limit} are allowed", Escaped(.path))]
+    TooLarge { path: Vec<u8>, size: u64, limit: u64 },
+    /// A name that other systems cannot hold, in a package whose names must be portable.
+    #[error("{}: {} {problem}", .rule.code(), Escaped(.path))]
+    Name { rule: NameRule, path: Vec<u8>, problem: String },
     /// A name that no package can hold.
     #[error(transparent)]
     Path(#[from] PathError),
@@ -75,6 +81,8 @@ impl SnapshotError {
             Self::SymlinkLoop { .. } => "SOURCE_SYMLINK_LOOP",
             Self::Changed { .. } => "SOURCE_CHANGED",
             Self::TooManyEntries { .. } => "SOURCE_TOO_MANY_ENTRIES",
+            Self::TooLarge { .. } => "SOURCE_TOO_LARGE",
+            Self::Name { rule, .. } => rule.code(),
             Self::Path(error) => path_code(error),
             Self::Read { .. } => "SOURCE_READ",
             Self::Cancelled => "CANCELLED",
@@ -90,6 +98,7 @@ impl SnapshotError {
             Self::NotFound { .. } | Self::Empty { .. } | Self::Changed { .. } | Self::Read { .. } => true,
             Self::Library(_) | Self::Manifest { .. } | Self::ReadBack { .. } | Self::Cache { .. } => true,
             Self::Permission { .. } | Self::SpecialFile { .. } | Self::TooManyEntries { .. } => false,
+            Self::TooLarge { .. } | Self::Name { .. } => false,
             Self::Symlink { .. } | Self::SymlinkLoop { .. } | Self::Path(_) | Self::Cancelled => false,
         }
     }

@@ -8,11 +8,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::vec;
 
-use restock_names::{EntryPath, LinkPolicy, compare_paths};
+use restock_names::{EntryPath, LinkPolicy, NamesPolicy, compare_paths};
 use rustix::io::Errno;
 
 use super::cache::{CacheReader, CacheWriter, Record};
 use super::look::ReadLog;
+use super::names::{self, NameFindings};
 use super::pool::Pool;
 use super::read::{FileJob, Outcome, WriterSink};
 use super::source::{Kind, Stat, Trouble, stat_at};
@@ -50,6 +51,7 @@ pub(super) struct Draft {
     /// What the second look has to look at.
     pub(super) log: ReadLog,
     pub(super) tally: Tally,
+    pub(super) names: NameFindings,
 }
 
 /// What a round met.
@@ -131,7 +133,10 @@ pub(super) fn run(
             batch_id: 0,
             arrived: (0, Vec::new().into_iter()),
             entries_max: options.entries_max,
+            file_bytes_max: options.file_bytes_max,
             links: options.links,
+            names: options.names,
+            findings: NameFindings::default(),
             entries: 0,
             told: 0,
             moved: None,
@@ -159,7 +164,10 @@ struct Merger<'p, 'a> {
     /// The batch in front and the outcomes not yet taken from it.
     arrived: (u64, vec::IntoIter<Outcome>),
     entries_max: u64,
+    file_bytes_max: u64,
     links: LinkPolicy,
+    names: NamesPolicy,
+    findings: NameFindings,
     entries: u64,
     told: u64,
     moved: Option<Vec<u8>>,
@@ -205,7 +213,7 @@ impl Merger<'_, '_> {
             .cache
             .finish(&root, self.clock.newest_ns)
             .map_err(|source| SnapshotError::Cache { path: cache_path, source })?;
-        Ok(Draft { root, cache, moved: self.moved, log: self.log, tally: self.tally })
+        Ok(Draft { root, cache, moved: self.moved, log: self.log, tally: self.tally, names: self.findings })
     }
 
     fn next_step(&mut self) -> Result<Option<Step>, SnapshotError> {
@@ -234,6 +242,7 @@ impl Merger<'_, '_> {
             self.told = self.entries;
             self.drain(WAITING_ENTRIES_MAX, WAITING_BYTES_MAX)?;
         }
+        self.check_entry(&stat)?;
         let (before, record) = match self.base.at(self.walk.path(), &mut self.tally.removed) {
             Some((entry, record)) => (Some(entry), record),
             None => (None, None),
@@ -299,6 +308,26 @@ impl Merger<'_, '_> {
                 Ok(())
             }
         }
+    }
+
+    /// What can be refused of an entry that was only looked at.
+    fn check_entry(&mut self, stat: &Stat) -> Result<(), SnapshotError> {
+        if stat.kind == Kind::File && stat.size > self.file_bytes_max {
+            let (path, limit) = (self.pool.source.shown(self.walk.path()), self.file_bytes_max);
+            return Err(SnapshotError::TooLarge { path, size: stat.size, limit });
+        }
+        if stat.kind == Kind::Symlink && self.links == LinkPolicy::Skip {
+            return Ok(());
+        }
+        let path = self.walk.path();
+        for (rule, other) in names::check(path, self.walk.collision()) {
+            if self.names == NamesPolicy::Portable {
+                let (path, problem) = (self.pool.source.shown(path), names::problem(rule, path, other));
+                return Err(SnapshotError::Name { rule, path, problem });
+            }
+            self.findings.add(rule, path, other);
+        }
+        Ok(())
     }
 
     /// A link's target, `None` if it did not keep still.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use restock_names::{Collision, ExcludeMatcher, NameRule, collisions};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags};
 use rustix::io::{Errno, retry_on_intr};
 
@@ -95,6 +96,7 @@ pub(super) struct Source {
     /// Cloned with each folder kept open, so its count is theirs.
     held: Arc<()>,
     follows_links: bool,
+    excludes: ExcludeMatcher,
 }
 
 /// A folder of the source, kept open while descriptors allow.
@@ -133,12 +135,18 @@ impl Source {
             has_openat2: AtomicBool::new(true),
             held: Arc::new(()),
             follows_links: false,
+            excludes: ExcludeMatcher::default(),
         })
     }
 
     /// Makes this source one whose links stand for what they lead to.
     pub(super) fn following_links(self, follows_links: bool) -> Self {
         Self { follows_links, ..self }
+    }
+
+    /// Makes this source one in which there is nothing that `excludes` names.
+    pub(super) fn excluding(self, excludes: ExcludeMatcher) -> Self {
+        Self { excludes, ..self }
     }
 
     /// True when links stand for what they lead to.
@@ -271,7 +279,9 @@ impl Source {
             let fd = open().map_err(|e| self.folder_trouble(path, e))?;
             let failed = |errno| self.trouble(path, errno);
             let before = stat_of(&fd).map_err(failed)?;
-            let (names, order) = read_names(fd.as_fd(), &mut buffer).map_err(failed)?;
+            let (names, order) = read_names(fd.as_fd(), &mut buffer, path, &self.excludes).map_err(failed)?;
+            let name = |index: usize| name_at(&names, order[index]);
+            let collisions = collisions(order.len(), name);
             let mut listing = Listing {
                 folder: Arc::new(Folder {
                     path: path.into(),
@@ -281,6 +291,7 @@ impl Source {
                 }),
                 names,
                 order,
+                collisions,
                 stats: Vec::new(),
             };
             listing.stat_step(self, fd.as_fd())?;
@@ -306,6 +317,8 @@ pub(super) struct Listing {
     names: Vec<u8>,
     /// Where each name lies in `names`, in byte order of the names.
     order: Vec<(usize, u8)>,
+    /// Names that other systems take for one, by index.
+    collisions: Vec<Collision>,
     /// In the same order, as far as they were taken; `None` where the entry was gone by then.
     stats: Vec<Option<Stat>>,
 }
@@ -321,8 +334,14 @@ impl Listing {
     }
 
     pub(super) fn name(&self, index: usize) -> &[u8] {
-        let (start, length) = self.order[index];
-        &self.names[start..start + usize::from(length)]
+        name_at(&self.names, self.order[index])
+    }
+
+    /// The earlier name that other systems take for this one.
+    pub(super) fn collision(&self, index: usize) -> Option<(NameRule, &[u8])> {
+        let at = self.collisions.binary_search_by_key(&index, |collision| collision.index).ok()?;
+        let Collision { other, rule, .. } = self.collisions[at];
+        Some((rule, self.name(other)))
     }
 
     /// The stat of an entry below [`Self::stated`].
@@ -390,7 +409,17 @@ fn last_component(path: &[u8]) -> &[u8] {
 
 type Names = (Vec<u8>, Vec<(usize, u8)>);
 
-fn read_names(fd: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> Result<Names, Errno> {
+fn name_at(names: &[u8], (start, length): (usize, u8)) -> &[u8] {
+    &names[start..start + usize::from(length)]
+}
+
+/// The names in the folder at `path` that are not excluded, in byte order.
+fn read_names(
+    fd: BorrowedFd<'_>,
+    buffer: &mut Vec<u8>,
+    path: &[u8],
+    excludes: &ExcludeMatcher,
+) -> Result<Names, Errno> {
     let (mut names, mut order) = (Vec::new(), Vec::new());
     let mut folder = RawDir::new(fd, buffer.spare_capacity_mut());
     while let Some(entry) = folder.next() {
@@ -400,14 +429,23 @@ fn read_names(fd: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> Result<Names, Errno> 
         };
         let name = entry.file_name().to_bytes();
         if name != b"." && name != b".." {
+            if !excludes.is_empty() {
+                let is_folder = match entry.file_type() {
+                    // Not every file system tells.
+                    FileType::Unknown => stat_at(fd, name).is_ok_and(|stat| stat.kind == Kind::Folder),
+                    kind => kind == FileType::Directory,
+                };
+                if excludes.excludes(path, name, is_folder) {
+                    continue;
+                }
+            }
             // A name too long for a byte is too long for a package, too.
             let Ok(length) = u8::try_from(name.len()) else { return Err(Errno::NAMETOOLONG) };
             order.push((names.len(), length));
             names.extend_from_slice(name);
         }
     }
-    let name = |&(start, length): &(usize, u8)| &names[start..start + usize::from(length)];
-    order.sort_unstable_by(|a, b| name(a).cmp(name(b)));
+    order.sort_unstable_by(|a, b| name_at(&names, *a).cmp(name_at(&names, *b)));
     Ok((names, order))
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use restock_names::EntryPath;
+use restock_names::{EntryPath, NameRule};
 
 use super::SnapshotError;
 use super::links::{self, Refused};
@@ -17,6 +17,8 @@ pub(super) struct Walk<'p, 'a> {
     path: Vec<u8>,
     /// Where the file lies that the current entry, a link, leads to.
     real: Option<Box<[u8]>>,
+    /// The name beside the current entry's that other systems take for it.
+    collision: Option<(NameRule, Box<[u8]>)>,
 }
 
 struct Frame {
@@ -38,7 +40,13 @@ impl<'p, 'a> Walk<'p, 'a> {
     /// A walk that begins beneath the root, whose listing is given.
     pub(super) fn new(pool: &'p Pool<'a>, root: Listing) -> Self {
         pool.add_folders(&root, 0);
-        Self { pool, frames: vec![Frame { listing: root, next: 0 }], path: Vec::new(), real: None }
+        Self {
+            pool,
+            frames: vec![Frame { listing: root, next: 0 }],
+            path: Vec::new(),
+            real: None,
+            collision: None,
+        }
     }
 
     /// The current entry's path beneath the root.
@@ -54,6 +62,12 @@ impl<'p, 'a> Walk<'p, 'a> {
     /// Where the current file lies beneath the root, when it is a link that was followed.
     pub(super) fn real(&self) -> Option<&[u8]> {
         self.real.as_deref()
+    }
+
+    /// The rule by which other systems take the current entry for another of its folder, and that
+    /// one's name.
+    pub(super) fn collision(&self) -> Option<(NameRule, &[u8])> {
+        self.collision.as_ref().map(|(rule, other)| (*rule, &**other))
     }
 
     /// Moves to the next entry; `None` behind the last.
@@ -90,6 +104,7 @@ impl<'p, 'a> Walk<'p, 'a> {
                 self.path.push(b'/');
             }
             self.path.extend_from_slice(listing.name(index));
+            self.collision = listing.collision(index).map(|(rule, other)| (rule, other.into()));
             let (folder, name) = (Arc::clone(&listing.folder), listing.name(index).to_vec());
             return match stat.kind {
                 Kind::Folder => {

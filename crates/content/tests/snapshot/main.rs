@@ -3,6 +3,7 @@
 mod delta;
 mod links;
 mod moving;
+mod names;
 mod refused;
 mod same;
 mod special;
