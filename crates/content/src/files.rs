@@ -37,6 +37,12 @@ pub trait Files: Send + Sync + Debug {
     fn accepts(&self, expected: &Digest, found: &Digest) -> bool {
         expected == found
     }
+
+    /// Whether cleaning hides what it is about to delete and waits for those who may refer to it: asked
+    /// here, so that a test can show that leaving it out is noticed.
+    fn hides_and_waits(&self) -> bool {
+        true
+    }
 }
 
 /// A file open for writing at any offset, from several threads.

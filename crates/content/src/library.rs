@@ -11,6 +11,9 @@
 //! Source: docs/formats/library.md.
 
 mod audit;
+mod extents;
+mod followed;
+mod gc;
 mod hold;
 mod live;
 mod locate;
@@ -26,7 +29,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use restock_names::{ContentVersion, Digest, PackageId};
@@ -38,10 +41,13 @@ use crate::pack::{DecodeFrameError, Encoding, PackState, SealError, SealedPack};
 use crate::statement::{Statement, StatementError};
 
 pub use audit::{Audit, CheckReport, DamagedFrame};
+pub use extents::{Extent, ExtentRef};
+pub use followed::FollowWriter;
+pub use gc::{CollectError, CollectOptions, Collected, Collection};
 pub use hold::Hold;
 pub use placed::PlacedWriter;
 pub use recover::Recovered;
-pub use writer::{Put, SealReport, Writer};
+pub use writer::{Packing, Put, SealReport, Writer};
 
 const IDENTITY_MAGIC: &[u8; 4] = b"RSlb";
 const FORMAT: u16 = 1;
@@ -167,6 +173,7 @@ struct Inner {
     damaged: Mutex<HashSet<(u64, Digest)>>,
     active: RwLock<BTreeMap<PackageId, Statement>>,
     holds: hold::Holds,
+    is_collecting: AtomicBool,
 }
 
 impl Library {
@@ -215,6 +222,7 @@ impl Library {
             damaged: Mutex::default(),
             active: RwLock::default(),
             holds: hold::Holds::default(),
+            is_collecting: AtomicBool::new(false),
         };
         let library = Self { inner: Arc::new(inner) };
         let mut recovered = Recovered::default();

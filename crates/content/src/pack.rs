@@ -6,12 +6,15 @@
 //!
 //! Source: docs/formats/pack.md.
 
+mod checked;
 mod frame;
+mod marks;
 mod open;
 mod sealed;
 mod table;
 
 pub use frame::{DecodeFrameError, Encoding, compress, decode_frame};
+pub(crate) use marks::Marks;
 pub(crate) use open::{OpenPack, SealError, open_data_path, open_table_path, plan_path};
 pub(crate) use sealed::SealedPack;
 pub use table::{FrameKind, HEADER_BYTES, Header, PackState, RECORD_BYTES, Record, TableError, fuzz_one};

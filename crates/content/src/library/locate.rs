@@ -13,34 +13,35 @@ use crate::pack::{FrameKind, OpenPack, Record, SealedPack, decode_frame};
 /// A frame's place.
 enum Place {
     Open(Arc<OpenPack>, Record),
-    Sealed(Arc<SealedPack>, Record),
+    /// With the record's number.
+    Sealed(Arc<SealedPack>, u64, Record),
 }
 
 impl Place {
     fn record(&self) -> &Record {
         match self {
-            Self::Open(_, record) | Self::Sealed(_, record) => record,
+            Self::Open(_, record) | Self::Sealed(_, _, record) => record,
         }
     }
 
     fn sequence(&self) -> u64 {
         match self {
             Self::Open(pack, _) => pack.sequence,
-            Self::Sealed(pack, _) => pack.header.sequence,
+            Self::Sealed(pack, ..) => pack.header.sequence,
         }
     }
 
     fn name(&self) -> String {
         match self {
             Self::Open(pack, _) => format!("{:016x} (open)", pack.sequence),
-            Self::Sealed(pack, _) => pack.stem.clone(),
+            Self::Sealed(pack, ..) => pack.stem.clone(),
         }
     }
 
     fn read(&self) -> io::Result<Vec<u8>> {
         match self {
             Self::Open(pack, record) => pack.read(record),
-            Self::Sealed(pack, record) => pack.read(record),
+            Self::Sealed(pack, _, record) => pack.read(record),
         }
     }
 }
@@ -82,17 +83,19 @@ impl Library {
         Ok(bytes)
     }
 
-    /// Forgets what was found right or wrong so far; reading checks everything again anyway, pages
-    /// in memory included.
+    /// Forgets what was found right or wrong so far: nothing is sent unread before it was checked again,
+    /// pages in memory included.
     pub fn forget_checks(&self) {
         self.inner.pages.clear();
+        self.inner.sealed().iter().for_each(|pack| pack.checked.forget());
         self.inner.damaged.lock().expect("no code panics while holding this lock").clear();
     }
 }
 
 impl Inner {
+    /// Whether something new may refer to the frame: it is in a sealed pack and not about to go.
     pub(super) fn is_sealed(&self, digest: &Digest) -> Result<bool, LibraryError> {
-        Ok(self.locate_sealed(digest)?.is_some())
+        Ok(self.find_sealed(digest, |pack, index| !pack.is_hidden(index))?.is_some())
     }
 
     fn locate(&self, digest: &Digest) -> Result<Option<Place>, LibraryError> {
@@ -104,20 +107,35 @@ impl Inner {
                 return Ok(Some(Place::Open(pack, record)));
             }
         }
-        self.locate_sealed(digest)
+        let sealed = self.locate_sealed(digest)?;
+        Ok(sealed.map(|(pack, at, record)| Place::Sealed(pack, at, record)))
     }
 
-    fn locate_sealed(&self, digest: &Digest) -> Result<Option<Place>, LibraryError> {
+    /// The newest sealed pack that holds a frame, the record's number and the record.
+    pub(super) fn locate_sealed(
+        &self,
+        digest: &Digest,
+    ) -> Result<Option<(Arc<SealedPack>, u64, Record)>, LibraryError> {
+        self.find_sealed(digest, |_, _| true)
+    }
+
+    /// The newest copy of a frame that is not known to be damaged and that `admits` takes.
+    pub(super) fn find_sealed(
+        &self,
+        digest: &Digest,
+        admits: impl Fn(&SealedPack, u64) -> bool,
+    ) -> Result<Option<(Arc<SealedPack>, u64, Record)>, LibraryError> {
         for pack in self.sealed.read().expect("no code panics while holding this lock").iter() {
             let found = pack.find(digest).map_err(|source| LibraryError::Io {
                 step: "read the table of pack",
                 path: pack.stem.clone().into(),
                 source,
             })?;
-            if let Some(record) = found
+            if let Some((at, record)) = found
                 && !self.is_damaged(pack.header.sequence, digest)
+                && admits(pack, at)
             {
-                return Ok(Some(Place::Sealed(Arc::clone(pack), record)));
+                return Ok(Some((Arc::clone(pack), at, record)));
             }
         }
         Ok(None)
@@ -141,6 +159,11 @@ impl Inner {
             tracing::error!(digest = %digest, pack = place.name(), "frame is damaged and will not be served");
             let mut damaged = self.damaged.lock().expect("no code panics while holding this lock");
             damaged.insert((place.sequence(), *digest));
+            drop(damaged);
+            // Where one frame rots others may: all of the pack are checked again.
+            if let Place::Sealed(pack, ..) = &place {
+                pack.checked.forget();
+            }
         }
         Err(damage.or_else(|| self.known_damage(digest)).unwrap_or(LibraryError::Missing(*digest)))
     }
@@ -154,10 +177,17 @@ impl Inner {
 
     fn read_place(&self, place: &Place) -> Result<Vec<u8>, LibraryError> {
         let record = place.record();
+        let epoch = match place {
+            Place::Sealed(pack, ..) => Some(pack.confirm().map_err(|source| self.read_error(place, source))?),
+            Place::Open(..) => None,
+        };
         let stored = place.read().map_err(|source| self.read_error(place, source))?;
         let raw = decode_frame(record.encoding, &stored, record.raw_length)?;
         let found = record.kind.digest(&raw);
         if found == record.digest {
+            if let (Place::Sealed(pack, at, _), Some(epoch)) = (place, epoch) {
+                pack.checked.mark(*at, epoch);
+            }
             Ok(raw)
         } else {
             Err(LibraryError::Mismatch { expected: record.digest, found })
@@ -166,6 +196,10 @@ impl Inner {
 
     fn read_error(&self, place: &Place, source: io::Error) -> LibraryError {
         LibraryError::Io { step: "read", path: self.packs_folder().join(place.name()), source }
+    }
+
+    pub(super) fn sealed_read_error(&self, pack: &SealedPack, source: io::Error) -> LibraryError {
+        LibraryError::Io { step: "read", path: self.packs_folder().join(&pack.stem), source }
     }
 
     pub(super) fn read_page(&self, digest: &Digest) -> Result<Arc<[u8]>, LibraryError> {

@@ -4,15 +4,19 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use restock_names::Digest;
+use restock_names::{Digest, Timestamp};
 
+use super::checked::Checked;
+use super::marks::Marks;
 use super::{HEADER_BYTES, Header, PackState, RECORD_BYTES, Record, TableError};
 
 /// Every this many records one digest prefix is kept in memory.
 const SAMPLE: u64 = 64;
 
-/// The two files of a sealed pack. Memory: eight bytes for each 64 frames.
+/// The two files of a sealed pack. Memory: sixteen bytes for each 64 frames.
 #[derive(Debug)]
 pub(crate) struct SealedPack {
     pub(crate) header: Header,
@@ -21,6 +25,11 @@ pub(crate) struct SealedPack {
     table: File,
     /// Prefix of the digest of every 64th record, in order.
     samples: Vec<u64>,
+    /// Which frames were found right.
+    pub(crate) checked: Checked,
+    /// While cleaning waits: the frames that are referred to; nothing new may refer to the others.
+    kept: RwLock<Option<Arc<Marks>>>,
+    sealed_at: Timestamp,
 }
 
 /// Why a sealed pack cannot be used.
@@ -68,7 +77,19 @@ impl SealedPack {
                 return Err(OpenPackError::Length { path: path.clone(), actual, wanted });
             }
         }
-        let mut pack = Self { header, stem: stem.to_owned(), data, table, samples: Vec::new() };
+        let facts = data.metadata().map_err(read(&data_path))?;
+        let checked = Checked::new(header.records, &facts);
+        let sealed_at = table.metadata().and_then(|about| about.modified()).map_err(read(&table_path))?;
+        let mut pack = Self {
+            header,
+            stem: stem.to_owned(),
+            data,
+            table,
+            samples: Vec::new(),
+            checked,
+            kept: RwLock::default(),
+            sealed_at: timestamp(sealed_at),
+        };
         pack.samples = pack.read_samples().map_err(read(&table_path))?;
         Ok(pack)
     }
@@ -87,8 +108,9 @@ impl SealedPack {
         Ok(samples)
     }
 
-    /// The record of `digest`. A record that does not match its checksum counts as absent.
-    pub(crate) fn find(&self, digest: &Digest) -> io::Result<Option<Record>> {
+    /// The record of `digest` and its number. A record that does not match its checksum counts as
+    /// absent.
+    pub(crate) fn find(&self, digest: &Digest) -> io::Result<Option<(u64, Record)>> {
         let wanted = prefix(&digest.0);
         // Records with one prefix may begin in the block before the first sample that equals it.
         let first = self.samples.partition_point(|sample| *sample < wanted).saturating_sub(1);
@@ -101,7 +123,8 @@ impl SealedPack {
             self.table.read_exact_at(bytes, HEADER_BYTES + start * RECORD_BYTES)?;
             let records: &[[u8; RECORD_BYTES as usize]] = bytes.as_chunks().0;
             if let Ok(at) = records.binary_search_by(|record| record[..32].cmp(&digest.0)) {
-                return Ok(Record::decode(&records[at]).ok());
+                let record = Record::decode(&records[at]).ok();
+                return Ok(record.map(|record| (start + at as u64, record)));
             }
         }
         Ok(None)
@@ -119,12 +142,43 @@ impl SealedPack {
         })
     }
 
+    /// When its table was written, by the clock of the file system.
+    pub(crate) fn sealed_at(&self) -> Timestamp {
+        self.sealed_at
+    }
+
+    /// Lets nothing new refer to what is not marked, or ends that.
+    pub(crate) fn keep_only(&self, kept: Option<Arc<Marks>>) {
+        *self.kept.write().expect("no code panics while holding this lock") = kept;
+    }
+
+    /// True when nothing new may refer to the record.
+    pub(crate) fn is_hidden(&self, index: u64) -> bool {
+        let kept = self.kept.read().expect("no code panics while holding this lock");
+        kept.as_ref().is_some_and(|kept| !kept.get(index))
+    }
+
+    /// Looks whether the data file changed; see [`Checked::confirm`].
+    pub(crate) fn confirm(&self) -> io::Result<u32> {
+        self.checked.confirm(&self.data)
+    }
+
+    /// The data file.
+    pub(crate) fn data(&self) -> &File {
+        &self.data
+    }
+
     /// Stored bytes of a frame.
     pub(crate) fn read(&self, record: &Record) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; record.stored_length as usize];
         self.data.read_exact_at(&mut bytes, record.offset)?;
         Ok(bytes)
     }
+}
+
+fn timestamp(time: SystemTime) -> Timestamp {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
 fn prefix(record: &[u8]) -> u64 {
