@@ -31,6 +31,24 @@ pub struct ListenerConfig {
     pub address: SocketAddr,
     /// How its connections are protected.
     pub protection: Protection,
+    /// What is spoken on it.
+    pub doors: Doors,
+}
+
+/// The languages that a listener speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Doors {
+    /// The AdminService.
+    pub service: bool,
+    /// WS-Management, at `/wsman`.
+    pub wsman: bool,
+    /// CIM-XML, at `/cimom`.
+    pub cimom: bool,
+}
+
+impl Doors {
+    /// All of them.
+    pub const ALL: Self = Self { service: true, wsman: true, cimom: true };
 }
 
 /// How connections are protected.

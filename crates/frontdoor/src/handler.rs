@@ -19,18 +19,19 @@ use restock_provider::account::Accounts;
 use restock_provider::{Caller, Provider};
 use restock_wire::odata::ErrorBody;
 
-use crate::config::DoorLimits;
+use crate::cimom::{self, Cimom};
+use crate::config::{DoorLimits, Doors};
 use crate::content::{BodyFault, Content, Sent, read_body};
 use crate::correlation;
 use crate::documents::Documents;
 use crate::host::Known;
 use crate::page::Seal;
 use crate::refused::{Mapping, Refused};
+use crate::route::Route;
 use crate::socket::Shared;
+use crate::wsman::{self, WsMan};
 use crate::{authenticate, service};
 
-/// What this service understands.
-pub(crate) const METHODS: &str = "GET, HEAD, POST, PATCH, DELETE, OPTIONS";
 /// Characters of a URL that the log shows.
 const LOGGED_MAX: usize = 500;
 
@@ -40,6 +41,8 @@ pub(crate) struct Peer {
     pub(crate) remote: SocketAddr,
     pub(crate) local: SocketAddr,
     pub(crate) is_tls: bool,
+    /// What is spoken on the listener.
+    pub(crate) doors: Doors,
 }
 
 /// What all connections share.
@@ -53,6 +56,8 @@ pub(crate) struct Handler {
     pub(crate) documents: Documents,
     pub(crate) mapping: Mapping,
     pub(crate) seal: Arc<Seal>,
+    pub(crate) cimom: Cimom,
+    pub(crate) wsman: WsMan,
     /// `root\sms\site_XYZ`
     pub(crate) namespace: String,
 }
@@ -115,10 +120,11 @@ impl Handler {
         let correlation = correlation::id();
         let (parts, body) = request.into_parts();
         let (method, url) = (parts.method.clone(), shown_url(&parts));
+        let route = Route::of(&method, parts.uri.path(), peer.doors);
         let mut account = String::new();
         let answered = match shared.next_request() {
             Some(violation) => Err(Refused::framing(&violation)),
-            None => self.dispatch(parts, body, peer, &correlation, &mut account).await,
+            None => self.dispatch(route, parts, body, peer, &correlation, &mut account).await,
         };
         let mut response = match answered {
             Ok(answer) => {
@@ -131,44 +137,48 @@ impl Handler {
                 response.headers_mut().extend(answer.headers);
                 response
             }
-            Err(refused) => refusal(&refused, &correlation, shared, busy),
+            Err(refused) => refusal(route, &refused, &correlation, shared, busy),
         };
         let status = response.status();
-        tracing::info!(
-            target: "adminservice",
-            status = status.as_u16(),
-            method = %Escaped(method.as_str().as_bytes()),
-            url = %Escaped(url.as_bytes()),
-            user = %Escaped(account.as_bytes()),
-            client = %peer.remote.ip(),
-            correlation = %correlation,
-            "Completing request with response code [{}] reason [{}]",
-            status.as_u16(),
-            status.canonical_reason().unwrap_or("Unknown")
-        );
-        add_common(&mut response, &correlation);
+        let done = Completed {
+            status,
+            method: method.as_str(),
+            url: &url,
+            account: &account,
+            client: peer.remote.ip(),
+            correlation: &correlation,
+        };
+        done.log(route);
+        add_common(&mut response, route, &correlation);
         response
     }
 
     async fn dispatch(
         &self,
+        route: Option<Route>,
         parts: Parts,
         body: Incoming,
         peer: Peer,
         correlation: &str,
         account: &mut String,
     ) -> Result<Answer, Refused> {
-        let is_known = METHODS.split(", ").any(|known| parts.method.as_str() == known);
-        if !is_known {
-            return Err(Refused::method(&parts.method, METHODS).closing());
+        let route = route.ok_or_else(|| {
+            Refused::transport(404, "NOT_FOUND", "this listener serves nothing at that path").closing()
+        })?;
+        if !route.knows(&parts.method) {
+            return Err(Refused::method(&parts.method, route.methods()).closing());
         }
         let authority = self.known.authority(&parts, peer.local)?;
         let origin = format!("{}://{authority}", if peer.is_tls { "https" } else { "http" });
         self.known.check_origin(&parts.method, &parts.headers, &origin)?;
         if parts.method == Method::OPTIONS {
-            return Ok(Answer::empty(StatusCode::NO_CONTENT).with(http::header::ALLOW, METHODS));
+            return Ok(Answer::empty(StatusCode::NO_CONTENT).with(http::header::ALLOW, route.methods()));
         }
-        let caller = authenticate::sign_in(
+        if route == Route::WsMan && wsman::is_identify(&parts.headers) {
+            let body = self.body(body).await?;
+            return wsman::identify(self, &parts.headers, &body);
+        }
+        let mut caller = authenticate::sign_in(
             &self.accounts,
             &parts.headers,
             peer.remote.ip().to_canonical(),
@@ -176,15 +186,27 @@ impl Handler {
         )
         .await?;
         caller.account.clone_into(account);
-        let body = read_body(body, &self.limits).await.map_err(|fault| self.body_refused(fault))?;
-        if !body.is_empty() && !service::is_json(&parts.headers) {
-            return Err(Refused::transport(
-                415,
-                "CONTENT_TYPE",
-                "a body is JSON; say so with Content-Type: application/json",
-            ));
+        caller.door = route.door();
+        let body = self.body(body).await?;
+        let asked = Asked { parts, caller, origin, body };
+        match route {
+            Route::Service => {
+                if !asked.body.is_empty() && !service::is_json(&asked.parts.headers) {
+                    return Err(Refused::transport(
+                        415,
+                        "CONTENT_TYPE",
+                        "a body is JSON; say so with Content-Type: application/json",
+                    ));
+                }
+                self.serve(asked).await
+            }
+            Route::WsMan => wsman::serve(self, asked).await,
+            Route::Cimom => cimom::serve(self, asked).await,
         }
-        self.serve(Asked { parts, caller, origin, body }).await
+    }
+
+    async fn body(&self, body: Incoming) -> Result<Vec<u8>, Refused> {
+        read_body(body, &self.limits).await.map_err(|fault| self.body_refused(fault))
     }
 
     fn body_refused(&self, fault: BodyFault) -> Refused {
@@ -221,25 +243,71 @@ fn shown_url(parts: &Parts) -> String {
     }
 }
 
+/// What the log of a door says of a request.
+struct Completed<'r> {
+    status: StatusCode,
+    method: &'r str,
+    url: &'r str,
+    account: &'r str,
+    client: std::net::IpAddr,
+    correlation: &'r str,
+}
+
+/// The same line for the target of each door: a target is fixed when the program is built.
+macro_rules! completed {
+    ($target:literal, $done:expr) => {
+        tracing::info!(
+            target: $target,
+            status = $done.status.as_u16(),
+            method = %Escaped($done.method.as_bytes()),
+            url = %Escaped($done.url.as_bytes()),
+            user = %Escaped($done.account.as_bytes()),
+            client = %$done.client,
+            correlation = %$done.correlation,
+            "Completing request with response code [{}] reason [{}]",
+            $done.status.as_u16(),
+            $done.status.canonical_reason().unwrap_or("Unknown")
+        )
+    };
+}
+
+impl Completed<'_> {
+    fn log(&self, route: Option<Route>) {
+        match route {
+            Some(Route::Service) | None => completed!("adminservice", self),
+            Some(Route::WsMan) => completed!("wsman", self),
+            Some(Route::Cimom) => completed!("cimxml", self),
+        }
+    }
+}
+
 fn refusal(
+    route: Option<Route>,
     refused: &Refused,
     correlation: &str,
     shared: Arc<Shared>,
     busy: crate::socket::Busy,
 ) -> Response<Sent> {
-    let body = ErrorBody {
-        http: refused.http,
-        code: refused.code,
-        description: &refused.description,
-        status: refused.status.as_deref(),
-        return_value: refused.return_value,
-        correlation,
+    let (content_type, text) = match route {
+        Some(Route::Cimom) => cimom::refusal(refused, correlation),
+        Some(Route::WsMan) => wsman::refusal(refused, correlation),
+        Some(Route::Service) | None => {
+            let body = ErrorBody {
+                http: refused.http,
+                code: refused.code,
+                description: &refused.description,
+                status: refused.status.as_deref(),
+                return_value: refused.return_value,
+                correlation,
+            };
+            (service::JSON, body.to_json())
+        }
     };
-    let content = Content::Text(Bytes::from(body.to_json()));
+    let content = Content::Text(Bytes::from(text));
     let mut response = Response::new(Sent::new(content, shared, busy));
     *response.status_mut() = StatusCode::from_u16(refused.http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(service::JSON));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     for (name, value) in &refused.headers {
         headers.append(name, value.clone());
     }
@@ -250,15 +318,17 @@ fn refusal(
 }
 
 /// What every answer says.
-fn add_common(response: &mut Response<Sent>, correlation: &str) {
+fn add_common(response: &mut Response<Sent>, route: Option<Route>, correlation: &str) {
     let headers = response.headers_mut();
     let mut add = |name, value| headers.insert(name, HeaderValue::from_static(value));
     add(X_CONTENT_TYPE_OPTIONS, "nosniff");
     add(CACHE_CONTROL, "no-store");
     add(REFERRER_POLICY, "no-referrer");
     add(http::header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
-    add(http::header::VARY, "Authorization, Prefer, OData-Version, OData-MaxVersion");
-    add(HeaderName::from_static("odata-version"), "4.0");
+    if matches!(route, Some(Route::Service) | None) {
+        add(http::header::VARY, "Authorization, Prefer, OData-Version, OData-MaxVersion");
+        add(HeaderName::from_static("odata-version"), "4.0");
+    }
     add(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
     if let Ok(value) = HeaderValue::from_str(correlation) {
         headers.insert(HeaderName::from_static("x-correlation-id"), value);

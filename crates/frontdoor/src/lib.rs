@@ -1,17 +1,19 @@
-//! Sockets for management requests: the AdminService.
+//! Sockets for management requests: the AdminService, WS-Management and CIM-XML.
 //!
 //! [`ManagementDoor::start`] binds the listeners of a [`DoorConfig`]; each request is signed in,
 //! read by the codecs of `restock-wire`, carried out by the object API of `restock-provider`, and
-//! answered in OData.
+//! answered in the language of its door.
 //!
 //! What it does not do: it has no SQL, decides no rights, opens no files, and knows no
 //! certificate authority ([`Certificates`] brings what TLS needs).
-//! Source: docs/formats/adminservice.md; RFC 9110, RFC 9112.
+//! Source: docs/formats/adminservice.md, docs/formats/cimxml.md; RFC 9110, RFC 9112.
 
 mod authenticate;
+mod cimom;
 mod collection;
 mod config;
 mod content;
+mod contexts;
 mod correlation;
 mod documents;
 mod framing;
@@ -21,8 +23,10 @@ mod listen;
 mod page;
 mod prefer;
 mod refused;
+mod route;
 mod service;
 mod socket;
+mod wsman;
 
 use std::io;
 use std::net::SocketAddr;
@@ -36,15 +40,17 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use config::{CertificateError, Certificates, DoorConfig, DoorLimits, ListenerConfig, Protection};
+pub use config::{CertificateError, Certificates, DoorConfig, DoorLimits, Doors, ListenerConfig, Protection};
 pub use framing::fuzz_one as fuzz_framing;
 
+use cimom::Cimom;
 use documents::Documents;
 use handler::Handler;
 use host::Known;
 use listen::{Accepting, PerAddress};
 use page::Seal;
 use refused::Mapping;
+use wsman::WsMan;
 
 /// Why the door cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +100,8 @@ impl ManagementDoor {
             documents: Documents::new(schema),
             mapping: Mapping { schema, everything_is_404: config.everything_is_404 },
             seal: Arc::new(Seal::new().map_err(DoorError::Randomness)?),
+            cimom: Cimom::default(),
+            wsman: WsMan::default(),
             namespace: format!(r"root\sms\site_{site}"),
             provider,
             accounts,
@@ -104,13 +112,14 @@ impl ManagementDoor {
         let connections = Arc::new(Semaphore::new(limits.connections_max));
         let per_address = Arc::new(PerAddress::new(limits.connections_per_address_max));
         let (mut addresses, mut accepting) = (Vec::new(), Vec::new());
-        for ListenerConfig { address, protection } in config.listeners {
+        for ListenerConfig { address, protection, doors } in config.listeners {
             let failed = |source| DoorError::Listen { address, source };
             let listener = TcpListener::bind(address).await.map_err(failed)?;
             addresses.push(listener.local_addr().map_err(failed)?);
             accepting.push(Accepting {
                 listener,
                 protection,
+                doors,
                 handler: Arc::clone(&handler),
                 connections: Arc::clone(&connections),
                 addresses: Arc::clone(&per_address),

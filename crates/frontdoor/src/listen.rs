@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::Protection;
+use crate::config::{Doors, Protection};
 use crate::handler::{Handler, Peer};
 use crate::socket::{Shared, Socket, Stream};
 
@@ -32,6 +32,7 @@ const LINGER_BYTES_MAX: usize = 4 << 20;
 pub(crate) struct Accepting {
     pub(crate) listener: TcpListener,
     pub(crate) protection: Protection,
+    pub(crate) doors: Doors,
     pub(crate) handler: Arc<Handler>,
     pub(crate) connections: Arc<Semaphore>,
     pub(crate) addresses: Arc<PerAddress>,
@@ -112,8 +113,9 @@ impl Accepting {
             };
             let (handler, protection, cancel) =
                 (Arc::clone(&self.handler), self.protection.clone(), self.cancel.clone());
+            let doors = self.doors;
             self.tracker.spawn(async move {
-                if let Some((stream, peer)) = protect(stream, remote, &protection, &handler).await {
+                if let Some((stream, peer)) = protect(stream, remote, &protection, doors, &handler).await {
                     serve(stream, peer, handler, cancel).await;
                 }
                 drop((entered, permit));
@@ -135,11 +137,14 @@ async fn protect(
     stream: TcpStream,
     remote: SocketAddr,
     protection: &Protection,
+    doors: Doors,
     handler: &Handler,
 ) -> Option<(Stream, Peer)> {
     let local = stream.local_addr().ok()?;
     let certificates = match protection {
-        Protection::None => return Some((Stream::Plain(stream), Peer { remote, local, is_tls: false })),
+        Protection::None => {
+            return Some((Stream::Plain(stream), Peer { remote, local, is_tls: false, doors }));
+        }
         Protection::Tls(certificates) => certificates,
     };
     let config = match certificates.server_config(handler.now()) {
@@ -150,7 +155,7 @@ async fn protect(
         }
     };
     match timeout(handler.limits().handshake_timeout, TlsAcceptor::from(config).accept(stream)).await {
-        Ok(Ok(stream)) => Some((Stream::Tls(Box::new(stream)), Peer { remote, local, is_tls: true })),
+        Ok(Ok(stream)) => Some((Stream::Tls(Box::new(stream)), Peer { remote, local, is_tls: true, doors })),
         Ok(Err(error)) => {
             // Whoever only looks whether the port is open says nothing at all.
             let says_something = error.kind() == std::io::ErrorKind::InvalidData;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use restock_frontdoor::{
-    CertificateError, Certificates, DoorConfig, ListenerConfig, ManagementDoor, Protection,
+    CertificateError, Certificates, DoorConfig, Doors, ListenerConfig, ManagementDoor, Protection,
 };
 use restock_names::{Clock, SystemClock, Timestamp};
 use restock_provider::account::{Accounts, BackOffLimits};
@@ -57,10 +57,10 @@ pub(crate) async fn start(
                 .hint("names in the section [admin_service] of restock.toml are DNS names or IP addresses")
         })?;
         let protection = Protection::Tls(Arc::new(SiteCertificates(certificate)));
-        listeners.push(ListenerConfig { address, protection });
+        listeners.push(ListenerConfig { address, protection, doors: Doors::ALL });
     }
     if let Some(address) = section.http_listen {
-        listeners.push(ListenerConfig { address, protection: Protection::None });
+        listeners.push(ListenerConfig { address, protection: Protection::None, doors: Doors::ALL });
     }
     let config = DoorConfig {
         listeners,

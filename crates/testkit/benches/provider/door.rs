@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use base64::Engine as _;
-use restock_frontdoor::{DoorConfig, DoorLimits, ListenerConfig, ManagementDoor, Protection};
+use restock_frontdoor::{DoorConfig, DoorLimits, Doors, ListenerConfig, ManagementDoor, Protection};
 use restock_names::Clock;
 use restock_provider::Provider;
 use restock_provider::account::{Accounts, BackOffLimits, Secret};
@@ -37,7 +37,11 @@ pub(crate) async fn measure(
     let basic = format!("Basic {basic}");
     let accounts = Accounts::new(database.clone(), Arc::clone(clock), BackOffLimits::default())?;
     let config = DoorConfig {
-        listeners: vec![ListenerConfig { address: "127.0.0.1:0".parse()?, protection: Protection::None }],
+        listeners: vec![ListenerConfig {
+            address: "127.0.0.1:0".parse()?,
+            protection: Protection::None,
+            doors: Doors::ALL,
+        }],
         names: vec!["localhost".to_owned()],
         origins: Vec::new(),
         everything_is_404: false,
