@@ -38,6 +38,7 @@ use self::source::Source;
 use crate::files::Files;
 use crate::library::Library;
 use crate::manifest::ManifestRoot;
+use crate::transfer::Feed;
 
 pub use self::cache::fuzz_one;
 pub use self::error::SnapshotError;
@@ -148,6 +149,10 @@ pub trait Progress: Sync {
     fn add(&self, entries: u64, bytes_read: u64, bytes_new: u64);
     /// True when the snapshot should end with [`SnapshotError::Cancelled`].
     fn is_cancelled(&self) -> bool;
+    /// Where new chunks of new files are announced to holders that fetch them meanwhile, if anywhere.
+    fn feed(&self) -> Option<&Feed> {
+        None
+    }
 }
 
 /// Tells nobody and never cancels.

@@ -12,6 +12,7 @@
 //! Source: docs/formats/link.md, "Fetching a version".
 
 mod accept;
+mod feed;
 mod item;
 mod locate;
 mod receiver;
@@ -22,6 +23,7 @@ mod verify;
 mod walk;
 
 pub use accept::{AcceptError, AcceptedStatement, JumpPolicy, accept_statement, accept_within};
+pub use feed::{FEED_CHUNKS_MAX, Feed, FeedChunk, FeedEnd};
 pub use item::{
     FRAME_HEADER_BYTES, FrameHeader, Item, ItemError, ItemKind, REQUEST_RANGES_MAX, Range, Request, fuzz_one,
 };

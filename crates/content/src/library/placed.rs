@@ -185,28 +185,9 @@ impl PlacedWriter {
             .filter_map(|(digest, raw)| self.place(digest).map(|(pack, record)| (pack, *record, *raw)))
             .collect();
         at.sort_by_key(|(pack, record, _)| (*pack, record.offset));
-        let mut joined = Vec::new();
-        for group in at.chunk_by(|(p, r, raw), (q, s, _)| p == q && r.offset + raw.len() as u64 == s.offset) {
-            let (pack, first, raw) = &group[0];
-            let pack = &self.draft.packs[*pack].pack;
-            let fail = |step| move |source| LibraryError::Seal { sequence: pack.sequence, step, source };
-            if group.len() == 1 {
-                pack.write(raw, first.offset).map_err(fail("write to"))?;
-            } else {
-                joined.clear();
-                group.iter().for_each(|(_, _, raw)| joined.extend_from_slice(raw));
-                pack.write(&joined, first.offset).map_err(fail("write to"))?;
-            }
-        }
         for group in at.chunk_by(|(p, _, _), (q, _, _)| p == q) {
-            let pack = &self.draft.packs[group[0].0].pack;
-            let records: Vec<Record> = group.iter().map(|(_, record, _)| *record).collect();
-            pack.record(&records, true).map_err(|source| LibraryError::Seal {
-                sequence: pack.sequence,
-                step: "record in",
-                source,
-            })?;
-            records.iter().for_each(|record| self.draft.live.written(pack, *record));
+            let run: Vec<(Record, &[u8])> = group.iter().map(|(_, record, raw)| (*record, *raw)).collect();
+            write_run(&self.draft.live, &self.draft.packs[group[0].0].pack, &run)?;
         }
         Ok(())
     }
@@ -218,4 +199,29 @@ impl PlacedWriter {
         self.inner.lock_drafts().remove(&self.id);
         self.inner.seal_draft(self.draft)
     }
+}
+
+/// Writes chunks to one pack, in the order of their offsets, and records them. Those that lie side by
+/// side are written together.
+pub(super) fn write_run(
+    live: &Live,
+    pack: &Arc<OpenPack>,
+    run: &[(Record, &[u8])],
+) -> Result<(), LibraryError> {
+    let fail = |step| move |source| LibraryError::Seal { sequence: pack.sequence, step, source };
+    let mut joined = Vec::new();
+    for group in run.chunk_by(|(r, raw), (s, _)| r.offset + raw.len() as u64 == s.offset) {
+        let (first, raw) = group[0];
+        if group.len() == 1 {
+            pack.write(raw, first.offset).map_err(fail("write to"))?;
+        } else {
+            joined.clear();
+            group.iter().for_each(|(_, raw)| joined.extend_from_slice(raw));
+            pack.write(&joined, first.offset).map_err(fail("write to"))?;
+        }
+    }
+    let records: Vec<Record> = run.iter().map(|(record, _)| *record).collect();
+    pack.record(&records, true).map_err(fail("record in"))?;
+    records.iter().for_each(|record| live.written(pack, *record));
+    Ok(())
 }

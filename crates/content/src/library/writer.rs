@@ -1,5 +1,6 @@
 //! Storing new frames in appending packs: what a snapshot and the page walk of a receiver use.
 
+use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
 
 use restock_names::Digest;
@@ -16,6 +17,17 @@ pub struct Put {
     pub is_new: bool,
     /// Bytes written; 0 when it was not new.
     pub stored_bytes: u32,
+    /// True when the frame was compressed, or that was tried.
+    pub is_compressed: bool,
+}
+
+/// How much trouble is taken to store frames small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packing {
+    /// Frames are compressed; where they do not shrink only samples of those that follow.
+    Small,
+    /// Only samples are compressed: somebody waits who takes raw bytes faster.
+    Fast,
 }
 
 /// What was sealed.
@@ -36,7 +48,7 @@ pub struct SealReport {
 #[derive(Debug)]
 pub struct Writer {
     inner: Arc<Inner>,
-    live: Arc<Live>,
+    pub(super) live: Arc<Live>,
     packs: Mutex<Vec<Arc<OpenPack>>>,
     /// Store a frame although one with its digest is held: repair.
     is_forced: bool,
@@ -65,12 +77,17 @@ impl Library {
 impl Writer {
     /// Stores a chunk under its digest, which the caller computed from `raw`.
     pub fn put_chunk(&self, digest: Digest, raw: &[u8]) -> Result<Put, LibraryError> {
-        self.put(FrameKind::Chunk, digest, raw)
+        self.put(FrameKind::Chunk, digest, raw, Packing::Small)
+    }
+
+    /// As [`Self::put_chunk`], stored as `packing` says.
+    pub fn put_chunk_as(&self, digest: Digest, raw: &[u8], packing: Packing) -> Result<Put, LibraryError> {
+        self.put(FrameKind::Chunk, digest, raw, packing)
     }
 
     /// Stores a manifest page under its digest, which the caller computed from `raw`.
     pub fn put_page(&self, digest: Digest, raw: &[u8]) -> Result<Put, LibraryError> {
-        self.put(FrameKind::Page, digest, raw)
+        self.put(FrameKind::Page, digest, raw, Packing::Small)
     }
 
     /// Stores a frame that came from elsewhere, after checking it against its digest.
@@ -81,31 +98,51 @@ impl Writer {
         if !self.inner.files.accepts(&digest, &found) {
             return Err(LibraryError::Mismatch { expected: digest, found });
         }
-        self.put(kind, digest, raw)
+        self.put(kind, digest, raw, Packing::Small)
     }
 
-    fn put(&self, kind: FrameKind, digest: Digest, raw: &[u8]) -> Result<Put, LibraryError> {
-        if !self.is_forced && !self.live.claim(&digest, || self.inner.is_sealed(&digest))? {
-            return Ok(Put { is_new: false, stored_bytes: 0 });
+    /// Claims a digest for this writer; false when it is held or on its way here already.
+    pub(super) fn claim(&self, digest: &Digest) -> Result<bool, LibraryError> {
+        Ok(self.is_forced || self.live.claim(digest, || self.inner.is_sealed(digest))?)
+    }
+
+    fn put(
+        &self,
+        kind: FrameKind,
+        digest: Digest,
+        raw: &[u8],
+        packing: Packing,
+    ) -> Result<Put, LibraryError> {
+        if !self.claim(&digest)? {
+            return Ok(Put { is_new: false, stored_bytes: 0, is_compressed: false });
         }
-        let result = self.store(kind, digest, raw);
+        let result = self.store(kind, digest, raw, packing);
         if result.is_err() {
             self.live.unclaim(&digest);
         }
         result
     }
 
-    fn store(&self, kind: FrameKind, digest: Digest, raw: &[u8]) -> Result<Put, LibraryError> {
+    fn store(
+        &self,
+        kind: FrameKind,
+        digest: Digest,
+        raw: &[u8],
+        packing: Packing,
+    ) -> Result<Put, LibraryError> {
         thread_local! {
-            static BUFFER: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+            static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+            static SAMPLER: RefCell<Sampler> = const { RefCell::new(Sampler::NEW) };
         }
         BUFFER.with_borrow_mut(|buffer| {
-            let encoding = match self.inner.role {
-                Role::Site => compress(raw, buffer),
-                Role::DistributionPoint => Encoding::Raw,
-            };
+            let is_compressed = self.inner.role == Role::Site
+                && (kind == FrameKind::Page || SAMPLER.with_borrow_mut(|sampler| sampler.is_due(packing)));
+            let encoding = if is_compressed { compress(raw, buffer) } else { Encoding::Raw };
+            if is_compressed && kind == FrameKind::Chunk {
+                SAMPLER.with_borrow_mut(|sampler| sampler.saw(encoding));
+            }
             let stored = if encoding == Encoding::Zstd { buffer.as_slice() } else { raw };
-            let (pack, offset) = self.allot(stored.len() as u64)?;
+            let (pack, offset) = self.allot(stored.len() as u64, 1)?;
             let record = Record {
                 digest,
                 offset,
@@ -119,14 +156,15 @@ impl Writer {
             // A site reads its source again; what a receiver recorded is never asked for again.
             pack.record(&[record], self.inner.role == Role::DistributionPoint).map_err(fail("record in"))?;
             self.live.written(&pack, record);
-            Ok(Put { is_new: true, stored_bytes: record.stored_length })
+            Ok(Put { is_new: true, stored_bytes: record.stored_length, is_compressed })
         })
     }
 
-    fn allot(&self, length: u64) -> Result<(Arc<OpenPack>, u64), LibraryError> {
+    /// The next `length` bytes of a pack, from a multiple of `border` on.
+    pub(super) fn allot(&self, length: u64, border: u64) -> Result<(Arc<OpenPack>, u64), LibraryError> {
         let mut packs = self.packs.lock().expect("no code panics while holding this lock");
         if let Some(pack) = packs.last()
-            && let Some(offset) = pack.allot(length, PACK_BYTES_MAX)
+            && let Some(offset) = pack.allot(length, border, PACK_BYTES_MAX)
         {
             return Ok((Arc::clone(pack), offset));
         }
@@ -135,7 +173,7 @@ impl Writer {
         let pack = OpenPack::create(&*self.inner.files, &folder, sequence, self.inner.id.0)
             .map_err(io_error("create a pack in", &folder))?;
         let pack = Arc::new(pack);
-        let offset = pack.allot(length, PACK_BYTES_MAX).expect("an empty pack takes any length");
+        let offset = pack.allot(length, border, PACK_BYTES_MAX).expect("an empty pack takes any length");
         packs.push(Arc::clone(&pack));
         Ok((pack, offset))
     }
@@ -146,6 +184,44 @@ impl Writer {
     pub fn seal(self) -> Result<SealReport, LibraryError> {
         let packs = std::mem::take(&mut *self.packs.lock().expect("no code panics while holding this lock"));
         self.inner.seal(&self.live, packs)
+    }
+}
+
+/// Which chunks a thread compresses. Chunks that follow each other are mostly of one file, so what did
+/// not shrink lately is not tried again with each.
+#[derive(Debug)]
+struct Sampler {
+    /// Chunks in a row that did not shrink.
+    failures: u32,
+    /// Chunks stored raw since the last that was tried.
+    skipped: u32,
+}
+
+impl Sampler {
+    const NEW: Self = Self { failures: 0, skipped: 0 };
+    /// After so many failures only samples are tried.
+    const FAILURES_MAX: u32 = 3;
+    /// One of so many chunks is a sample.
+    const SAMPLE: u32 = 8;
+    /// The same, while somebody waits.
+    const SAMPLE_FAST: u32 = 16;
+
+    fn is_due(&mut self, packing: Packing) -> bool {
+        let every = match packing {
+            Packing::Fast => Self::SAMPLE_FAST,
+            Packing::Small if self.failures >= Self::FAILURES_MAX => Self::SAMPLE,
+            Packing::Small => 1,
+        };
+        self.skipped += 1;
+        let is_due = self.skipped >= every;
+        if is_due {
+            self.skipped = 0;
+        }
+        is_due
+    }
+
+    fn saw(&mut self, encoding: Encoding) {
+        self.failures = if encoding == Encoding::Raw { self.failures.saturating_add(1) } else { 0 };
     }
 }
 

@@ -105,15 +105,15 @@ impl OpenPack {
         Ok(Self { sequence, library, folder: folder.to_owned(), data, table, reader, state })
     }
 
-    /// Takes the next `length` bytes at the end of the data; `None` when the pack would grow above
-    /// `limit`. An empty pack takes any length.
-    pub(crate) fn allot(&self, length: u64, limit: u64) -> Option<u64> {
+    /// Takes the next `length` bytes at the end of the data, from a multiple of `border` on; `None`
+    /// when the pack would grow above `limit`. An empty pack takes any length.
+    pub(crate) fn allot(&self, length: u64, border: u64, limit: u64) -> Option<u64> {
         let mut state = self.lock();
-        if state.data_bytes > 0 && state.data_bytes + length > limit {
+        let offset = state.data_bytes.next_multiple_of(border);
+        if state.data_bytes > 0 && offset + length > limit {
             return None;
         }
-        let offset = state.data_bytes;
-        state.data_bytes += length;
+        state.data_bytes = offset + length;
         Some(offset)
     }
 

@@ -19,7 +19,8 @@ use super::source::{Folder, Kind, Listing, Source, Trouble, join};
 use super::{Progress, SnapshotError};
 use crate::chunk::Block;
 use crate::hash::chunk_digest;
-use crate::library::{LibraryError, Writer};
+use crate::library::{LibraryError, Packing, Writer};
+use crate::transfer::{Feed, FeedChunk};
 
 /// Entries listed ahead of the merger; with more, workers list no further folder.
 const LISTED_AHEAD_MAX: usize = 64 * 1024;
@@ -31,6 +32,7 @@ pub(super) struct Pool<'a> {
     pub(super) clock: &'a dyn Clock,
     pub(super) progress: &'a dyn Progress,
     pub(super) counts: &'a Counts,
+    pub(super) feed: Option<&'a Feed>,
     threads: usize,
     queues: Mutex<Queues>,
     /// Signalled when there is work.
@@ -65,9 +67,26 @@ struct Queues {
     listed: usize,
 }
 
+/// A chunk that is in the library.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stored {
+    pub(super) digest: Digest,
+    pub(super) length: u32,
+    /// False when the library had it before this scan, or this scan has met it before.
+    pub(super) is_new: bool,
+}
+
+impl Stored {
+    /// As a feed announces it, if it is new.
+    pub(super) fn announced(&self, is_aligned: bool) -> Option<FeedChunk> {
+        let Self { digest, length, is_new } = *self;
+        is_new.then_some(FeedChunk { digest, length, is_aligned })
+    }
+}
+
 /// A block's chunks in order, and the block to be filled again.
 pub(super) struct BlockDone {
-    pub(super) chunks: Result<Vec<(Digest, u32)>, LibraryError>,
+    pub(super) chunks: Result<Vec<Stored>, LibraryError>,
     pub(super) block: Block,
 }
 
@@ -111,12 +130,17 @@ impl<'a> Pool<'a> {
         counts: &'a Counts,
         threads: usize,
     ) -> Self {
+        let feed = progress.feed();
+        if let Some(feed) = feed {
+            feed.begin_round(threads);
+        }
         Self {
             source,
             writer,
             clock,
             progress,
             counts,
+            feed,
             threads,
             queues: Mutex::default(),
             work: Condvar::new(),
@@ -172,7 +196,7 @@ impl<'a> Pool<'a> {
                 self.done.notify_all();
             } else if let Some((id, jobs)) = queues.batches.pop_front() {
                 drop(queues);
-                let outcomes = reader.read(&jobs);
+                let outcomes = reader.read(id, &jobs);
                 queues = self.lock();
                 queues.batches_done.insert(id, outcomes);
                 self.done.notify_all();
@@ -203,17 +227,31 @@ impl<'a> Pool<'a> {
     }
 
     /// Hashes and stores one chunk.
-    pub(super) fn put_chunk(&self, chunk: &[u8]) -> Result<(Digest, u32), LibraryError> {
+    pub(super) fn put_chunk(&self, chunk: &[u8]) -> Result<Stored, LibraryError> {
         let digest = chunk_digest(chunk);
-        let put = self.writer.put_chunk(digest, chunk)?;
         let length = u32::try_from(chunk.len()).expect("a chunk has at most 256 KiB");
+        let put = match self.feed {
+            None => self.writer.put_chunk(digest, chunk)?,
+            Some(feed) => {
+                let packing = if feed.is_link_faster() { Packing::Fast } else { Packing::Small };
+                let begun = self.clock.monotonic();
+                let put = self.writer.put_chunk_as(digest, chunk, packing)?;
+                if put.is_compressed {
+                    feed.note_compressed(
+                        length.into(),
+                        self.clock.monotonic().saturating_duration_since(begun),
+                    );
+                }
+                put
+            }
+        };
         if put.is_new {
             self.counts.chunks_new.fetch_add(1, Relaxed);
             self.counts.bytes_new_raw.fetch_add(u64::from(length), Relaxed);
             self.counts.bytes_new_stored.fetch_add(u64::from(put.stored_bytes), Relaxed);
             self.progress.add(0, 0, u64::from(put.stored_bytes));
         }
-        Ok((digest, length))
+        Ok(Stored { digest, length, is_new: put.is_new })
     }
 
     /// Queues a block of a large file.

@@ -14,11 +14,13 @@ use rustix::fs::{Advice, OFlags, SeekFrom};
 use rustix::io::{Errno, ReadWriteFlags, retry_on_intr};
 
 use super::SnapshotError;
-use super::pool::{BlockDone, Pool};
+use super::pool::{BlockDone, Pool, Stored};
 use super::source::{Folder, Kind, Stat, Trouble, join, stat_and_space_of, stat_of};
 use crate::chunk::{Block, CHUNK_BYTES_MAX, Cutter};
 use crate::library::Writer;
 use crate::manifest::{ChunkListBuilder, FileChunks, PageError, PageSink};
+use crate::plan::ALIGNED_FILE_BYTES_MIN;
+use crate::transfer::FeedChunk;
 use restock_names::Digest;
 
 /// Readings of one file in one round.
@@ -42,6 +44,9 @@ pub(super) struct FileJob {
     pub(super) name: Box<[u8]>,
     /// Where it lies beneath the root, when the name is that of a link which was followed.
     pub(super) real: Option<Box<[u8]>>,
+    /// True when holders may fetch its chunks before the version is published: there is nothing in
+    /// the version before that they could be fetched with as delta frames.
+    pub(super) is_announced: bool,
 }
 
 /// What became of a [`FileJob`].
@@ -61,25 +66,34 @@ pub(super) struct Reader<'p, 'a> {
     cutter: Cutter,
     /// Blocks to be filled.
     spare: Vec<Block>,
+    /// New chunks of the batch that the feed does not have yet.
+    announced: Vec<FeedChunk>,
+    batch: u64,
 }
 
 impl<'p, 'a> Reader<'p, 'a> {
     pub(super) fn new(pool: &'p Pool<'a>) -> Self {
-        Self { pool, cutter: Cutter::default(), spare: Vec::new() }
+        Self { pool, cutter: Cutter::default(), spare: Vec::new(), announced: Vec::new(), batch: 0 }
     }
 
     /// Reads files and stores what the library lacks of them; the outcomes are in their order.
     ///
     /// What lies in memory is read first. The rest is asked for meanwhile and read afterwards, so
     /// that a disk has many files to fetch at once and not one for each worker.
-    pub(super) fn read(&mut self, jobs: &[FileJob]) -> Vec<Outcome> {
+    pub(super) fn read(&mut self, batch: u64, jobs: &[FileJob]) -> Vec<Outcome> {
+        self.batch = batch;
         let at_hand: Vec<Option<Outcome>> = jobs.iter().map(|job| self.read_one(job, false)).collect();
         let mut read_late = |job| self.read_one(job, true).expect("a reader that may wait has an outcome");
-        at_hand
+        let outcomes = at_hand
             .into_iter()
             .zip(jobs)
             .map(|(outcome, job)| outcome.unwrap_or_else(|| read_late(job)))
-            .collect()
+            .collect();
+        if let Some(feed) = self.pool.feed {
+            feed.add(batch, &mut self.announced);
+            feed.end_batch(batch);
+        }
+        outcomes
     }
 
     /// `None` if the file must be waited for and `may_wait` is false.
@@ -119,7 +133,7 @@ impl<'p, 'a> Reader<'p, 'a> {
                 is_sparse: before.size >= SPARSE_BYTES_MIN && space < before.size,
                 may_wait: may_wait || before.size > LATE_BYTES_MAX,
             };
-            let chunks = match self.read_once(&file) {
+            let chunks = match self.read_once(&file, job.is_announced) {
                 Ok(chunks) => chunks,
                 Err(Failure::Stop(error)) => return Err(Trouble::Fatal(error)),
                 Err(Failure::Read(error)) => match error.kind() {
@@ -155,18 +169,23 @@ impl<'p, 'a> Reader<'p, 'a> {
 
     /// Reads a file's bytes once. Fails with [`io::ErrorKind::UnexpectedEof`] when there are fewer
     /// than its length, with [`io::ErrorKind::WouldBlock`] when it may not wait for them.
-    fn read_once(&mut self, file: &OpenFile<'_>) -> Result<FileChunks, Failure> {
+    fn read_once(&mut self, file: &OpenFile<'_>, is_announced: bool) -> Result<FileChunks, Failure> {
         let mut list = List {
             pool: self.pool,
             chunks: ChunkListBuilder::default(),
             sink: WriterSink(self.pool.writer),
             is_shared: file.length >= SHARED_BYTES_MIN,
             waiting: VecDeque::new(),
+            announced: std::mem::take(&mut self.announced),
+            batch: self.batch,
+            is_announced: is_announced && self.pool.feed.is_some(),
+            is_aligned: file.length >= ALIGNED_FILE_BYTES_MIN,
         };
         let read = self.read_blocks(file, &mut list);
         // Also after a failure: no block in flight may outlive the reading.
         let put = list.take_all(&mut self.spare);
         self.spare.truncate(SPARE_BLOCKS);
+        self.announced = std::mem::take(&mut list.announced);
         read.and(put)?;
         Ok(list.chunks.finish(&mut list.sink)?)
     }
@@ -266,6 +285,12 @@ struct List<'p, 'a> {
     is_shared: bool,
     /// Blocks under way, in file order.
     waiting: VecDeque<u64>,
+    /// New chunks that the feed does not have yet.
+    announced: Vec<FeedChunk>,
+    batch: u64,
+    is_announced: bool,
+    /// True before the first chunk of a file that is to begin on a border.
+    is_aligned: bool,
 }
 
 impl List<'_, '_> {
@@ -273,8 +298,8 @@ impl List<'_, '_> {
     fn add(&mut self, block: Block, spare: &mut Vec<Block>) -> Result<(), Failure> {
         if !self.is_shared {
             for chunk in block.chunks() {
-                let (digest, length) = self.pool.put_chunk(chunk).map_err(SnapshotError::from)?;
-                self.chunks.push(digest, length, &mut self.sink)?;
+                let stored = self.pool.put_chunk(chunk).map_err(SnapshotError::from)?;
+                self.push(&stored)?;
             }
             spare.push(block);
             return Ok(());
@@ -291,11 +316,20 @@ impl List<'_, '_> {
     /// Adds `count` chunks of zeros.
     fn add_zeros(&mut self, count: u64, spare: &mut Vec<Block>) -> Result<(), Failure> {
         self.take_all(spare)?;
-        let (digest, length) = self.pool.put_chunk(&ZEROS).map_err(SnapshotError::from)?;
-        for _ in 0..count {
-            self.chunks.push(digest, length, &mut self.sink)?;
+        let stored = self.pool.put_chunk(&ZEROS).map_err(SnapshotError::from)?;
+        self.push(&stored)?;
+        for _ in 1..count {
+            self.chunks.push(stored.digest, stored.length, &mut self.sink)?;
         }
         Ok(())
+    }
+
+    /// Adds the file's next chunk.
+    fn push(&mut self, stored: &Stored) -> Result<(), Failure> {
+        if self.is_announced {
+            self.announced.extend(stored.announced(std::mem::take(&mut self.is_aligned)));
+        }
+        Ok(self.chunks.push(stored.digest, stored.length, &mut self.sink)?)
     }
 
     /// Waits for all blocks under way, also behind one that failed.
@@ -312,8 +346,12 @@ impl List<'_, '_> {
     }
 
     fn take(&mut self, done: BlockDone) -> Result<Block, Failure> {
-        for (digest, length) in done.chunks.map_err(SnapshotError::from)? {
-            self.chunks.push(digest, length, &mut self.sink)?;
+        for stored in done.chunks.map_err(SnapshotError::from)? {
+            self.push(&stored)?;
+        }
+        // A large file is fetched while it is read.
+        if let Some(feed) = self.pool.feed {
+            feed.add(self.batch, &mut self.announced);
         }
         Ok(done.block)
     }

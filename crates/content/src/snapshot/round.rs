@@ -297,7 +297,8 @@ impl Merger<'_, '_> {
             }
             Kind::File => {
                 let (folder, real) = (Arc::clone(self.walk.folder()), self.walk.real().map(Into::into));
-                self.batch.push(FileJob { folder, name: path.name().into(), real });
+                let is_announced = before.is_none();
+                self.batch.push(FileJob { folder, name: path.name().into(), real, is_announced });
                 self.batch_bytes += stat.size;
                 self.waiting_bytes += stat.size;
                 let batch = self.batch_id;
