@@ -7,5 +7,6 @@
 
 pub mod ntlm;
 pub mod odata;
+pub mod spnego;
 pub mod wsman;
 pub mod xml;

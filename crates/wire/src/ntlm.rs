@@ -21,7 +21,7 @@ mod target_info;
 #[cfg(test)]
 mod published;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use accept::{Challenged, Claim, ServerNames, Terms, end_point_binding};
 pub use keys::NtHash;

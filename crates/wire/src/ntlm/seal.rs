@@ -80,6 +80,14 @@ impl Session {
     }
 }
 
+#[cfg(test)]
+impl Session {
+    /// What a client's code over the list of mechanisms is.
+    pub(crate) fn code_of_client_for_tests(&mut self, mechanisms: &[u8]) -> [u8; 16] {
+        self.client.signature(mechanisms)
+    }
+}
+
 struct Direction {
     signing_key: [u8; 16],
     sealing_key: [u8; 16],

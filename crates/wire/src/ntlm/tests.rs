@@ -20,7 +20,7 @@ pub(super) fn challenged() -> Challenged {
 
 /// What a client does; the default is right.
 #[derive(Debug, Clone)]
-pub(super) struct Client {
+pub(crate) struct Client {
     user: &'static str,
     secret: &'static str,
     flags: Flags,
@@ -50,9 +50,26 @@ impl Default for Client {
     }
 }
 
+/// The session key every client here chooses.
+const SESSION_KEY: [u8; 16] = [0x55; 16];
+
 impl Client {
-    /// The last message, and the session key the client chose.
-    fn authenticate(&self, challenged: &Challenged) -> Vec<u8> {
+    /// The first message.
+    pub(crate) fn negotiate() -> Vec<u8> {
+        negotiate_bytes(ASKED)
+    }
+
+    pub(crate) fn hash() -> NtHash {
+        NtHash::of_secret(SECRET)
+    }
+
+    /// The keys after a sign-in.
+    pub(crate) fn session() -> Session {
+        Session::new(&SESSION_KEY, ASKED)
+    }
+
+    /// The last message.
+    pub(crate) fn authenticate(&self, challenged: &Challenged) -> Vec<u8> {
         let challenge = challenged.message();
         let at = usize::try_from(u32::from_le_bytes(challenge[44..48].try_into().unwrap())).unwrap();
         let mut said = TargetInfo::default();
@@ -79,7 +96,7 @@ impl Client {
             [&[1, 1, 0, 0, 0, 0, 0, 0][..], &[9; 8], &[5; 8], &[0; 4], &said.to_bytes(), &[0; 4]].concat();
         let key = NtHash::of_secret(self.secret).proof_key(self.user, "");
         let proof = hmac_md5(&key, &[&[3; 8], &covered]);
-        let session_key = [0x55; 16];
+        let session_key = SESSION_KEY;
         let encrypted = rc4_once(&hmac_md5(&key, &[&proof]), session_key);
         let parts = [
             vec![0; 24],
