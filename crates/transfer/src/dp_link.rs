@@ -31,6 +31,11 @@ pub trait DpSide: Send + Sync + 'static {
     /// A job has arrived; it may have arrived before. Must return soon: queue it.
     fn job(&self, job: Job) -> impl Future<Output = ()> + Send;
 
+    /// A version that a job may want later is in the making: it may be followed. Must return soon.
+    fn draft(&self, _content: ContentVersion) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
     /// The connection is gone, or could not be made.
     fn disconnected(&self, cause: &LinkError, retry_in: Duration) {
         tracing::info!(
@@ -265,6 +270,7 @@ impl<D: DpSide> Client<D> {
     async fn heard(&self, message: Message) -> Result<bool, LinkError> {
         match message {
             Message::Job(job) => self.side.job(job).await,
+            Message::Draft { content } => self.side.draft(content).await,
             Message::Ack { sequence } => self.shared.outbox.acknowledged(sequence),
             Message::Ping | Message::Pong => {}
             Message::KeyList { key_list } => self.identity.accept_key_list(&key_list)?,

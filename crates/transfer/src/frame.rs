@@ -30,6 +30,8 @@ pub(crate) const TYPE_REQUEST: u8 = 2;
 pub(crate) const TYPE_ITEM: u8 = 3;
 /// One item as a delta frame.
 pub(crate) const TYPE_DELTA: u8 = 4;
+/// Chunks of a draft that can be asked for.
+pub(crate) const TYPE_FEED: u8 = 5;
 
 /// One frame as it arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,10 +16,13 @@
 
 mod authority;
 mod backoff;
+mod content_tls;
+mod content_token;
 mod deltas;
 mod door_certificate;
 mod dp_identity;
 mod dp_link;
+mod drafts;
 mod enrol;
 mod enrolment;
 mod error;
@@ -42,8 +45,11 @@ mod upstream;
 mod upstream_link;
 
 pub use backoff::Backoff;
+pub use content_tls::{content_tls, holder_of};
+pub use content_token::{content_token_text, parse_content_token};
 pub use door_certificate::DoorCertificate;
 pub use dp_identity::DpIdentity;
+pub use drafts::{Draft, Drafts, OpenDraft};
 pub use dp_link::{DpLink, DpLinkConfig, DpSide, HelloFacts};
 pub use enrol::{EnrolError, enrol};
 pub use enrolment::move_site;
@@ -58,7 +64,7 @@ pub use message::fuzz_one as fuzz_messages;
 pub use message::{
     Hello, Job, JobId, JobKind, PROTOCOL, Progress, Refusal, Report, ReportState, Totals, Welcome,
 };
-pub use pull::{PullError, PullOptions, PullProgress, PullReport, PullSource, pull, pull_repair};
+pub use pull::{PullError, PullOptions, PullProgress, PullReport, PullSource, follow, pull, pull_repair};
 pub use replicate::{Incoming, Outgoing, Verdict};
 pub use secret::TrustError;
 pub use site_link::{

@@ -8,7 +8,7 @@ pub use sites::SiteCounts;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use restock_names::DistributionPointName;
+use restock_names::{ContentVersion, DistributionPointName};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +16,8 @@ use crate::Job;
 
 /// Jobs that wait for one point's connection, at most.
 const JOBS_MAX: usize = 1024;
+/// Drafts one point's connection is still to be told of, at most.
+const DRAFTS_MAX: usize = 64;
 
 /// The registry of connected points. Clones share it: one goes to [`crate::SiteLink::start`], others
 /// to whoever sends jobs.
@@ -49,6 +51,7 @@ struct Point {
 struct Control {
     connection: Connection,
     jobs: mpsc::Sender<Job>,
+    drafts: mpsc::Sender<ContentVersion>,
     cancel: CancellationToken,
 }
 
@@ -57,6 +60,8 @@ struct Control {
 pub struct Registration {
     /// The jobs to send over it.
     pub jobs: mpsc::Receiver<Job>,
+    /// Drafts to tell of over it.
+    pub drafts: mpsc::Receiver<ContentVersion>,
     /// Cancelled when the connection is to end.
     pub cancel: CancellationToken,
     /// Which connection it is.
@@ -86,6 +91,23 @@ impl Links {
         let registry = self.lock();
         let control = registry.points.get(name).and_then(|point| point.control.as_ref());
         control.is_some_and(|control| is_it(control) && control.jobs.try_send(job).is_ok())
+    }
+
+    /// Tells a point over this connection of a version in the making, which it may follow.
+    ///
+    /// Returns false when another connection has taken its place or too much waits: it is no harm not
+    /// to be told.
+    pub fn tell_draft(
+        &self,
+        name: &DistributionPointName,
+        connection: Connection,
+        content: ContentVersion,
+    ) -> bool {
+        let registry = self.lock();
+        let control = registry.points.get(name).and_then(|point| point.control.as_ref());
+        control.is_some_and(|control| {
+            control.connection == connection && control.drafts.try_send(content).is_ok()
+        })
     }
 
     /// Is the point's control connection up?
@@ -118,11 +140,12 @@ impl Links {
         let point = registry.points.entry(name.clone()).or_default();
         let (sender, jobs) = mpsc::channel(JOBS_MAX);
         let cancel = point.all.child_token();
-        let control = Control { connection, jobs: sender, cancel: cancel.clone() };
+        let (told, drafts) = mpsc::channel(DRAFTS_MAX);
+        let control = Control { connection, jobs: sender, drafts: told, cancel: cancel.clone() };
         if let Some(older) = point.control.replace(control) {
             older.cancel.cancel();
         }
-        Registration { jobs, cancel, connection }
+        Registration { jobs, drafts, cancel, connection }
     }
 
     /// Forgets a control connection. Returns false when a newer one has taken its place.

@@ -60,6 +60,25 @@ pub(crate) enum Message {
     },
     /// Site to point: the version may be fetched.
     PullReady,
+    /// Site to point: this version is in the making and may be fetched already, as far as it is there.
+    Draft {
+        /// The version it will be.
+        content: ContentVersion,
+    },
+    /// Point to site, first: this connection follows a draft.
+    DraftHello {
+        /// The protocol spoken.
+        protocol: u32,
+        /// The version it will be.
+        content: ContentVersion,
+        /// Chunks from this number on are to be announced.
+        from: u64,
+    },
+    /// Site to point: nothing more will be announced.
+    DraftEnded {
+        /// False when the draft was given up, and its chunks with it.
+        is_kept: bool,
+    },
     /// A machine without certificate to site, first: it wants one.
     Enrol {
         /// The protocol spoken.

@@ -7,18 +7,21 @@
 //! Source: docs/formats/link.md, "Fetching a version".
 
 mod connection;
+mod follow;
 mod inventory;
 mod patience;
+mod places;
 mod source;
 mod store;
 
+pub use follow::follow;
 pub use source::PullSource;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock};
 use std::time::Duration;
 
-use restock_content::library::{Library, LibraryError, PlacedWriter, Writer};
+use restock_content::library::{Library, LibraryError, Writer};
 use restock_content::manifest::ManifestRoot;
 use restock_content::plan::Missing;
 use restock_content::transfer::{
@@ -31,7 +34,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Backoff, LinkError, Run};
 
+use follow::Following;
 use inventory::LibraryInventory;
+use places::Places;
 
 /// How a version is fetched.
 #[derive(Debug, Clone, Copy)]
@@ -122,6 +127,9 @@ pub enum PullError {
     /// An item that is to be repaired cannot be found in the manifest.
     #[error("CONTENT_DAMAGED: {item} cannot be found in the manifest")]
     Unresolved { item: Item, source: restock_content::manifest::ManifestError },
+    /// The site gave up the draft that was followed.
+    #[error("DRAFT_DROPPED: the site gave the version in the making up")]
+    DraftDropped,
     /// The pull was cancelled.
     #[error("CANCELLED: the transfer was cancelled")]
     Cancelled,
@@ -150,7 +158,8 @@ impl PullError {
         match self {
             Self::Link(error) => error.is_transient(),
             Self::Truncated { .. } | Self::Frame(_) | Self::Panicked | Self::Unresolved { .. } => true,
-            Self::Receive(ReceiveError::Walk(_) | ReceiveError::Unexpected { .. }) | Self::Cancelled => false,
+            Self::Receive(ReceiveError::Walk(_) | ReceiveError::Unexpected { .. }) => false,
+            Self::DraftDropped | Self::Cancelled => false,
             Self::Receive(ReceiveError::Library(_)) | Self::Library(_) => true,
         }
     }
@@ -181,7 +190,9 @@ struct Pull {
     /// Where pages go, and in a repair chunks too.
     pages: RwLock<Option<Writer>>,
     /// Where chunks go, once they are planned.
-    chunks: OnceLock<PlacedWriter>,
+    chunks: OnceLock<Places>,
+    /// Of a draft: how far it was announced.
+    following: Option<Following>,
     counts: Counts,
 }
 
@@ -221,7 +232,8 @@ pub async fn pull(
     })
     .await?;
     let writer = library.begin();
-    let pull = Pull::new(&source, library, statement, options, progress, inventory, receiver, writer);
+    let version = &statement.version;
+    let pull = Pull::new(&source, library, version, options, progress, inventory, receiver, writer);
     let (pull, ended) = pull.drive(run, true).await;
     let mut report = pull.report();
     let sealed = blocking(run, move || pull.seal()).await;
@@ -274,7 +286,8 @@ pub async fn pull_repair(
         rest = hidden.into_iter().map(|(item, _)| item).collect();
         let receiver = Receiver::repair(&found);
         let writer = library.begin_repair();
-        let pull = Pull::new(&source, library, statement, options, progress, inventory, receiver, writer);
+        let version = &statement.version;
+        let pull = Pull::new(&source, library, version, options, progress, inventory, receiver, writer);
         let (pull, ended) = pull.drive(run, false).await;
         report.add(&pull.report());
         let sealed = blocking(run, move || pull.seal()).await;
@@ -311,7 +324,7 @@ impl Pull {
     fn new(
         source: &PullSource,
         library: &Arc<Library>,
-        statement: &AcceptedStatement,
+        content: &ContentVersion,
         options: &PullOptions,
         progress: &Arc<dyn PullProgress>,
         inventory: LibraryInventory,
@@ -321,7 +334,7 @@ impl Pull {
         Self {
             library: Arc::clone(library),
             source: source.clone(),
-            content: statement.version,
+            content: *content,
             options: *options,
             progress: Arc::clone(progress),
             inventory,
@@ -330,6 +343,7 @@ impl Pull {
             changed: watch::Sender::new(0),
             pages: RwLock::new(Some(writer)),
             chunks: OnceLock::new(),
+            following: None,
             counts: Counts::default(),
         }
     }
@@ -422,7 +436,7 @@ impl Pull {
     fn plan(&self, missing: &[Missing]) -> Result<u64, PullError> {
         let writer = self.library.begin_receive(&self.content, missing).map_err(PullError::Library)?;
         // Before anything is asked for: a chunk may arrive at once.
-        self.chunks.set(writer).expect("a version is planned once");
+        self.chunks.set(Places::Planned(writer)).expect("a version is planned once");
         let writer = self.chunks.get().expect("set just now");
         let lacking = missing.iter().filter(|chunk| !writer.is_recorded(&chunk.digest));
         let bytes = lacking.map(|chunk| u64::from(chunk.length)).sum();
@@ -445,7 +459,7 @@ impl Pull {
     fn seal(mut self) -> Result<(), PullError> {
         self.seal_pages()?;
         match self.chunks.take() {
-            Some(writer) if self.receiver().is_done() => writer.seal().map(drop).map_err(PullError::Library),
+            Some(writer) if self.receiver().is_done() => writer.seal(),
             _ => Ok(()),
         }
     }

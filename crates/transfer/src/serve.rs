@@ -24,12 +24,14 @@ use crate::stream::{Reader, Writer};
 use crate::{LinkError, Refusal, Run};
 
 /// A batch is handed over when it has this many bytes.
-const BATCH_BYTES: usize = 1 << 20;
+pub(crate) const BATCH_BYTES: usize = 1 << 20;
 /// Batches read ahead of the one being written.
-const BATCHES_AHEAD: usize = 2;
+pub(crate) const BATCHES_AHEAD: usize = 2;
 /// Requests that wait; a receiver keeps to a window and never has as many.
-const REQUESTS_MAX: usize = 16;
-type Batch = Result<Vec<u8>, Refusal>;
+pub(crate) const REQUESTS_MAX: usize = 16;
+
+/// Whole frames, or why there are no more.
+pub(crate) type Batch = Result<Vec<u8>, Refusal>;
 
 /// What serving takes.
 #[derive(Debug)]
@@ -68,8 +70,7 @@ pub(crate) async fn serve_pull<S: SiteSide>(
         Err(refusal) => return refuse(writer, refusal.into()).await,
     };
     let Ok(_permit) = shared.pulls.try_acquire() else {
-        let text = "as many pull connections are open as are allowed";
-        return refuse(writer, Refusal::transient("LINK_BUSY", text).into()).await;
+        return refuse(writer, busy().into()).await;
     };
     writer.message(&Message::PullReady).await?;
     let (requests, asked) = mpsc::channel(REQUESTS_MAX);
@@ -114,8 +115,12 @@ async fn authorise<S: SiteSide>(
     }
 }
 
+pub(crate) fn busy() -> Refusal {
+    Refusal::transient("LINK_BUSY", "as many pull connections are open as are allowed")
+}
+
 /// What the peer hears of trouble in this holder's library; paths stay here.
-fn damaged(error: &LibraryError) -> Refusal {
+pub(crate) fn damaged(error: &LibraryError) -> Refusal {
     tracing::error!(cause = chain(error), "content cannot be sent");
     Refusal::transient("CONTENT_DAMAGED", "this holder cannot read the content; it must be repaired here")
 }
@@ -182,18 +187,26 @@ fn read_frames(
                 Err(_gone) => ControlFlow::Break(()),
             }
         });
-        let ended = match answered {
-            Ok(flow) => flow.is_break(),
-            Err(refusal) => {
-                // Whole frames that were read before the trouble are right and of use.
-                let kept = batch.is_empty() || answers.blocking_send(Ok(std::mem::take(&mut batch))).is_ok();
-                let told = kept && answers.blocking_send(Err(refusal)).is_ok();
-                tracing::debug!(told, "pull connection gave up");
-                true
-            }
-        };
-        if ended {
+        if has_ended(answered, &mut batch, answers) {
             return;
+        }
+    }
+}
+
+/// What comes of an answer: true when no further request is to be answered.
+pub(crate) fn has_ended(
+    answered: Result<ControlFlow<()>, Refusal>,
+    batch: &mut Vec<u8>,
+    answers: &mpsc::Sender<Batch>,
+) -> bool {
+    match answered {
+        Ok(flow) => flow.is_break(),
+        Err(refusal) => {
+            // Whole frames that were read before the trouble are right and of use.
+            let kept = batch.is_empty() || answers.blocking_send(Ok(std::mem::take(batch))).is_ok();
+            let told = kept && answers.blocking_send(Err(refusal)).is_ok();
+            tracing::debug!(told, "pull connection gave up");
+            true
         }
     }
 }

@@ -25,6 +25,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::deltas::Deltas;
+use crate::drafts;
 use crate::error::chain;
 use crate::message::Message;
 use crate::serve::{self, Serving, Wish};
@@ -259,6 +260,12 @@ async fn serve_connection<S: SiteSide>(
             let pull = Box::pin(serve::serve_pull(shared.serving(), &puller, wish, reader, writer));
             token.run_until_cancelled(pull).await.unwrap_or(Err(LinkError::Stopped))
         }
+        (Some(Peer::Point(name)), Message::DraftHello { protocol: PROTOCOL, content, from }) => {
+            let token = shared.links.token(&name);
+            let asked = (content, from);
+            let following = Box::pin(drafts::serve_draft(shared.serving(), &name, asked, reader, writer));
+            token.run_until_cancelled(following).await.unwrap_or(Err(LinkError::Stopped))
+        }
         (Some(Peer::Site(site)), Message::ServeHello { protocol: PROTOCOL, ticket, content }) => {
             below::hand_over(shared, &site, ticket, &content, reader, writer).await
         }
@@ -270,6 +277,7 @@ async fn serve_connection<S: SiteSide>(
             _,
             Message::Hello(Hello { protocol, .. })
             | Message::PullHello { protocol, .. }
+            | Message::DraftHello { protocol, .. }
             | Message::SiteHello(SiteHello { protocol, .. })
             | Message::ServeHello { protocol, .. }
             | Message::Enrol { protocol, .. },

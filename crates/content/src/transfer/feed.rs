@@ -16,6 +16,9 @@ use std::time::Duration;
 
 use restock_names::Digest;
 
+use crate::chunk::CHUNK_BYTES_MAX;
+use crate::codec::{DecodeError, Reader};
+
 /// Chunks in a feed, at most: 40 bytes each in memory. What lies behind them comes with the version.
 pub const FEED_CHUNKS_MAX: usize = 1 << 20;
 /// What a follower's connection takes at first goes into buffers and says nothing about the link.
@@ -34,6 +37,80 @@ pub struct FeedChunk {
     pub length: u32,
     /// True for the first chunk of a file that is to begin on a border.
     pub is_aligned: bool,
+}
+
+/// Chunks as they are announced on a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedPart {
+    /// The number of the first.
+    pub first: u64,
+    /// At most [`FEED_PART_MAX`].
+    pub chunks: Vec<FeedChunk>,
+}
+
+/// Chunks announced at once, at most.
+pub const FEED_PART_MAX: usize = 4_096;
+const CHUNK_FIELD_BYTES: usize = 37;
+const FLAG_ALIGNED: u8 = 1;
+
+/// Why bytes are not announced chunks. The text begins with the stable code.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FeedError {
+    /// The encoding is broken.
+    #[error("LINK_FORMAT: {0}")]
+    Encoding(#[from] DecodeError),
+    /// A number outside its range.
+    #[error("LINK_FORMAT: announced chunks with {what} {value}")]
+    Range { what: &'static str, value: u64 },
+}
+
+impl FeedPart {
+    /// The body of a frame.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(8 + self.chunks.len() * CHUNK_FIELD_BYTES);
+        out.extend(self.first.to_le_bytes());
+        for FeedChunk { digest, length, is_aligned } in &self.chunks {
+            out.extend(digest.0);
+            out.extend(length.to_le_bytes());
+            out.push(u8::from(*is_aligned));
+        }
+        out
+    }
+
+    /// Reads the body of a frame.
+    ///
+    /// Errors: lengths no chunk has, too many chunks, numbers beyond [`FEED_CHUNKS_MAX`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, FeedError> {
+        let mut reader = Reader::new(bytes);
+        let first = reader.u64()?;
+        let count = bytes.len().saturating_sub(8).div_ceil(CHUNK_FIELD_BYTES);
+        if count > FEED_PART_MAX {
+            return Err(FeedError::Range { what: "count", value: count as u64 });
+        }
+        if first.checked_add(count as u64).is_none_or(|end| end > FEED_CHUNKS_MAX as u64) {
+            return Err(FeedError::Range { what: "number", value: first });
+        }
+        let mut chunks = Vec::with_capacity(count);
+        while !reader.is_empty() {
+            let (digest, length, flags) = (Digest(reader.array()?), reader.u32()?, reader.u8()?);
+            if length == 0 || length as usize > CHUNK_BYTES_MAX {
+                return Err(FeedError::Range { what: "length", value: length.into() });
+            }
+            if flags > FLAG_ALIGNED {
+                return Err(FeedError::Range { what: "flags", value: flags.into() });
+            }
+            chunks.push(FeedChunk { digest, length, is_aligned: flags == FLAG_ALIGNED });
+        }
+        Ok(Self { first, chunks })
+    }
+}
+
+/// Fuzz target: any bytes are refused or survive a round trip, byte for byte.
+#[doc(hidden)]
+pub fn fuzz_one(bytes: &[u8]) {
+    if let Ok(part) = FeedPart::decode(bytes) {
+        assert_eq!(part.encode(), bytes);
+    }
 }
 
 /// How a snapshot ended.
@@ -224,7 +301,7 @@ mod tests {
     use proptest::prelude::{any, prop, proptest};
     use restock_names::Digest;
 
-    use super::{Feed, FeedChunk, FeedEnd};
+    use super::{Feed, FeedChunk, FeedEnd, FeedError, FeedPart, fuzz_one};
 
     fn chunk(number: u32) -> FeedChunk {
         FeedChunk { digest: Digest([number as u8; 32]), length: number, is_aligned: false }
@@ -283,7 +360,39 @@ mod tests {
         assert!(!feed.is_link_faster(), "a link that became slow");
     }
 
+    #[test]
+    fn announced_chunks_have_their_documented_bytes_and_lengths_no_chunk_has_are_refused() {
+        let one = FeedChunk { digest: Digest([7; 32]), length: 0x0102_0304 >> 8, is_aligned: true };
+        let part = FeedPart { first: 5, chunks: vec![one] };
+        let bytes = part.encode();
+        assert_eq!(bytes[..8], [5, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(bytes[8..40], [7; 32]);
+        assert_eq!(bytes[40..], [3, 2, 1, 0, 1]);
+        assert_eq!(FeedPart::decode(&bytes), Ok(part));
+        let what = |bytes: &[u8]| match FeedPart::decode(bytes) {
+            Err(FeedError::Range { what, .. }) => what,
+            Err(FeedError::Encoding(_)) => "encoding",
+            Ok(_) => "fine",
+        };
+        let with = |at: usize, byte: u8| {
+            let mut bad = bytes.clone();
+            bad[at] = byte;
+            bad
+        };
+        assert_eq!(what(&with(43, 1)), "length");
+        assert_eq!(what(&with(44, 2)), "flags");
+        assert_eq!(what(&with(7, 255)), "number");
+        assert_eq!(what(&bytes[..44]), "encoding");
+        assert_eq!(what(&vec![1; 8 + 37 * 4_097]), "count");
+        assert_eq!(what(&[0; 45]), "length");
+    }
+
     proptest! {
+        #[test]
+        fn any_bytes_are_announced_chunks_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..130)) {
+            fuzz_one(&bytes);
+        }
+
         #[test]
         fn the_order_does_not_depend_on_who_comes_first(
             batches in prop::collection::vec(prop::collection::vec(1_u32..200, 0..6), 1..8),

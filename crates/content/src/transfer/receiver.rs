@@ -77,6 +77,8 @@ enum Phase {
     Walk,
     Planned,
     Fetch,
+    /// What is to be fetched is announced bit by bit.
+    Follow,
 }
 
 /// One connection's share.
@@ -143,8 +145,27 @@ impl Receiver {
                 }
             }
         }
-        receiver.make_ready(|_| false);
+        receiver.make_ready(0, |_| false);
         receiver
+    }
+
+    /// Fetches chunks of a draft as they are announced.
+    pub fn follow() -> Self {
+        Self::empty(Phase::Follow, None)
+    }
+
+    /// Further chunks of a draft are to be fetched, behind those announced before.
+    pub fn announce(&mut self, chunks: &[Missing]) {
+        let first = self.plan.len();
+        self.plan.extend_from_slice(chunks);
+        self.make_ready(first, |_| false);
+    }
+
+    /// The draft has no further chunks: what was announced is all.
+    pub fn end_follow(&mut self) {
+        if self.phase == Phase::Follow {
+            self.phase = Phase::Fetch;
+        }
     }
 
     fn empty(phase: Phase, walk: Option<Walk>) -> Self {
@@ -171,7 +192,7 @@ impl Receiver {
     pub fn fetch(&mut self, is_recorded: impl Fn(usize) -> bool) {
         if self.phase == Phase::Planned {
             self.phase = Phase::Fetch;
-            self.make_ready(is_recorded);
+            self.make_ready(0, is_recorded);
         }
     }
 
@@ -346,8 +367,9 @@ impl Receiver {
         }
     }
 
-    fn make_ready(&mut self, is_recorded: impl Fn(usize) -> bool) {
-        for index in (0..self.plan.len()).filter(|index| !is_recorded(*index)) {
+    /// Hands out the plan from index `first` on.
+    fn make_ready(&mut self, first: usize, is_recorded: impl Fn(usize) -> bool) {
+        for index in (first..self.plan.len()).filter(|index| !is_recorded(*index)) {
             let slot = index as u32;
             self.chunks_open += 1;
             match self.ready_chunks.back_mut() {

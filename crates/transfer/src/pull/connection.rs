@@ -133,8 +133,15 @@ async fn one_connection(
 
 async fn open(pull: &Pull) -> Result<(Reader, Writer, Cut), LinkError> {
     let (mut reader, mut writer, cut) = pull.source.connect(pull.content).await?;
-    let base = pull.base().map(|(base, _)| base);
-    writer.message(&Message::PullHello { protocol: PROTOCOL, content: pull.content, base }).await?;
+    let content = pull.content;
+    let hello = match &pull.following {
+        Some(following) => Message::DraftHello { protocol: PROTOCOL, content, from: following.next() },
+        None => {
+            let base = pull.base().map(|(base, _)| base);
+            Message::PullHello { protocol: PROTOCOL, content, base }
+        }
+    };
+    writer.message(&hello).await?;
     match reader.message("answer the request for a version", READY_TIMEOUT).await? {
         Message::PullReady => Ok((reader, writer, cut)),
         Message::Refused(refusal) => Err(refusal.into()),

@@ -8,7 +8,7 @@ use restock_names::Digest;
 
 use super::{Pull, PullError};
 use crate::LinkError;
-use crate::frame::{Frame, TYPE_DELTA, TYPE_ITEM, TYPE_MESSAGE};
+use crate::frame::{Frame, TYPE_DELTA, TYPE_FEED, TYPE_ITEM, TYPE_MESSAGE};
 use crate::message::Message;
 
 /// Decoded chunks are written when they have this many bytes.
@@ -59,9 +59,20 @@ fn take_all(
                 }
                 (expected, verified?)
             }
+            TYPE_FEED => {
+                super::follow::announced(pull, &frame.body)?;
+                continue;
+            }
             TYPE_MESSAGE => match frame.message()? {
                 Message::Refused(refusal) => return Err(LinkError::Refused(refusal).into()),
-                Message::Unknown => continue,
+                Message::Unknown | Message::Ping => continue,
+                Message::DraftEnded { is_kept: true } if pull.following.is_some() => {
+                    pull.receiver().end_follow();
+                    continue;
+                }
+                Message::DraftEnded { is_kept: false } if pull.following.is_some() => {
+                    return Err(PullError::DraftDropped);
+                }
                 _ => return Err(LinkError::Unexpected("a message among items").into()),
             },
             _ => return Err(LinkError::Unexpected("a frame that is no item").into()),
@@ -85,7 +96,7 @@ fn write(pull: &Pull, connection: ConnectionId, waiting: &mut Waiting) -> Result
     let (Some(writer), false) = (pull.chunks.get(), waiting.chunks.is_empty()) else { return Ok(()) };
     let chunks: Vec<(Digest, &[u8])> =
         waiting.chunks.iter().map(|(expected, raw)| (expected.digest, raw.as_slice())).collect();
-    writer.put_checked(&chunks).map_err(PullError::Library)?;
+    writer.put_checked(&chunks)?;
     let (count, bytes) = (chunks.len() as u64, waiting.bytes as u64);
     let mut receiver = pull.receiver();
     waiting.chunks.iter().for_each(|(expected, _)| receiver.chunk_stored(connection, expected));

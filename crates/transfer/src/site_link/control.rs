@@ -66,13 +66,17 @@ async fn converse<S: SiteSide>(
     loop {
         tokio::select! {
             job = registration.jobs.recv() => match job {
-                Some(job) => writer.message(&Message::Job(job)).await?,
+                Some(job) => {
+                    // It may be signed with a key that came a moment ago.
+                    if keys.has_changed().is_ok_and(|changed| changed) {
+                        tell_keys(&mut keys, &mut writer).await?;
+                    }
+                    writer.message(&Message::Job(job)).await?;
+                }
                 None => return Ok(()),
             },
-            Ok(()) = keys.changed() => {
-                let key_list = keys.borrow_and_update().encode();
-                writer.message(&Message::KeyList { key_list }).await?;
-            }
+            Some(content) = registration.drafts.recv() => writer.message(&Message::Draft { content }).await?,
+            Ok(()) = keys.changed() => tell_keys(&mut keys, &mut writer).await?,
             Ok(()) = authorities.changed() => {
                 authorities.mark_unchanged();
                 let authorities = shared.authority_list();
@@ -87,6 +91,14 @@ async fn converse<S: SiteSide>(
             }
         }
     }
+}
+
+async fn tell_keys(
+    keys: &mut watch::Receiver<Arc<KeyList>>,
+    writer: &mut Writer,
+) -> Result<(), LinkError> {
+    let key_list = keys.borrow_and_update().encode();
+    writer.message(&Message::KeyList { key_list }).await
 }
 
 async fn answer<S: SiteSide>(

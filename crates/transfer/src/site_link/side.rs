@@ -3,11 +3,13 @@
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use restock_content::statement::{KeyList, PublicKey};
 use restock_names::{ContentVersion, Digest, DistributionPointName, SiteCode, Timestamp};
 
+use crate::drafts::Draft;
 use crate::site_message::{Batch, NextChanges, ReplicaFacts, SiteHello};
 use crate::token::TokenKind;
 use crate::{Connection, Fingerprint, Hello, LinkError, Progress, Refusal, Report, SiteUrl};
@@ -66,6 +68,18 @@ pub trait SiteSide: Send + Sync + 'static {
         name: &DistributionPointName,
         content: &ContentVersion,
     ) -> impl Future<Output = Result<(), Refusal>> + Send;
+
+    /// The draft that is to become this version, if the point may follow it: is it targeted?
+    ///
+    /// Refusals: `DRAFT_UNKNOWN`, when there is none any more, and any that speaks against the point.
+    fn authorise_draft(
+        &self,
+        _name: &DistributionPointName,
+        content: &ContentVersion,
+    ) -> impl Future<Output = Result<Arc<Draft>, Refusal>> + Send {
+        let text = format!("{content} is not in the making here");
+        async { Err(Refusal::new("DRAFT_UNKNOWN", text)) }
+    }
 
     /// A pull connection has ended, having moved this many bytes. Must not wait.
     fn pull_ended(
