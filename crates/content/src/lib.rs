@@ -13,6 +13,7 @@ pub mod codec;
 pub mod delta;
 pub mod diff;
 pub mod files;
+pub mod get;
 pub mod hash;
 pub mod library;
 pub mod manifest;

@@ -93,6 +93,9 @@ pub enum SiteError {
     /// A snapshot's leftovers could not be put in place.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// A plan cannot be made or carried out.
+    #[error(transparent)]
+    Plan(#[from] crate::plan::PlanError),
     /// A part of the program ended unexpectedly.
     #[error("{0} ended unexpectedly")]
     Panicked(&'static str),
@@ -123,6 +126,7 @@ impl SiteError {
             | Self::Archive(ArchiveError::Format(_) | ArchiveError::Damaged(_))
             | Self::Enrol(EnrolError::Link(LinkError::Refused(_)))
             | Self::Library(LibraryError::Locked { .. }) => 6,
+            Self::Plan(error) => error.exit_code(),
             Self::TokenLife | Self::Token(_) => 2,
             _ => 1,
         }
@@ -148,6 +152,7 @@ impl SiteError {
                 "the command while the site runs, through its control socket, or stop that process"
                     .to_owned(),
             ),
+            Self::Plan(error) => error.hint(),
             Self::Link(LinkError::Bind { .. }) => Some("another listen address".to_owned()),
             Self::DatabaseStopped(_) => Some("check the disk, then start the site again".to_owned()),
             _ => None,

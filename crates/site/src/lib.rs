@@ -24,6 +24,7 @@ mod join;
 mod keys;
 mod message;
 mod own_row;
+mod plan;
 mod progress;
 mod publish;
 mod refresh;
@@ -48,6 +49,10 @@ pub use error::SiteError;
 pub use fetch::{Fetch, FetchError, FetchLoop, Fetched, LinkFetch, Neighbour};
 pub use join::{Joined, Left};
 pub use own_row::Made;
+pub use plan::{
+    Applied, PLAN_LEASE, PLAN_LEASE_MAX, PLANS_MAX, Plan, PlanError, PlanRoot, PlanTotals, Planned, PointCost,
+    WithinApply,
+};
 pub use progress::{FetchProgress, Progress, ProgressBoard, RefreshProgress, SiteTraffic, TransferProgress};
 pub use refresh::{Outcome, RefreshLoop};
 pub use remove::Removed;

@@ -22,11 +22,11 @@ use crate::message::{chain, distmgr};
 use crate::refresh::{Claim, RefreshLoop};
 
 /// How often a version is numbered again because a higher one was heard of meanwhile.
-const NUMBERINGS_MAX: u32 = 8;
+pub(crate) const NUMBERINGS_MAX: u32 = 8;
 
 /// What came of the transaction that publishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Published {
+pub(crate) enum Published {
     Yes,
     /// A higher number was heard of since the statement was signed.
     Overtaken,
@@ -87,7 +87,7 @@ impl RefreshLoop {
     }
 
     /// What follows the transaction: the log, and the pointer of the site's own library.
-    async fn published(&self, snapshot: Snapshot, content: ContentVersion) {
+    pub(crate) async fn published(&self, snapshot: Snapshot, content: ContentVersion) {
         let id = content.package;
         let report = snapshot.report;
         distmgr!(
@@ -136,7 +136,7 @@ impl RefreshLoop {
     }
 }
 
-fn version_row(content: ContentVersion, claim: &Claim, snapshot: &Snapshot, now: Timestamp) -> Version {
+pub(crate) fn version_row(content: ContentVersion, claim: &Claim, snapshot: &Snapshot, now: Timestamp) -> Version {
     let (root, report) = (snapshot.root, snapshot.report);
     Version {
         content,
@@ -156,7 +156,7 @@ fn version_row(content: ContentVersion, claim: &Claim, snapshot: &Snapshot, now:
 }
 
 /// The transaction: who owns the package, which number comes next and who runs is asked within it.
-async fn publish(
+pub(crate) async fn publish(
     tx: &mut Tx,
     refreshes: &RefreshLoop,
     claim: &Claim,

@@ -4,6 +4,8 @@
 //! publishes it or notes the failed attempt. Everything that decides is in the database:
 //! several processes may step at once, and a run that lost its lease publishes nothing.
 
+mod planned;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +23,7 @@ use restock_sitedb::{Database, DatabaseError, Tx, Wake, Why, message};
 use restock_transfer::SiteTrust;
 
 use crate::message::{chain, distmgr};
+use crate::plan::Plans;
 use crate::progress::{ProgressBoard, Run};
 use crate::source::{self, Found};
 use crate::{SiteConfig, SiteError};
@@ -46,6 +49,7 @@ pub struct RefreshLoop {
     pub(crate) trust: Arc<SiteTrust>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) board: ProgressBoard,
+    pub(crate) plans: Plans,
     pub(crate) site: SiteCode,
     /// Names this process in leases.
     pub(crate) owner: Arc<str>,
@@ -79,6 +83,7 @@ impl RefreshLoop {
         trust: Arc<SiteTrust>,
         clock: Arc<dyn Clock>,
         board: ProgressBoard,
+        plans: Plans,
     ) -> Self {
         Self {
             site: trust.site(),
@@ -94,6 +99,7 @@ impl RefreshLoop {
             trust,
             clock,
             board,
+            plans,
         }
     }
 
@@ -200,7 +206,11 @@ impl RefreshLoop {
         distmgr!(info, package.id = %id, name = claim.package.name, run = claim.run, "Start processing package {id}");
         let before = claim.base.as_ref().map_or((0, 0), |base| (base.entries, base.bytes));
         let run = self.board.open_run(id, claim.run, claim.started_at, before);
+        // A plan of the package that is being made ends first.
+        let source = self.plans.source(id);
+        let reads = source.lock().await;
         let result = self.take(&claim, &run).await;
+        drop(reads);
         self.board.close_run(&run);
         let result = match result {
             Ok(result) => result,
@@ -229,12 +239,12 @@ impl RefreshLoop {
         run: &Arc<Run>,
     ) -> Result<Result<Snapshot, SnapshotTrouble>, SiteError> {
         let (this, claim, run) = (self.clone(), claim.clone(), Arc::clone(run));
-        tokio::task::spawn_blocking(move || this.take_blocking(&claim, &run))
+        tokio::task::spawn_blocking(move || this.take_blocking(&claim, &*run))
             .await
             .map_err(|_panic| SiteError::Panicked("a snapshot"))
     }
 
-    fn take_blocking(&self, claim: &Claim, run: &Run) -> Result<Snapshot, SnapshotTrouble> {
+    fn take_blocking(&self, claim: &Claim, run: &dyn snapshot::Progress) -> Result<Snapshot, SnapshotTrouble> {
         let package = &claim.package;
         if !package.has_source() {
             let text = format!("package {} has no source any more", package.id);

@@ -22,6 +22,7 @@ use crate::fetch::{Asked, Upstream};
 use crate::keys::{self, hex};
 use crate::message::{chain, distmgr};
 use crate::own_row::{self, Facts};
+use crate::plan::Plans;
 use crate::refresh::manifest_root;
 use crate::{
     DistributeLoop, Fetch, FetchLoop, LinkFetch, Made, ProgressBoard, RefreshLoop, ScheduleLoop, Side,
@@ -56,6 +57,7 @@ pub(crate) struct Inner {
     pub(crate) trust: Arc<SiteTrust>,
     pub(crate) links: Links,
     pub(crate) board: ProgressBoard,
+    pub(crate) plans: Plans,
     told: Arc<Told>,
     asked: Asked,
     /// The enrolment at the site above that is in use.
@@ -159,6 +161,7 @@ impl Site {
                 trust: Arc::new(trust),
                 links: Links::new(),
                 board: ProgressBoard::default(),
+                plans: Plans::default(),
                 told: Arc::default(),
                 asked: Asked::default(),
                 upstream: Upstream::default(),
@@ -173,6 +176,7 @@ impl Site {
         site.announce_stored().await?;
         site.resume_join().await?;
         keys::follow(site.database(), &site.inner.trust).await?;
+        site.hold_plans().await?;
         Ok(site)
     }
 
@@ -197,6 +201,7 @@ impl Site {
             Arc::clone(&inner.trust),
             Arc::clone(&inner.clock),
             inner.board.clone(),
+            inner.plans.clone(),
         )
     }
 

@@ -70,6 +70,11 @@ impl Library {
         Ok(StoredFrame { encoding, raw_length, bytes })
     }
 
+    /// The bytes a frame takes as it is stored; `None` when no pack holds it. Cost: a lookup.
+    pub fn stored_length(&self, digest: &Digest) -> Result<Option<u32>, LibraryError> {
+        Ok(self.inner.locate(digest)?.map(|place| place.record().stored_length))
+    }
+
     /// `length` bytes of a chunk from `start` on, after checking the whole chunk.
     pub fn read_chunk_range(
         &self,
