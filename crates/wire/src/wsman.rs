@@ -19,8 +19,8 @@ mod time;
 mod write;
 
 pub use answer::{
-    Batch, CONTENT_TYPE, ENVELOPE_BYTES, Heading, created, envelope, fault_envelope, identify, items,
-    no_address, response_action, too_large,
+    Batch, CONTENT_TYPE, ENVELOPE_BYTES, Heading, created, envelope, fault_envelope, identify_envelope,
+    items, no_address, response_action, too_large,
 };
 pub use fault::{Fault, FaultKind};
 pub use header::{Header, HeaderOption, Reference, Selector, SelectorValue};

@@ -68,14 +68,20 @@ pub fn response_action(action: &str) -> String {
     format!("{action}Response")
 }
 
-/// Writes the answer to Identify. `vendor` and `version` name the program.
-pub fn identify(out: &mut Writer, vendor: &str, version: &str) {
+/// The answer to Identify, whose header is empty. `vendor` and `version` name the program.
+pub fn identify_envelope(vendor: &str, version: &str) -> String {
+    let mut out = Writer::new();
+    out.open("s:Envelope");
+    out.attribute("xmlns:s", SOAP);
+    out.open("s:Header");
+    out.close();
+    out.open("s:Body");
     out.open("i:IdentifyResponse");
     out.attribute("xmlns:i", IDENTITY);
     out.element("i:ProtocolVersion", WSMAN);
     out.element("i:ProductVendor", vendor);
     out.element("i:ProductVersion", version);
-    out.close();
+    out.finish()
 }
 
 /// Writes the answer to Create: the address of the new instance.

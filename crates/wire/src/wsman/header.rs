@@ -15,6 +15,8 @@ const SELECTORS_MAX: usize = 64;
 const OPTIONS_MAX: usize = 64;
 /// References within references.
 const REFERENCES_MAX: usize = 4;
+/// Bytes of a message's identity, which the answer repeats.
+const MESSAGE_ID_BYTES_MAX: usize = 1_024;
 /// What every client must be able to take, in bytes. Source: DSP0226, 6.2.
 const ENVELOPE_BYTES_MIN: u64 = 8_192;
 
@@ -141,9 +143,14 @@ impl Header {
         for (name, value) in &resource.selectors {
             add(&mut selectors, name.clone(), SelectorValue::Text(value.clone()))?;
         }
+        let message_id = required(ADDRESSING, "MessageID")?;
+        if message_id.len() > MESSAGE_ID_BYTES_MAX {
+            let text = format!("MessageID has more than {MESSAGE_ID_BYTES_MAX} bytes");
+            return Err(Fault::new(FaultKind::InvalidMessageInformationHeader, "HEADER_VALUE", text));
+        }
         Ok(Self {
             action: required(ADDRESSING, "Action")?.trim().to_owned(),
-            message_id: required(ADDRESSING, "MessageID")?,
+            message_id,
             resource,
             selectors,
             options: header.child(WSMAN, "OptionSet").map_or(Ok(Vec::new()), options)?,
@@ -155,7 +162,8 @@ impl Header {
 
     /// The message's identity, when it is to be read at all: a fault relates to it too.
     pub(super) fn message_id_of(header: &Element) -> Option<String> {
-        header.child(ADDRESSING, "MessageID").map(Element::text)
+        let id = header.child(ADDRESSING, "MessageID").map(Element::text);
+        id.filter(|id| id.len() <= MESSAGE_ID_BYTES_MAX)
     }
 }
 

@@ -7,6 +7,7 @@ mod documents;
 mod entities;
 mod keys;
 mod robust;
+mod wsman;
 
 use std::sync::LazyLock;
 
