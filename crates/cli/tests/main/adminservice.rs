@@ -1,8 +1,8 @@
 //! The AdminService of the built binary: real clients, and what hostile ones send.
 
 mod access;
-mod clients;
-mod door;
+pub(crate) mod clients;
+pub(crate) mod door;
 mod hostile;
 mod objects;
 mod pages;

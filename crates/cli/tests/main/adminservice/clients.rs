@@ -8,10 +8,10 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-const CLIENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../frontdoor/tests/clients");
+pub(crate) const CLIENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../frontdoor/tests/clients");
 
 /// A Python with the packages that the clients import, made once beside the build.
-fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("door-clients");
     let (interpreter, installed) = (folder.join("bin/python3"), folder.join("requirements.txt"));
     let wanted = Path::new(CLIENTS).join("requirements.txt");
@@ -33,14 +33,14 @@ fn python() -> PathBuf {
 }
 
 /// A running demo; stopped when dropped.
-struct Demo {
+pub(crate) struct Demo {
     child: Child,
     kept: Value,
     _folder: TempDir,
 }
 
 impl Demo {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let source = folder.path().join("source");
         std::fs::create_dir(&source).unwrap();
@@ -64,16 +64,16 @@ impl Demo {
         Self { child, kept, _folder: folder }
     }
 
-    fn text(&self, name: &str) -> &str {
+    pub(crate) fn text(&self, name: &str) -> &str {
         self.kept[name].as_str().unwrap_or_else(|| panic!("{name} in {}", self.kept))
     }
 
-    fn port(&self, url: &str) -> &str {
+    pub(crate) fn port(&self, url: &str) -> &str {
         self.text(url).split(':').nth(2).unwrap().split('/').next().unwrap()
     }
 
     /// Runs a client script; returns what it printed and whether all its steps passed.
-    fn client(&self, script: &str, arguments: &[&str]) -> (String, bool) {
+    pub(crate) fn client(&self, script: &str, arguments: &[&str]) -> (String, bool) {
         let output = Command::new(python())
             .arg(Path::new(CLIENTS).join(script))
             .args(["--user", self.text("user"), "--password", self.text("password")])

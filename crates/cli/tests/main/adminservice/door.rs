@@ -15,34 +15,34 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A site whose AdminService listens with TLS and, on loopback, without.
 #[derive(Debug)]
-pub(super) struct Door {
-    pub(super) world: World,
+pub(crate) struct Door {
+    pub(crate) world: World,
     /// The listener without TLS.
-    pub(super) http: SocketAddr,
+    pub(crate) http: SocketAddr,
     /// The listener with TLS.
-    pub(super) https: SocketAddr,
-    pub(super) user: &'static str,
-    pub(super) password: String,
+    pub(crate) https: SocketAddr,
+    pub(crate) user: &'static str,
+    pub(crate) password: String,
 }
 
 /// What came back.
 #[derive(Debug, Clone)]
-pub(super) struct Got {
-    pub(super) status: u16,
+pub(crate) struct Got {
+    pub(crate) status: u16,
     /// As sent, with lower-case names.
-    pub(super) headers: String,
-    pub(super) body: Vec<u8>,
+    pub(crate) headers: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Got {
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|e| panic!("{e}: {} {}", self.status, String::from_utf8_lossy(&self.body)))
     }
 
     /// Status and stable code of a refusal, whose form is checked.
     #[track_caller]
-    pub(super) fn refusal(&self) -> (u16, String) {
+    pub(crate) fn refusal(&self) -> (u16, String) {
         let error = self.json()["error"].clone();
         assert_eq!(error["code"], self.status.to_string(), "{error}");
         let inner = &error["innererror"];
@@ -57,7 +57,7 @@ impl Got {
         (self.status, code)
     }
 
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let prefix = format!("{name}: ");
         self.headers.lines().find_map(|line| line.strip_prefix(&prefix))
     }
@@ -65,7 +65,7 @@ impl Got {
 
 impl Door {
     /// A site with these lines of `restock.toml` replaced, and an account that may do everything.
-    pub(super) fn new(settings: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(settings: &[(&str, &str)]) -> Self {
         let folder = TempDir::with_prefix("restock-door-").unwrap();
         let mut world = World { folder, site: None, points: Vec::new() };
         std::fs::create_dir(world.root()).unwrap();
@@ -93,12 +93,12 @@ impl Door {
     }
 
     /// Makes an account and returns its password.
-    pub(super) fn account(&self, name: &str, role: Option<&str>) -> String {
+    pub(crate) fn account(&self, name: &str, role: Option<&str>) -> String {
         add_account(&self.world.site_data(), name, role)
     }
 
     /// A new connection without TLS.
-    pub(super) fn connect(&self) -> TcpStream {
+    pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.http).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -106,7 +106,7 @@ impl Door {
     }
 
     /// Sends these bytes on a new connection and reads the first answer.
-    pub(super) fn raw(&self, bytes: impl AsRef<[u8]>) -> Got {
+    pub(crate) fn raw(&self, bytes: impl AsRef<[u8]>) -> Got {
         let mut stream = self.connect();
         // The service may refuse and close while it is still being written to.
         let written = stream.write_all(bytes.as_ref());
@@ -116,18 +116,18 @@ impl Door {
     }
 
     /// The head lines of somebody who signs in.
-    pub(super) fn authorization(&self) -> String {
+    pub(crate) fn authorization(&self) -> String {
         format!("Authorization: {}\r\n", basic(self.user, &self.password))
     }
 
     /// One request by the account that may do everything. `headers`: whole lines.
-    pub(super) fn request(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Got {
+    pub(crate) fn request(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Got {
         let authorization = format!("Authorization: {}", basic(self.user, &self.password));
         self.request_as(&authorization, method, path, headers, body)
     }
 
     /// The same with another `Authorization` line, or none.
-    pub(super) fn request_as(
+    pub(crate) fn request_as(
         &self,
         authorization: &str,
         method: &str,
@@ -148,16 +148,16 @@ impl Door {
         self.raw(text)
     }
 
-    pub(super) fn get(&self, path: &str) -> Got {
+    pub(crate) fn get(&self, path: &str) -> Got {
         self.request("GET", &wmi(path), &[], "")
     }
 
-    pub(super) fn post(&self, path: &str, body: &str) -> Got {
+    pub(crate) fn post(&self, path: &str, body: &str) -> Got {
         self.request("POST", &wmi(path), &[], body)
     }
 
     /// A package made through the service; returns its ID.
-    pub(super) fn package(&self, name: &str) -> String {
+    pub(crate) fn package(&self, name: &str) -> String {
         let body = serde_json::json!({ "Name": name, "PkgSourceFlag": 1 }).to_string();
         let made = self.post("SMS_Package", &body);
         assert_eq!(made.status, 201, "{made:?}");
@@ -166,7 +166,7 @@ impl Door {
 
     /// Asks again until the first row is as wanted, as a client polls, and returns it.
     #[track_caller]
-    pub(super) fn poll(&self, path: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn poll(&self, path: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
         let begun = SystemClock.monotonic();
         loop {
             let row = self.get(path).json()["value"][0].clone();
@@ -179,17 +179,17 @@ impl Door {
 
     /// The service still answers.
     #[track_caller]
-    pub(super) fn check_alive(&self) {
+    pub(crate) fn check_alive(&self) {
         assert_eq!(self.get("SMS_Site").status, 200);
     }
 }
 
-pub(super) fn wmi(path: &str) -> String {
+pub(crate) fn wmi(path: &str) -> String {
     format!("/AdminService/wmi/{}", path.replace(' ', "%20"))
 }
 
 /// `Basic …`
-pub(super) fn basic(user: &str, password: &str) -> String {
+pub(crate) fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", base64(format!("{user}:{password}").as_bytes()))
 }
 
@@ -207,7 +207,7 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 /// Reads one answer: its head, and its body by length, by chunks, or to the end.
-pub(super) fn read_answer(stream: &mut TcpStream) -> Got {
+pub(crate) fn read_answer(stream: &mut TcpStream) -> Got {
     let mut bytes = Vec::new();
     let head = loop {
         if let Some(at) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
@@ -241,7 +241,7 @@ pub(super) fn read_answer(stream: &mut TcpStream) -> Got {
 }
 
 /// False at the end of the connection, however it came.
-pub(super) fn read_some(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> bool {
+pub(crate) fn read_some(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> bool {
     let mut buffer = [0; 65_536];
     match stream.read(&mut buffer) {
         Ok(0) => false,
@@ -255,7 +255,7 @@ pub(super) fn read_some(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> bool {
 }
 
 /// True when the service has closed this connection and sends nothing more.
-pub(super) fn is_closed(stream: &mut TcpStream) -> bool {
+pub(crate) fn is_closed(stream: &mut TcpStream) -> bool {
     let mut rest = Vec::new();
     !read_some(stream, &mut rest)
 }
