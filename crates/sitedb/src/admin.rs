@@ -1,4 +1,4 @@
-//! Accounts, roles, scopes and tokens: who may do what with which objects.
+//! Accounts, roles, scopes, and what accounts sign in with: who may do what with which objects.
 //!
 //! An [`Account`] has [`Permission`]s: a [`Role`] within a [`Scope`]. A role is a bit field of
 //! operations for each object type; a scope is a set of objects. Reading effective grants is
@@ -8,6 +8,8 @@
 //! Source: docs/formats/database.md, docs/rights.md.
 
 mod account;
+mod certificate;
+mod ntlm;
 mod role;
 mod scope;
 mod token;
@@ -161,4 +163,42 @@ pub struct ApiToken {
     pub last_used_at: Option<Timestamp>,
     /// It was taken back then.
     pub revoked_at: Option<Timestamp>,
+}
+
+/// An account's NTLM secret, sealed. `Debug` hides it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NtlmSecret {
+    /// The account.
+    pub account: u32,
+    /// What `restock-provider` sealed; docs/formats/sealed-secret.md.
+    pub sealed: Vec<u8>,
+    /// It was asked for although the account may do everything.
+    pub is_forced: bool,
+    /// Who asked for it.
+    pub created: Stamp,
+}
+
+impl fmt::Debug for NtlmSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NtlmSecret").field("account", &self.account).finish_non_exhaustive()
+    }
+}
+
+/// A certificate that signs an account in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminCertificate {
+    /// SHA-256 of the certificate.
+    pub fingerprint: Digest,
+    /// The account.
+    pub account: u32,
+    /// What it is called; unique for the account.
+    pub name: String,
+    /// Whom it names.
+    pub subject: String,
+    /// It is refused before.
+    pub not_before: Timestamp,
+    /// It is refused afterwards.
+    pub not_after: Timestamp,
+    /// Who registered it.
+    pub created: Stamp,
 }

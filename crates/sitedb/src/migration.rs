@@ -13,6 +13,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0004_source_scopes.sql"),
     include_str!("../migrations/0005_sites.sql"),
     include_str!("../migrations/0006_installed.sql"),
+    include_str!("../migrations/0007_sign_in.sql"),
+    include_str!("../migrations/0008_package_options.sql"),
 ];
 
 /// The number PostgreSQL's advisory lock is taken under while migrating ("restock").

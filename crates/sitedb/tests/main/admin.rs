@@ -2,8 +2,8 @@
 
 use restock_names::{Digest, Epoch, Timestamp};
 use restock_sitedb::admin::{
-    Account, ApiToken, Membership, PasswordHash, Permission, Role, SCOPE_ALL, SCOPE_DEFAULT, Scope, Stamp,
-    TYPE_PACKAGE, TYPE_POINT, TYPE_SITE,
+    Account, AdminCertificate, ApiToken, Membership, NtlmSecret, PasswordHash, Permission, Role, SCOPE_ALL,
+    SCOPE_DEFAULT, Scope, Stamp, TYPE_PACKAGE, TYPE_POINT, TYPE_SITE,
 };
 use restock_sitedb::audit::{AuditMessage, Record, Subject};
 use restock_sitedb::message::Severity;
@@ -57,6 +57,7 @@ async fn check(fresh: &Fresh) {
                 accounts_and_roles(tx).await?;
                 scopes(tx).await?;
                 tokens(tx).await?;
+                secrets_and_certificates(tx).await?;
                 audit(tx).await
             })
         })
@@ -162,6 +163,40 @@ async fn tokens(tx: &mut Tx) -> Result<(), DatabaseError> {
     assert_eq!(tx.api_tokens(Some(7)).await?, tx.api_tokens(None).await?);
     tx.delete_account(7).await?;
     assert_eq!(tx.api_token(Digest([7; 32])).await?, None);
+    Ok(())
+}
+
+async fn secrets_and_certificates(tx: &mut Tx) -> Result<(), DatabaseError> {
+    tx.insert_account(&account(8, "bert")).await?;
+    assert!(!tx.has_ntlm_secrets().await?);
+    let secret = NtlmSecret { account: 8, sealed: vec![1, 2], is_forced: false, created: stamp() };
+    tx.set_ntlm_secret(&secret).await?;
+    let other = NtlmSecret { sealed: vec![3], is_forced: true, ..secret };
+    tx.set_ntlm_secret(&other).await?;
+    assert!(tx.has_ntlm_secrets().await?);
+    assert_eq!(tx.ntlm_secret(8).await?, Some(other));
+    assert_eq!(tx.ntlm_secret(9).await?, None);
+    assert!(tx.delete_ntlm_secret(8).await? && !tx.delete_ntlm_secret(8).await?);
+    let certificate = AdminCertificate {
+        fingerprint: Digest([5; 32]),
+        account: 8,
+        name: "laptop".to_owned(),
+        subject: "CN=bert".to_owned(),
+        not_before: NOW,
+        not_after: Timestamp(NOW.0 + 1),
+        created: stamp(),
+    };
+    assert!(tx.insert_admin_certificate(&certificate).await?);
+    assert!(!tx.insert_admin_certificate(&certificate).await?, "the same certificate");
+    let same_name = AdminCertificate { fingerprint: Digest([6; 32]), ..certificate.clone() };
+    assert!(!tx.insert_admin_certificate(&same_name).await?);
+    assert_eq!(tx.admin_certificate(Digest([5; 32])).await?.as_ref(), Some(&certificate));
+    assert_eq!(tx.admin_certificates(Some(8)).await?, [certificate]);
+    assert!(tx.delete_admin_certificate(8, "LAPTOP").await?);
+    assert!(!tx.delete_admin_certificate(8, "laptop").await?);
+    tx.insert_admin_certificate(&same_name).await?;
+    tx.delete_account(8).await?;
+    assert_eq!(tx.admin_certificates(None).await?, []);
     Ok(())
 }
 
