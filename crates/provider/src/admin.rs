@@ -1,4 +1,4 @@
-//! Managing accounts, roles, scopes and tokens.
+//! Managing accounts, roles, scopes, tokens, certificates and NTLM secrets.
 //!
 //! [`crate::Provider::administer`] is what `restock admin` asks; the classes SMS_Admin, SMS_Role,
 //! SMS_SecuredCategory and SMS_SecuredCategoryMembership call the same functions. Nobody gives more
@@ -7,6 +7,8 @@
 //! What it does not do: it signs nobody in (`account`).
 
 pub(crate) mod accounts;
+pub(crate) mod certificates;
+mod ntlm;
 mod operation;
 mod perform;
 pub(crate) mod role_xml;
@@ -18,7 +20,8 @@ use restock_names::{Escaped, SiteCode, Timestamp};
 use restock_sitedb::admin::Stamp;
 
 pub use operation::{
-    AccountRow, AdminAnswer, AdminOperation, MemberRow, PermissionRow, RoleRow, ScopeRow, TokenMade, TokenRow,
+    AccountRow, AdminAnswer, AdminOperation, CertificateRow, MemberRow, NtlmMade, PermissionRow, RoleRow,
+    ScopeRow, TokenMade, TokenRow,
 };
 
 use crate::OperationError;

@@ -7,6 +7,7 @@ use restock_names::{Clock, SiteCode, Timestamp, Zone};
 use restock_sitedb::request::Answered;
 use restock_sitedb::{Database, Tx};
 
+use crate::account::SealingKey;
 use crate::{
     Answer, Call, Caller, ErrorKind, Operation, OperationError, ProviderConfig, audit, distribution,
     ownership, packages, refreshing, sources, views,
@@ -23,6 +24,8 @@ pub struct Provider {
     pub(crate) own_folders: Arc<[PathBuf]>,
     pub(crate) config: Arc<ProviderConfig>,
     pub(crate) zone: Arc<Zone>,
+    /// Under which NTLM secrets are sealed.
+    pub(crate) sealing: Option<SealingKey>,
     /// Read once: a site's code never changes.
     pub(crate) site: Arc<OnceLock<SiteCode>>,
 }
@@ -51,7 +54,14 @@ impl Provider {
     ) -> Self {
         let zone = Arc::new(config.zone.clone());
         let (own_folders, config) = (own_folders.into(), Arc::new(config));
-        Self { database, clock, own_folders, config, zone, site: Arc::default() }
+        Self { database, clock, own_folders, config, zone, sealing: None, site: Arc::default() }
+    }
+
+    /// The same with the key under which NTLM secrets are sealed; without it none is made.
+    #[must_use]
+    pub fn with_sealing_key(mut self, key: SealingKey) -> Self {
+        self.sealing = Some(key);
+        self
     }
 
     /// Performs `operation`.

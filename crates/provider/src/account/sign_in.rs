@@ -12,11 +12,11 @@ use restock_sitedb::{Database, DatabaseError};
 use super::back_off::{BackOff, BackOffLimits};
 use super::hashing::{Hashing, NotRun};
 use super::memory::{Memory, Tag};
-use super::{Secret, TokenText};
+use super::{PersonCertificate, SealingKey, Secret, TokenText};
 use crate::rights::Rights;
 
 /// The longest name and the longest password that are looked at, in bytes.
-const CREDENTIAL_BYTES_MAX: usize = 1_024;
+pub(super) const CREDENTIAL_BYTES_MAX: usize = 1_024;
 /// Rights that are kept ready; beyond it all are read again.
 const RIGHTS_MAX: usize = 1_024;
 /// What somebody is told to wait when their address has too many attempts under way.
@@ -55,12 +55,14 @@ pub enum SignInRefusal {
 /// Signs people and programs in. Cheap to clone; one for each process, whose memory it is.
 #[derive(Debug, Clone)]
 pub struct Accounts {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
+    /// Under which NTLM secrets are sealed.
+    pub(super) sealing: Option<SealingKey>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    database: Database,
+pub(super) struct Inner {
+    pub(super) database: Database,
     clock: Arc<dyn Clock>,
     hashing: Hashing,
     back_off: Mutex<BackOff>,
@@ -86,7 +88,7 @@ impl Accounts {
             memory: Mutex::new(Memory::new()?),
             rights: Mutex::default(),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(inner), sealing: None })
     }
 
     /// Signs in with a name and a password.
@@ -172,6 +174,37 @@ impl Accounts {
     }
 }
 
+impl Accounts {
+    /// Signs in with a certificate whose key the caller has proved to hold.
+    ///
+    /// Errors: a certificate that is not registered or not valid at present: 401.
+    pub async fn sign_in_certificate(
+        &self,
+        certificate: &PersonCertificate,
+    ) -> Result<SignedIn, SignInRefusal> {
+        let inner = &*self.inner;
+        let fingerprint = certificate.fingerprint;
+        let (registered, account) = inner
+            .database
+            .read("sign_in_certificate", move |tx| {
+                Box::pin(async move {
+                    let registered =
+                        tx.admin_certificate(fingerprint).await?.ok_or(SignInRefusal::Unauthorized)?;
+                    let account = tx.account(registered.account).await?.ok_or(SignInRefusal::Unauthorized)?;
+                    Ok::<_, SignInRefusal>((registered, account))
+                })
+            })
+            .await?;
+        let now = inner.clock.now();
+        let is_valid = now >= registered.not_before && now < registered.not_after;
+        if certificate.is_of_link || !is_valid || account.is_disabled {
+            return Err(SignInRefusal::Unauthorized);
+        }
+        let rights = inner.rights(account.id, account.generation, None).await?;
+        Ok(SignedIn { account: account.logon_name, admin_id: account.id, rights })
+    }
+}
+
 impl Inner {
     async fn account(&self, name: &str) -> Result<Option<Account>, DatabaseError> {
         let name = name.to_owned();
@@ -179,7 +212,7 @@ impl Inner {
     }
 
     /// The rights of an account at `generation`.
-    async fn rights(
+    pub(super) async fn rights(
         &self,
         account: u32,
         generation: u64,
@@ -242,7 +275,7 @@ impl Drop for UnderWay<'_> {
 
 /// An attempt that was let through; without a result it is withdrawn.
 #[derive(Debug)]
-struct Attempt<'a> {
+pub(super) struct Attempt<'a> {
     inner: &'a Inner,
     name: &'a str,
     address: IpAddr,
@@ -250,18 +283,18 @@ struct Attempt<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    fn begin(inner: &'a Inner, name: &'a str, address: IpAddr) -> Result<Self, SignInRefusal> {
+    pub(super) fn begin(inner: &'a Inner, name: &'a str, address: IpAddr) -> Result<Self, SignInRefusal> {
         let now = inner.clock.monotonic();
         inner.back_off().begin(name, address, now).map_err(SignInRefusal::TooMany)?;
         Ok(Self { inner, name, address, has_result: false })
     }
 
-    fn failed(mut self) {
+    pub(super) fn failed(mut self) {
         self.has_result = true;
         self.inner.back_off().failed(self.name, self.address, self.inner.clock.monotonic());
     }
 
-    fn succeeded(mut self) {
+    pub(super) fn succeeded(mut self) {
         self.has_result = true;
         self.inner.back_off().succeeded(self.name, self.address);
     }

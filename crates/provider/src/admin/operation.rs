@@ -143,6 +143,40 @@ pub enum AdminOperation {
         /// What it is called.
         name: String,
     },
+    /// Gives an account an NTLM secret, in place of the one it had.
+    EnableNtlm {
+        /// The account.
+        account: String,
+        /// Also when the account may do everything.
+        #[serde(default)]
+        is_forced: bool,
+    },
+    /// Takes an account's NTLM secret away.
+    DisableNtlm {
+        /// The account.
+        account: String,
+    },
+    /// Registers a certificate that signs an account in.
+    AddCertificate {
+        /// The account.
+        account: String,
+        /// What it is called.
+        name: String,
+        /// The certificate in PEM.
+        certificate: String,
+    },
+    /// Certificates of one account, or of all.
+    ListCertificates {
+        /// The account.
+        account: Option<String>,
+    },
+    /// Removes a certificate: it signs nobody in any more.
+    RemoveCertificate {
+        /// The account.
+        account: String,
+        /// What it is called.
+        name: String,
+    },
 }
 
 /// What an [`AdminOperation`] answers.
@@ -173,6 +207,12 @@ pub enum AdminAnswer {
     Token(TokenRow),
     /// Tokens.
     Tokens(Vec<TokenRow>),
+    /// A fresh NTLM secret.
+    NtlmMade(NtlmMade),
+    /// A certificate.
+    Certificate(CertificateRow),
+    /// Certificates.
+    Certificates(Vec<CertificateRow>),
 }
 
 /// A role within a scope.
@@ -197,6 +237,9 @@ pub struct AccountRow {
     pub is_disabled: bool,
     /// It has a password.
     pub has_password: bool,
+    /// It has an NTLM secret.
+    #[serde(default)]
+    pub has_ntlm: bool,
     /// Its roles within scopes, by ID.
     pub permissions: Vec<PermissionRow>,
     /// Who made it.
@@ -273,6 +316,36 @@ pub struct TokenRow {
     pub revoked_at: Option<Timestamp>,
 }
 
+/// An NTLM secret that was just made. `Debug` hides it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NtlmMade {
+    /// The account's logon name.
+    pub account: String,
+    /// The secret; it is shown this once.
+    pub secret: Secret,
+}
+
+/// A certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateRow {
+    /// The account's logon name.
+    pub account: String,
+    /// What it is called.
+    pub name: String,
+    /// SHA-256 of the certificate, in hex.
+    pub fingerprint: String,
+    /// Whom it names.
+    pub subject: String,
+    /// It is refused before.
+    pub not_before: Timestamp,
+    /// It is refused afterwards.
+    pub not_after: Timestamp,
+    /// Who registered it.
+    pub created_by: String,
+    /// When.
+    pub created_at: Timestamp,
+}
+
 impl AdminOperation {
     /// The operation's name, for logs and audit records.
     pub fn name(&self) -> &'static str {
@@ -297,6 +370,11 @@ impl AdminOperation {
             Self::CreateToken { .. } => "create_token",
             Self::ListTokens { .. } => "list_tokens",
             Self::RevokeToken { .. } => "revoke_token",
+            Self::EnableNtlm { .. } => "enable_ntlm",
+            Self::DisableNtlm { .. } => "disable_ntlm",
+            Self::AddCertificate { .. } => "add_certificate",
+            Self::ListCertificates { .. } => "list_certificates",
+            Self::RemoveCertificate { .. } => "remove_certificate",
         }
     }
 
@@ -310,6 +388,7 @@ impl AdminOperation {
                 | Self::ListScopes
                 | Self::ListMembers { .. }
                 | Self::ListTokens { .. }
+                | Self::ListCertificates { .. }
         )
     }
 
@@ -317,7 +396,9 @@ impl AdminOperation {
     pub(crate) fn path(&self) -> String {
         let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
         match self {
-            Self::ListAccounts | Self::ListTokens { .. } => "SMS_Admin".to_owned(),
+            Self::ListAccounts | Self::ListTokens { .. } | Self::ListCertificates { .. } => {
+                "SMS_Admin".to_owned()
+            }
             Self::AddAccount { name: account, .. }
             | Self::SetPassword { account, .. }
             | Self::SetDisabled { account, .. }
@@ -325,7 +406,11 @@ impl AdminOperation {
             | Self::Grant { account, .. }
             | Self::Revoke { account, .. }
             | Self::CreateToken { account, .. }
-            | Self::RevokeToken { account, .. } => format!("SMS_Admin.LogonName={}", quoted(account)),
+            | Self::RevokeToken { account, .. }
+            | Self::EnableNtlm { account, .. }
+            | Self::DisableNtlm { account }
+            | Self::AddCertificate { account, .. }
+            | Self::RemoveCertificate { account, .. } => format!("SMS_Admin.LogonName={}", quoted(account)),
             Self::ListRoles | Self::ImportRole { .. } => "SMS_Role".to_owned(),
             Self::ExportRole { role } | Self::RemoveRole { role } => {
                 format!("SMS_Role.RoleID={}", quoted(role))
@@ -354,8 +439,10 @@ impl AdminOperation {
             if members.get("password").is_some_and(|password| !password.is_null()) {
                 members.insert("password".to_owned(), "hidden".into());
             }
-            if let Some(length) = members.get("xml").and_then(|xml| xml.as_str()).map(str::len) {
-                members.insert("xml".to_owned(), format!("{length} bytes").into());
+            for file in ["xml", "certificate"] {
+                if let Some(length) = members.get(file).and_then(|text| text.as_str()).map(str::len) {
+                    members.insert(file.to_owned(), format!("{length} bytes").into());
+                }
             }
         }
         json.to_string()

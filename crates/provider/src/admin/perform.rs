@@ -7,11 +7,12 @@ use restock_sitedb::admin::{Account, ApiToken, Membership, PasswordHash, Permiss
 
 use super::accounts::NewAccount;
 use super::operation::{
-    AccountRow, AdminAnswer, AdminOperation, MemberRow, PermissionRow, RoleRow, ScopeRow, TokenMade, TokenRow,
+    AccountRow, AdminAnswer, AdminOperation, MemberRow, NtlmMade, PermissionRow, RoleRow, ScopeRow,
+    TokenMade, TokenRow,
 };
 use super::scopes::Change;
-use super::{Giver, accounts, roles, scopes, tokens};
-use crate::account::{Secret, TokenText, hash_password};
+use super::{Giver, accounts, certificates, ntlm, roles, scopes, tokens};
+use crate::account::{SealingKey, Secret, TokenText, hash_password, random_ntlm_secret};
 use crate::object::Caller;
 use crate::rights::object_types::{ADMIN, ROLE, SCOPE};
 use crate::rights::operations::READ;
@@ -31,6 +32,7 @@ const MEMBERS_MAX: u32 = 10_000;
 struct Prepared {
     password: Option<PasswordHash>,
     token: Option<TokenText>,
+    ntlm: Option<(SealingKey, Secret)>,
 }
 
 impl Provider {
@@ -85,7 +87,7 @@ impl Provider {
         caller: &Caller,
         operation: AdminOperation,
     ) -> Result<AdminAnswer, OperationError> {
-        let prepared = prepare(&operation).await?;
+        let prepared = prepare(&operation, self.sealing.as_ref()).await?;
         let (now, caller) = (self.clock.now(), caller.clone());
         let name = operation.name();
         if !operation.is_change() {
@@ -119,7 +121,10 @@ impl Provider {
     }
 }
 
-async fn prepare(operation: &AdminOperation) -> Result<Prepared, OperationError> {
+async fn prepare(
+    operation: &AdminOperation,
+    sealing: Option<&SealingKey>,
+) -> Result<Prepared, OperationError> {
     let failed =
         |error: &dyn std::fmt::Display| OperationError::new(ErrorKind::Failed, "FAILED", error.to_string());
     match operation {
@@ -129,11 +134,16 @@ async fn prepare(operation: &AdminOperation) -> Result<Prepared, OperationError>
             let password = password.clone();
             let hashed = tokio::task::spawn_blocking(move || hash_password(&password)).await;
             let hash = hashed.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
-            Ok(Prepared { password: Some(hash), token: None })
+            Ok(Prepared { password: Some(hash), ..Prepared::default() })
         }
         AdminOperation::CreateToken { .. } => {
             let token = TokenText::random().map_err(|error| failed(&error))?;
-            Ok(Prepared { password: None, token: Some(token) })
+            Ok(Prepared { token: Some(token), ..Prepared::default() })
+        }
+        AdminOperation::EnableNtlm { .. } => {
+            let key = sealing.ok_or_else(|| failed(&"this site has no key to seal secrets with"))?;
+            let secret = random_ntlm_secret().map_err(|error| failed(&error))?;
+            Ok(Prepared { ntlm: Some((key.clone(), secret)), ..Prepared::default() })
         }
         _ => Ok(Prepared::default()),
     }
@@ -194,6 +204,13 @@ async fn look(
                 rows.push(token_row(token, of.map(|account| account.logon_name).unwrap_or_default()));
             }
             AdminAnswer::Tokens(rows)
+        }
+        AdminOperation::ListCertificates { account } => {
+            let account = match account {
+                Some(name) => Some(accounts::named(tx, &name).await?.id),
+                None => None,
+            };
+            AdminAnswer::Certificates(certificates::list(tx, account).await?)
         }
         change => {
             return Err(OperationError::invalid(
@@ -260,6 +277,28 @@ async fn change(
             let revoked = tokens.into_iter().find(|token| token.name.eq_ignore_ascii_case(&name));
             let row = revoked.ok_or_else(|| super::unknown("token", &name))?;
             Ok(AdminAnswer::Token(token_row(row, account.logon_name)))
+        }
+        AdminOperation::EnableNtlm { account, is_forced } => {
+            let account = accounts::named(tx, &account).await?;
+            let (key, secret) = prepared.ntlm.ok_or_else(|| {
+                OperationError::new(ErrorKind::Failed, "FAILED", "no secret was made beforehand")
+            })?;
+            ntlm::enable(tx, giver, &account, is_forced, (&key, &secret)).await?;
+            Ok(AdminAnswer::NtlmMade(NtlmMade { account: account.logon_name, secret }))
+        }
+        AdminOperation::DisableNtlm { account } => {
+            let account = accounts::named(tx, &account).await?;
+            ntlm::disable(tx, giver, &account).await?;
+            Ok(AdminAnswer::Account(account_row(tx, account).await?))
+        }
+        AdminOperation::AddCertificate { account, name, certificate } => {
+            let account = accounts::named(tx, &account).await?;
+            let row = certificates::add(tx, giver, &account, &name, &certificate).await?;
+            Ok(AdminAnswer::Certificate(row))
+        }
+        AdminOperation::RemoveCertificate { account, name } => {
+            let account = accounts::named(tx, &account).await?;
+            Ok(AdminAnswer::Certificate(certificates::remove(tx, giver, &account, &name).await?))
         }
         look => Err(OperationError::invalid("INVALID_OPERATION", format!("{} is no change", look.name()))),
     }
@@ -363,6 +402,7 @@ async fn account_row(tx: &mut Tx, account: Account) -> Result<AccountRow, Operat
         display_name: account.display_name,
         is_disabled: account.is_disabled,
         has_password: account.password.is_some(),
+        has_ntlm: tx.ntlm_secret(account.id).await?.is_some(),
         permissions,
         created_by: account.created.by,
         created_at: account.created.at,

@@ -105,6 +105,12 @@ impl Rights {
         Ok(Self { account: Some(account), held, limit })
     }
 
+    /// True for a full administrator: everything, on every object.
+    pub fn is_everything(&self) -> bool {
+        self.limit == Operations::Every
+            && self.held.iter().any(|held| held.holds_everything() && held.operations == Operations::Every)
+    }
+
     /// The bits held on an object of `object_type` that is in `scopes`.
     pub fn on_object(&self, object_type: u32, scopes: &[String]) -> u32 {
         let is_scoped = object_types::is_scoped(object_type);
