@@ -38,7 +38,7 @@ use self::source::Source;
 use crate::files::Files;
 use crate::library::Library;
 use crate::manifest::ManifestRoot;
-use crate::transfer::Feed;
+use crate::transfer::{Feed, FeedEnd};
 
 pub use self::cache::fuzz_one;
 pub use self::error::SnapshotError;
@@ -239,6 +239,10 @@ fn take_from(
             moved => moved,
         };
         let Some(moved) = moved else {
+            // What follows has nothing more to wait for, while this end makes it durable.
+            if let Some(feed) = progress.feed() {
+                feed.close(FeedEnd::Kept);
+            }
             writer.seal()?;
             report.bytes_total = draft.root.bytes;
             report.bytes_read = counts.bytes_read.load(Relaxed);

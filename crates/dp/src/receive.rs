@@ -9,6 +9,7 @@
 
 mod board;
 mod failure;
+mod follow;
 mod perform;
 pub mod queue;
 
@@ -51,6 +52,7 @@ pub(crate) struct Receiving {
     /// Heals that failed, to be tried again when the site comes back.
     unhealed: Mutex<BTreeMap<PackageId, Work>>,
     slots: Arc<Semaphore>,
+    follows: follow::Follows,
     board: Board,
     options: PullOptions,
     jump: JumpPolicy,
@@ -82,6 +84,7 @@ impl Receiving {
             queue: Mutex::new(Queue::new(parts.run.cancel.clone())),
             unhealed: Mutex::default(),
             slots: Arc::new(Semaphore::new(parts.packages_at_once.max(1))),
+            follows: follow::Follows::default(),
             board: Board::default(),
             options: parts.options,
             jump: parts.jump,
@@ -441,6 +444,10 @@ impl DpSide for Side {
             tracing::error!(target: "smsdpprov", %error, "the record of a package cannot be kept");
         }
         self.0.submit(Work::Job(job));
+    }
+
+    async fn draft(&self, content: ContentVersion) {
+        self.0.begin_follow(content);
     }
 }
 

@@ -13,9 +13,10 @@ use restock_sitedb::package::Package;
 use restock_sitedb::state::{self, Event};
 use restock_sitedb::target::{Context, Stop, Target};
 use restock_sitedb::{Database, DatabaseError, Tx};
-use restock_transfer::{Connection, Job, JobId, JobKind, Links};
+use restock_transfer::{Connection, Draft, Drafts, Job, JobId, JobKind, Links};
 
 use crate::message::{chain, transfers};
+use crate::refresh::draft::FOLLOWED_BYTES_MIN;
 use crate::{Outcome, SiteError};
 
 /// Failed attempts that are started again in one transaction.
@@ -29,6 +30,7 @@ pub struct DistributeLoop {
     pub(crate) links: Links,
     pub(crate) site: SiteCode,
     pub(crate) told: Arc<Told>,
+    pub(crate) drafts: Drafts,
 }
 
 /// What each connected distribution point was told since it connected.
@@ -51,6 +53,8 @@ struct Conversation {
     settings: HashMap<u64, (PackageId, u64)>,
     /// The settings told last without a job of the target.
     settings_told: HashMap<PackageId, u64>,
+    /// The version in the making of each package that it was told of last.
+    drafts: HashMap<PackageId, ContentVersion>,
 }
 
 impl Conversation {
@@ -61,6 +65,7 @@ impl Conversation {
             jobs: HashSet::new(),
             settings: HashMap::new(),
             settings_told: HashMap::new(),
+            drafts: HashMap::new(),
         }
     }
 }
@@ -164,9 +169,43 @@ impl DistributeLoop {
                 sent += 1;
             }
         }
+        self.tell_drafts().await?;
         let result =
             if sent + restarted == 0 { "idle".to_owned() } else { format!("{sent} jobs handed over") };
         Ok(Outcome { is_busy: restarted > 0, result, queue: work.jobs, next_due: work.next_due })
+    }
+
+    /// Tells connected distribution points of versions in the making that they will get.
+    async fn tell_drafts(&self) -> Result<(), SiteError> {
+        for draft in self.drafts.all() {
+            if draft.feed().bytes() < FOLLOWED_BYTES_MIN {
+                continue;
+            }
+            let package = draft.content().package;
+            let targets: Result<Vec<Target>, DatabaseError> = self
+                .database
+                .read("draft_targets", move |tx| {
+                    Box::pin(async move { tx.targets_of_package(package).await })
+                })
+                .await;
+            for target in targets?.iter().filter(|target| may_follow(target)) {
+                self.tell_draft(&target.point, &draft);
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_draft(&self, point: &DistributionPointName, draft: &Draft) {
+        let content = draft.content();
+        let mut told = self.told.lock();
+        let Some(conversation) = told.get_mut(point).filter(|conversation| conversation.is_open) else {
+            return;
+        };
+        if conversation.drafts.insert(content.package, content) != Some(content) {
+            // Who is not told waits for its job.
+            let is_told = self.links.tell_draft(point, conversation.connection, content);
+            transfers!(debug, package.id = %content.package, point = %point, is_told, "{content} can be fetched while it is made");
+        }
     }
 
     async fn retry_due(&self, now: Timestamp) -> Result<u64, SiteError> {
@@ -318,6 +357,11 @@ impl DistributeLoop {
         );
         true
     }
+}
+
+/// Is the target one that a new version goes to?
+pub(crate) fn may_follow(target: &Target) -> bool {
+    target.other_site.is_none() && !target.facts.state.is_removal() && !target.facts.has_given_up
 }
 
 async fn work(tx: &mut Tx) -> Result<Work, DatabaseError> {

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use restock_names::{DistributionPointName, PackageId, SourceVersion, Timestamp};
+use restock_transfer::Drafts;
 use serde::{Deserialize, Serialize};
 
 /// Rates look back over about this long.
@@ -72,6 +73,8 @@ pub struct TransferProgress {
 #[derive(Debug, Clone, Default)]
 pub struct ProgressBoard {
     inner: Arc<Mutex<Inner>>,
+    /// Versions in the making.
+    pub(crate) drafts: Drafts,
 }
 
 #[derive(Debug, Default)]

@@ -117,7 +117,7 @@ impl RefreshLoop {
     }
 
     /// The version that the run would publish; `None` when it has lost its lease or the site the package.
-    async fn next_version(&self, claim: &Claim) -> Result<Option<ContentVersion>, SiteError> {
+    pub(crate) async fn next_version(&self, claim: &Claim) -> Result<Option<ContentVersion>, SiteError> {
         let (id, run) = (claim.package.id, claim.run);
         let next: Result<Option<ContentVersion>, DatabaseError> = self
             .database

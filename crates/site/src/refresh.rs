@@ -4,6 +4,7 @@
 //! publishes it or notes the failed attempt. Everything that decides is in the database:
 //! several processes may step at once, and a run that lost its lease publishes nothing.
 
+pub(crate) mod draft;
 mod planned;
 
 use std::path::PathBuf;
@@ -20,8 +21,9 @@ use restock_sitedb::state::{Event, RetryPolicy};
 use restock_sitedb::target::Context;
 use restock_sitedb::version::Version;
 use restock_sitedb::{Database, DatabaseError, Tx, Wake, Why, message};
-use restock_transfer::SiteTrust;
+use restock_transfer::{OpenDraft, SiteTrust};
 
+use self::draft::Announcing;
 use crate::message::{chain, distmgr};
 use crate::plan::Plans;
 use crate::progress::{ProgressBoard, Run};
@@ -209,7 +211,8 @@ impl RefreshLoop {
         // A plan of the package that is being made ends first.
         let source = self.plans.source(id);
         let reads = source.lock().await;
-        let result = self.take(&claim, &run).await;
+        let draft = self.begin_draft(&claim).await?;
+        let result = self.take(&claim, &run, draft.as_ref()).await;
         drop(reads);
         self.board.close_run(&run);
         let result = match result {
@@ -237,9 +240,12 @@ impl RefreshLoop {
         &self,
         claim: &Claim,
         run: &Arc<Run>,
+        draft: Option<&OpenDraft>,
     ) -> Result<Result<Snapshot, SnapshotTrouble>, SiteError> {
-        let (this, claim, run) = (self.clone(), claim.clone(), Arc::clone(run));
-        tokio::task::spawn_blocking(move || this.take_blocking(&claim, &*run))
+        let (this, claim) = (self.clone(), claim.clone());
+        let draft = draft.map(|draft| Arc::clone(draft.draft()));
+        let progress = Announcing { run: Arc::clone(run), draft };
+        tokio::task::spawn_blocking(move || this.take_blocking(&claim, &progress))
             .await
             .map_err(|_panic| SiteError::Panicked("a snapshot"))
     }

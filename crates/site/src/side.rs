@@ -15,12 +15,12 @@ use restock_sitedb::state::{Damage, Event, RetryPolicy, TargetState};
 use restock_sitedb::target::{Context, Target};
 use restock_sitedb::{Database, DatabaseError, Tx, Wake, Why, message, state};
 use restock_transfer::{
-    Batch, Connection, EnrolRequest, EnrolSiteRequest, Fingerprint, Hello, Job, JobId, JobKind, LinkError,
+    Batch, Connection, Draft, EnrolRequest, EnrolSiteRequest, Fingerprint, Hello, Job, JobId, JobKind, LinkError,
     Links, NextChanges, Progress, Refusal, ReplicaFacts, Report, ReportState, SiteEnrolled, SiteHello,
     SiteSide, SiteTrust,
 };
 
-use crate::distribute::{Told, context};
+use crate::distribute::{Told, context, may_follow};
 use crate::fetch::Asked;
 use crate::message::{chain, distmgr, transfers};
 use crate::progress::ProgressBoard;
@@ -37,6 +37,7 @@ pub struct Side {
     pub(crate) site: SiteCode,
     pub(crate) owner: Arc<str>,
     pub(crate) retry: RetryPolicy,
+    pub(crate) restore_wait: Duration,
     pub(crate) trust: Arc<SiteTrust>,
     pub(crate) asked: Asked,
     pub(crate) library: Arc<Library>,
@@ -209,6 +210,24 @@ impl SiteSide for Side {
         }
     }
 
+    async fn authorise_draft(
+        &self,
+        name: &DistributionPointName,
+        content: &ContentVersion,
+    ) -> Result<Arc<Draft>, Refusal> {
+        let (point, package) = (name.clone(), content.package);
+        let target: Result<Option<Target>, DatabaseError> = self
+            .database
+            .read("authorise_draft", move |tx| Box::pin(async move { tx.target(package, &point).await }))
+            .await;
+        if !target.map_err(failed)?.is_some_and(|target| may_follow(&target)) {
+            return Err(Refusal::new("NOT_AUTHORISED", format!("{name} may not fetch {content}")));
+        }
+        self.board.drafts.find(content).ok_or_else(|| {
+            Refusal::new("DRAFT_UNKNOWN", format!("{content} is not in the making here"))
+        })
+    }
+
     async fn is_site_enrolled(
         &self,
         site: SiteCode,
@@ -296,7 +315,9 @@ async fn enrol(
 
 /// Notes a connection and compares what the distribution point serves with what it should.
 ///
-/// Returns what it serves without being targeted, each with a job id for its removal.
+/// Returns what it serves without being targeted, each with a job id for its removal. A restored site
+/// may still hear why it is there: until its wait is over nothing is to be removed, and the next
+/// connection looks again.
 async fn connected(
     tx: &mut Tx,
     side: &Side,
@@ -307,12 +328,13 @@ async fn connected(
     let facts = (hello.library_id.as_str(), hello.serve_urls.as_slice(), hello.software.as_str());
     tx.point_connected(point, &side.owner, facts, now).await?;
     let targets = tx.targets_of_point(point).await?;
+    let is_spared = tx.restored_at().await?.is_some_and(|at| now < at.after(side.restore_wait));
     let mut strangers = Vec::new();
     for held in &hello.held {
         if tx.heard_of_version(*held).await? {
             distmgr!(warn, package.id = %held.package, point = %point, "{point} holds {held}, of which this restored site did not know");
         }
-        if !targets.iter().any(|target| target.package == held.package) {
+        if !is_spared && !targets.iter().any(|target| target.package == held.package) {
             strangers.push((tx.next_job().await?, *held));
         }
     }

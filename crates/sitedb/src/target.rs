@@ -353,6 +353,8 @@ impl Tx {
             target.other_site = self.other_site_of(&target.point).await?;
             // What nobody here needed until this moment may have been announced already.
             self.wake(Wake::Fetch);
+            // The version in the making can be followed.
+            self.wake(Wake::Distribute);
         }
         if let Some(site) = target.other_site {
             return self.foresee(target, site, context, event, why).await;

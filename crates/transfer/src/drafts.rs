@@ -41,7 +41,7 @@ pub struct Drafts {
     open: Arc<Mutex<BTreeMap<PackageId, Arc<Draft>>>>,
 }
 
-/// A draft that its maker has open. Dropped without [`Self::keep`] it is given up.
+/// A draft that its maker has open. Dropped before its feed was closed as kept it is given up.
 #[derive(Debug)]
 pub struct OpenDraft {
     drafts: Drafts,
@@ -50,12 +50,12 @@ pub struct OpenDraft {
 
 impl Drafts {
     /// Begins the draft that is to become `content`; one of the same package before it is at its end.
-    /// `grown` is called, from any thread, whenever there is more in it.
-    pub fn begin(&self, content: ContentVersion, grown: impl Fn() + Send + Sync + 'static) -> OpenDraft {
+    /// `grown` is called, from any thread, whenever there is more in it, with the raw bytes of all.
+    pub fn begin(&self, content: ContentVersion, grown: impl Fn(u64) + Send + Sync + 'static) -> OpenDraft {
         let (tell, told) = watch::channel(());
-        let feed = Feed::new(move || {
+        let feed = Feed::new(move |bytes| {
             tell.send_replace(());
-            grown();
+            grown(bytes);
         });
         let draft = Arc::new(Draft { content, feed, grown: told });
         self.lock().insert(content.package, Arc::clone(&draft));
@@ -95,16 +95,11 @@ impl OpenDraft {
     pub fn draft(&self) -> &Arc<Draft> {
         &self.draft
     }
-
-    /// Nothing more comes; followers fetch the rest of what was announced.
-    pub fn keep(self) {
-        self.draft.feed.close(FeedEnd::Kept);
-    }
 }
 
 impl Drop for OpenDraft {
     fn drop(&mut self) {
-        // After `keep` the end is known already.
+        // The first end counts.
         self.draft.feed.close(FeedEnd::Dropped);
         let mut open = self.drafts.lock();
         if open.get(&self.draft.content.package).is_some_and(|draft| Arc::ptr_eq(draft, &self.draft)) {
@@ -235,8 +230,8 @@ fn answer(
     for range in &request.ranges {
         for number in range.first..range.first.saturating_add(range.count) {
             let chunk = draft.feed.chunk(number).filter(|_| range.kind == ItemKind::Chunk);
-            let chunk =
-                chunk.ok_or_else(|| Refusal::new("LINK_RANGE", format!("chunk {number} was not announced")))?;
+            let chunk = chunk
+                .ok_or_else(|| Refusal::new("LINK_RANGE", format!("chunk {number} was not announced")))?;
             let frame = library.read_stored(&chunk.digest).map_err(|error| serve::damaged(&error))?;
             if batch.capacity() == 0 {
                 batch.reserve(serve::BATCH_BYTES + (serve::BATCH_BYTES >> 2));

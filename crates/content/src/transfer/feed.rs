@@ -126,12 +126,14 @@ pub enum FeedEnd {
 pub struct Feed {
     state: Mutex<State>,
     rates: Mutex<Rates>,
-    changed: Box<dyn Fn() + Send + Sync>,
+    changed: Box<dyn Fn(u64) + Send + Sync>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     chunks: Vec<FeedChunk>,
+    /// Their raw lengths added up.
+    bytes: u64,
     /// The batch whose chunks are taken at once; those of later batches wait.
     front: u64,
     waiting: BTreeMap<u64, Waiting>,
@@ -166,8 +168,9 @@ impl fmt::Debug for Feed {
 }
 
 impl Feed {
-    /// An empty feed; `changed` is called, from any thread, when there is more in it or it has ended.
-    pub fn new(changed: impl Fn() + Send + Sync + 'static) -> Self {
+    /// An empty feed; `changed` is called, from any thread, when there is more in it or it has ended,
+    /// with the raw bytes of all its chunks.
+    pub fn new(changed: impl Fn(u64) + Send + Sync + 'static) -> Self {
         Self { state: Mutex::default(), rates: Mutex::default(), changed: Box::new(changed) }
     }
 
@@ -187,8 +190,9 @@ impl Feed {
         let mut state = self.lock();
         if batch == state.front {
             state.take(chunks);
+            let bytes = state.bytes;
             drop(state);
-            (self.changed)();
+            (self.changed)(bytes);
         } else {
             state.waiting.entry(batch).or_default().chunks.append(chunks);
         }
@@ -210,17 +214,25 @@ impl Feed {
                 state.take(&mut chunks);
             }
         }
-        let has_grown = state.chunks.len() > before;
+        let (has_grown, bytes) = (state.chunks.len() > before, state.bytes);
         drop(state);
         if has_grown {
-            (self.changed)();
+            (self.changed)(bytes);
         }
     }
 
     /// Ends the feed; the first end counts.
     pub fn close(&self, end: FeedEnd) {
-        self.lock().end.get_or_insert(end);
-        (self.changed)();
+        let mut state = self.lock();
+        state.end.get_or_insert(end);
+        let bytes = state.bytes;
+        drop(state);
+        (self.changed)(bytes);
+    }
+
+    /// Raw bytes of all its chunks.
+    pub fn bytes(&self) -> u64 {
+        self.lock().bytes
     }
 
     /// At most `most` chunks from number `from` on, and how the feed ended if these are the last.
@@ -272,6 +284,7 @@ impl Feed {
 impl State {
     fn take(&mut self, chunks: &mut Vec<FeedChunk>) {
         chunks.truncate(FEED_CHUNKS_MAX.saturating_sub(self.chunks.len()));
+        self.bytes += chunks.iter().map(|chunk| u64::from(chunk.length)).sum::<u64>();
         self.chunks.append(chunks);
     }
 }
@@ -315,7 +328,7 @@ mod tests {
     fn chunks_come_in_the_order_of_the_batches() {
         let told = Arc::new(AtomicU32::new(0));
         let counter = Arc::clone(&told);
-        let feed = Feed::new(move || drop(counter.fetch_add(1, Ordering::Relaxed)));
+        let feed = Feed::new(move |_| drop(counter.fetch_add(1, Ordering::Relaxed)));
         feed.begin_round(2);
         feed.add(1, &mut vec![chunk(10)]);
         assert_eq!((lengths(&feed, 0), told.load(Ordering::Relaxed)), (vec![], 0));
@@ -341,7 +354,7 @@ mod tests {
 
     #[test]
     fn frames_are_raw_only_while_a_measured_link_beats_all_compressing_threads() {
-        let feed = Feed::new(|| {});
+        let feed = Feed::new(|_| {});
         feed.begin_round(2);
         let second = Duration::from_secs(1);
         assert!(!feed.is_link_faster(), "nobody follows");
@@ -398,7 +411,7 @@ mod tests {
             batches in prop::collection::vec(prop::collection::vec(1_u32..200, 0..6), 1..8),
             seed in any::<u64>(),
         ) {
-            let feed = Feed::new(|| {});
+            let feed = Feed::new(|_| {});
             feed.begin_round(4);
             // Each batch adds its chunks one by one and then ends; which batch goes on is by chance.
             let mut left: Vec<(u64, std::collections::VecDeque<u32>)> =

@@ -39,6 +39,10 @@ impl Attempt<'_> {
         if active.is_some_and(|active| active.version == statement.version) {
             return Ok(Totals { bytes_total: statement.root.bytes, ..Totals::default() });
         }
+        let followed = tokio::select! {
+            followed = self.receiving.followed(&statement.version) => followed,
+            () = self.ticket.cancel.cancelled() => return Err(JobError::Cancelled),
+        };
         let _slot = self.slot(job).await?;
         self.line.show(Activity::Receiving);
         self.line.restart();
@@ -58,7 +62,9 @@ impl Attempt<'_> {
             Ok(())
         })
         .await?;
-        Ok(totals(&pulled, statement.root))
+        let mut totals = totals(&pulled, statement.root);
+        totals.add(&followed);
+        Ok(totals)
     }
 
     /// Reads everything of the active version again and fetches what is missing or damaged.
@@ -135,6 +141,7 @@ impl Attempt<'_> {
     pub(crate) async fn remove(&self, job: &Job) -> Result<(), JobError> {
         self.line.show(Activity::Removing);
         let package = job.content.package;
+        self.receiving.stop_following(&package).await;
         let packages = Arc::clone(&self.receiving.packages);
         self.blocking(move |library| {
             library.forget(&package)?;
