@@ -11,15 +11,19 @@
 //! Source: docs/formats/library.md.
 
 mod audit;
+mod cleaner;
 mod extents;
 mod followed;
 mod gc;
+mod health;
 mod hold;
 mod live;
 mod locate;
 mod page_cache;
 mod placed;
 mod recover;
+mod scrub;
+mod space;
 #[cfg(test)]
 mod tests;
 mod versions;
@@ -41,12 +45,18 @@ use crate::pack::{DecodeFrameError, Encoding, PackState, SealError, SealedPack};
 use crate::statement::{Statement, StatementError};
 
 pub use audit::{Audit, CheckReport, DamagedFrame};
+pub use cleaner::{CleanConfig, Cleaned, Cleaner};
 pub use extents::{Extent, ExtentRef};
 pub use followed::FollowWriter;
 pub use gc::{CollectError, CollectOptions, Collected, Collection};
+pub use health::ScrubState;
+#[doc(hidden)]
+pub use health::fuzz_one as fuzz_health;
 pub use hold::Hold;
 pub use placed::PlacedWriter;
 pub use recover::Recovered;
+pub use scrub::{Lacking, Scrubbed};
+pub use space::Space;
 pub use writer::{Packing, Put, SealReport, Writer};
 
 const IDENTITY_MAGIC: &[u8; 4] = b"RSlb";
@@ -128,6 +138,11 @@ pub enum LibraryError {
     /// The operating system gave no randomness.
     #[error("failed to make an identifier: {0}")]
     Random(String),
+    /// The disk has no room for it beside what stays free.
+    #[error(
+        "NO_SPACE: {needed_bytes} bytes are needed, {free_bytes} are free and {reserve_bytes} of them stay free"
+    )]
+    NoSpace { needed_bytes: u64, free_bytes: u64, reserve_bytes: u64 },
     /// A version was to be activated that is lower than the active one.
     #[error("VERSION_DOWNGRADE: {have} of epoch {} is active, {got} of epoch {} is lower", .have.epoch, .got.epoch)]
     Downgrade { have: ContentVersion, got: ContentVersion },
@@ -174,6 +189,11 @@ struct Inner {
     active: RwLock<BTreeMap<PackageId, Statement>>,
     holds: hold::Holds,
     is_collecting: AtomicBool,
+    health: Mutex<health::Health>,
+    /// Bytes of the file system that content leaves free.
+    reserve_bytes: AtomicU64,
+    /// Stored bytes sealed since frames were last written anew.
+    received_bytes: AtomicU64,
 }
 
 impl Library {
@@ -223,9 +243,13 @@ impl Library {
             active: RwLock::default(),
             holds: hold::Holds::default(),
             is_collecting: AtomicBool::new(false),
+            health: Mutex::default(),
+            reserve_bytes: AtomicU64::new(0),
+            received_bytes: AtomicU64::new(0),
         };
         let library = Self { inner: Arc::new(inner) };
         let mut recovered = Recovered::default();
+        library.inner.load_health()?;
         library.inner.recover_packs(&mut recovered)?;
         library.inner.load_pointers(&mut recovered)?;
         Ok((library, recovered))

@@ -252,7 +252,17 @@ impl Inner {
     /// True when a frame of the pack was found damaged.
     pub(super) fn has_damage(&self, sequence: u64) -> bool {
         let damaged = self.damaged.lock().expect("no code panics while holding this lock");
-        damaged.iter().any(|(of, _)| *of == sequence)
+        let is_known = damaged.iter().any(|(of, _)| *of == sequence);
+        drop(damaged);
+        is_known || self.lock_health().damage.keys().any(|(of, _)| *of == sequence)
+    }
+
+    /// Takes a pack out whose files are gone; false when it is out already.
+    pub(super) fn drop_pack(&self, pack: &Arc<SealedPack>) -> bool {
+        let mut sealed = self.sealed.write().expect("no code panics while holding this lock");
+        let before = sealed.len();
+        sealed.retain(|other| !Arc::ptr_eq(other, pack));
+        sealed.len() < before
     }
 
     /// True when another pack's copy is read in place of that in `pack`, and turns out to be wrong.

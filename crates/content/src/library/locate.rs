@@ -146,6 +146,21 @@ impl Inner {
         Ok(None)
     }
 
+    /// Remembers that a frame of the pack is damaged: it is not read again. Where one frame rots others
+    /// may, so all of the pack are checked again before they are sent.
+    pub(super) fn note_damage(&self, pack: &SealedPack, digest: &Digest) {
+        tracing::error!(digest = %digest, pack = pack.stem, "frame is damaged and will not be served");
+        let mut damaged = self.damaged.lock().expect("no code panics while holding this lock");
+        damaged.insert((pack.header.sequence, *digest));
+        drop(damaged);
+        pack.checked.forget();
+    }
+
+    /// True when some pack's copy of the frame was found damaged.
+    pub(super) fn is_damaged_anywhere(&self, digest: &Digest) -> bool {
+        self.known_damage(digest).is_some()
+    }
+
     fn is_damaged(&self, sequence: u64, digest: &Digest) -> bool {
         let damaged = self.damaged.lock().expect("no code panics while holding this lock");
         !damaged.is_empty() && damaged.contains(&(sequence, *digest))

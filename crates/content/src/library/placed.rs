@@ -66,6 +66,8 @@ impl Library {
         let is_planned = |chunk: &Missing| draft.packs.iter().any(|p| p.planned.get(&chunk.digest).is_some());
         let rest: Vec<Missing> = missing.iter().filter(|chunk| !is_planned(chunk)).copied().collect();
         if !rest.is_empty() {
+            let needed = rest.iter().map(|chunk| u64::from(chunk.length)).sum();
+            self.inner.check_space(needed)?;
             draft.packs.extend(self.inner.plan(&id, &rest)?);
         }
         self.inner.lock_drafts().insert(id, draft.clone());

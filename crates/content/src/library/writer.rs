@@ -1,6 +1,7 @@
 //! Storing new frames in appending packs: what a snapshot and the page walk of a receiver use.
 
 use std::cell::RefCell;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use restock_names::Digest;
@@ -263,6 +264,7 @@ impl Inner {
                     report.packs += 1;
                     report.frames += frames;
                     report.stored_bytes += data_bytes;
+                    self.received_bytes.fetch_add(data_bytes, Ordering::Relaxed);
                 }
                 Err(error) => {
                     self.give_up(live, &pack);

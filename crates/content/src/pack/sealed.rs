@@ -147,6 +147,12 @@ impl SealedPack {
         self.sealed_at
     }
 
+    /// True when one of its files has no name any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        [&self.data, &self.table].iter().any(|file| file.metadata().is_ok_and(|about| about.nlink() == 0))
+    }
+
     /// Lets nothing new refer to what is not marked, or ends that.
     pub(crate) fn keep_only(&self, kept: Option<Arc<Marks>>) {
         *self.kept.write().expect("no code panics while holding this lock") = kept;

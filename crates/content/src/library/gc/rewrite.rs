@@ -148,9 +148,7 @@ impl Mover<'_> {
         let is_right = decode_frame(record.encoding, &stored, record.raw_length)
             .is_ok_and(|raw| record.kind.digest(&raw) == record.digest);
         if !is_right {
-            tracing::error!(digest = %record.digest, pack = pack.stem, "frame is damaged and will not be served");
-            let mut damaged = self.inner.damaged.lock().expect("no code panics while holding this lock");
-            damaged.insert((pack.header.sequence, record.digest));
+            self.inner.note_damage(pack, &record.digest);
             return Ok(());
         }
         let (target, offset) = self.allot(stored.len() as u64, alignment)?;
