@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
+use std::str::FromStr;
 
 use crate::Escaped;
 
@@ -70,14 +71,9 @@ impl ExcludeRules {
         Ok(Self(rules))
     }
 
-    /// The rules as a text with one line each, which [`Self::of_lines`] reads.
+    /// The rules as a text with one line each, which [`str::parse`] reads; no rule is an empty text.
     pub fn to_lines(&self) -> String {
         self.0.join("\n")
-    }
-
-    /// Reads what [`Self::to_lines`] wrote; an empty text has no rule.
-    pub fn of_lines(text: &str) -> Result<Self, ExcludeError> {
-        Self::new(text.lines().map(str::to_owned).collect())
     }
 
     /// True when nothing is excluded.
@@ -104,6 +100,14 @@ impl ExcludeRules {
         }
         let [any, folders] = sets.map(Set::build);
         ExcludeMatcher { any, folders }
+    }
+}
+
+impl FromStr for ExcludeRules {
+    type Err = ExcludeError;
+
+    fn from_str(text: &str) -> Result<Self, ExcludeError> {
+        Self::new(text.lines().map(str::to_owned).collect())
     }
 }
 
@@ -268,8 +272,8 @@ mod tests {
         let text = refusal(vec!["a".to_owned(); EXCLUDE_RULES_MAX + 1]);
         assert!(text.contains("at most 200"), "{text}");
         let rules = ExcludeRules::new(vec!["a".to_owned(), "b c/".to_owned()]).expect("rules");
-        assert_eq!(ExcludeRules::of_lines(&rules.to_lines()), Ok(rules.clone()));
-        assert_eq!(ExcludeRules::of_lines(""), Ok(ExcludeRules::default()));
+        assert_eq!(rules.to_lines().parse(), Ok(rules.clone()));
+        assert_eq!("".parse(), Ok(ExcludeRules::default()));
     }
 
     proptest! {

@@ -13,6 +13,7 @@ mod link_policy;
 mod names_policy;
 mod package;
 mod place;
+mod share_name;
 mod site;
 mod zone;
 
@@ -28,5 +29,6 @@ pub use names_policy::{
 };
 pub use package::{ContentVersion, Epoch, PackageId, PackageIdError, SourceVersion};
 pub use place::{DistributionPointName, DistributionPointNameError, NalPath};
+pub use share_name::{ShareName, ShareNameError};
 pub use site::{SiteCode, SiteCodeError};
 pub use zone::{Zone, ZoneError};

@@ -33,7 +33,7 @@ pub use object::{
     Caller, Compatibility, Door, MethodAnswer, MethodCall, MethodFailure, ProviderConfig, Put, PutForm, Rows,
     relative_path_of,
 };
-pub use operation::{Answer, Call, NewPackage, NewSourceRoot, Operation, PackageChange};
+pub use operation::{Answer, Call, NewPackage, NewSourceRoot, Operation, PackageChange, Share};
 pub use perform::Provider;
 pub use restock_sitedb::Why;
 pub use restock_sitedb::message::Severity;

@@ -1,6 +1,6 @@
 //! What can be asked, and what is answered.
 
-use restock_names::{DistributionPointName, LinkPolicy, PackageId, SiteCode};
+use restock_names::{DistributionPointName, ExcludeRules, LinkPolicy, NamesPolicy, PackageId, SiteCode};
 use serde::{Deserialize, Serialize};
 
 use crate::rows::{
@@ -203,6 +203,25 @@ pub struct NewPackage {
     pub allow_empty: bool,
     /// What becomes of symbolic links in the source; they are kept when absent.
     pub link_policy: LinkPolicy,
+    /// What becomes of names that other systems cannot hold; they are kept when absent.
+    pub names_policy: NamesPolicy,
+    /// What is left out of the source.
+    pub excludes: ExcludeRules,
+    /// The folder in which distribution points keep its files too; none when absent.
+    pub share: Share,
+}
+
+/// The folder of plain files that distribution points keep of a package beside their library.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Share {
+    /// None.
+    #[default]
+    None,
+    /// Named by the package ID: `PkgFlags` with `COPY_CONTENT`, `ShareType` 1.
+    Common,
+    /// With a name of its own: `ShareName`, `ShareType` 2.
+    Named(String),
 }
 
 /// What is to be changed of a package; what is absent stays.
@@ -243,6 +262,15 @@ pub struct PackageChange {
     /// See [`NewPackage`]. Takes effect at the next refresh.
     #[serde(default)]
     pub link_policy: Option<LinkPolicy>,
+    /// See [`NewPackage`]. Takes effect at the next refresh.
+    #[serde(default)]
+    pub names_policy: Option<NamesPolicy>,
+    /// See [`NewPackage`]. Takes effect at the next refresh.
+    #[serde(default)]
+    pub excludes: Option<ExcludeRules>,
+    /// See [`NewPackage`]. Distribution points are told at once.
+    #[serde(default)]
+    pub share: Option<Share>,
     /// When it is refreshed by itself: tokens of 16 hexadecimal digits; an empty text for never.
     #[serde(default)]
     pub schedule: Option<String>,
@@ -264,6 +292,9 @@ impl PackageChange {
             is_public: None,
             allow_empty: None,
             link_policy: None,
+            names_policy: None,
+            excludes: None,
+            share: None,
             schedule: None,
         }
     }

@@ -1,8 +1,10 @@
 //! Creating, changing and deleting packages.
 
 use restock_cim::schedule::{self, ScheduleError};
-use restock_names::{Epoch, Escaped, PackageId, SourceVersion};
-use restock_sitedb::package::Package;
+use restock_names::{Epoch, Escaped, ExcludeRules, NamesPolicy, PackageId, ShareName, SourceVersion};
+use restock_sitedb::package::{
+    Options, PKG_FLAG_COPY_CONTENT, Package, Properties, SHARE_COMMON, SHARE_SPECIFIC,
+};
 use restock_sitedb::refresh::Refresh;
 use restock_sitedb::source_root::SourcePath;
 use restock_sitedb::state::Event;
@@ -10,7 +12,7 @@ use restock_sitedb::{Tx, Wake};
 
 use crate::perform::Circumstances;
 use crate::rows::{PackageChanged, PackageDeleted, PackageRow, SourceFlag};
-use crate::{ErrorKind, NewPackage, OperationError, PackageChange, ownership, refreshing, views};
+use crate::{ErrorKind, NewPackage, OperationError, PackageChange, Share, ownership, refreshing, views};
 
 const NAME_CHARS_MAX: usize = 255;
 const DESCRIPTION_CHARS_MAX: usize = 1_024;
@@ -70,6 +72,11 @@ pub(crate) async fn create(
     };
     tx.insert_package(&package).await?;
     tx.insert_refresh(id, &refresh).await?;
+    let options = Options { names_policy: new.names_policy, excludes: new.excludes };
+    if options != Options::default() {
+        tx.set_package_options(id, &options).await?;
+    }
+    set_share(tx, id, &new.share).await?;
     views::package(tx, at, id).await
 }
 
@@ -119,6 +126,10 @@ pub(crate) async fn set(
         tx.wake(Wake::Distribute);
     }
     tx.update_package(&package).await?;
+    set_options(tx, id, change.names_policy, change.excludes).await?;
+    if let Some(share) = &change.share {
+        set_share(tx, id, share).await?;
+    }
     set_schedule(tx, at, &package, change.schedule.as_deref()).await?;
     let refresh = if package.source_path != before.source_path && package.has_source() {
         Some(refreshing::request(tx, at, &package, refresh).await?)
@@ -126,6 +137,78 @@ pub(crate) async fn set(
         None
     };
     Ok(PackageChanged { package: views::package(tx, at, id).await?, refresh })
+}
+
+/// Changes how the source is taken; like a link policy no reason to read it.
+async fn set_options(
+    tx: &mut Tx,
+    id: PackageId,
+    names_policy: Option<NamesPolicy>,
+    excludes: Option<ExcludeRules>,
+) -> Result<(), OperationError> {
+    let before = tx.package_options(id).await?;
+    let options = Options {
+        names_policy: names_policy.unwrap_or(before.names_policy),
+        excludes: excludes.unwrap_or_else(|| before.excludes.clone()),
+    };
+    if options != before {
+        tx.set_package_options(id, &options).await?;
+    }
+    Ok(())
+}
+
+/// Gives the package the folder that `share` asks for, or none, and lets the points know.
+async fn set_share(tx: &mut Tx, id: PackageId, share: &Share) -> Result<(), OperationError> {
+    let mut properties =
+        tx.package_properties(id).await?.ok_or_else(|| OperationError::unknown_package(id))?;
+    let before = properties.clone();
+    match share {
+        Share::None => {
+            properties.pkg_flags &= !PKG_FLAG_COPY_CONTENT;
+            properties.share_type = SHARE_COMMON;
+        }
+        Share::Common => {
+            properties.pkg_flags |= PKG_FLAG_COPY_CONTENT;
+            properties.share_type = SHARE_COMMON;
+        }
+        Share::Named(name) => {
+            check_share(tx, id, name).await?;
+            properties.pkg_flags |= PKG_FLAG_COPY_CONTENT;
+            (properties.share_type, properties.share_name) = (SHARE_SPECIFIC, name.clone());
+        }
+    }
+    if properties != before {
+        tx.update_package_properties(id, &properties).await?;
+    }
+    share_changed(tx, id, &before, &properties).await
+}
+
+/// Refuses a name that no folder of a share has, or that is another package's.
+async fn check_share(tx: &mut Tx, id: PackageId, name: &str) -> Result<(), OperationError> {
+    name.parse::<ShareName>().and_then(|name| name.for_package(&id)).map_err(|error| {
+        let text = error.to_string();
+        let text = text.strip_prefix("SHARE_NAME_INVALID: ").unwrap_or(&text);
+        OperationError::invalid("SHARE_NAME_INVALID", text)
+    })?;
+    if let Some(other) = tx.packages_with_share(name, Some(id)).await?.first() {
+        let message = format!("package {} has the share name {}", other.id, Escaped(name.as_bytes()));
+        return Err(OperationError::refused("SHARE_NAME_TAKEN", message));
+    }
+    Ok(())
+}
+
+/// Lets the points know of another folder.
+pub(crate) async fn share_changed(
+    tx: &mut Tx,
+    id: PackageId,
+    before: &Properties,
+    after: &Properties,
+) -> Result<(), OperationError> {
+    if before.share_folder(id) != after.share_folder(id) {
+        tx.raise_package_settings(id).await?;
+        tx.wake(Wake::Distribute);
+    }
+    Ok(())
 }
 
 /// Gives the package the schedule of this text, if there is one. A package that has a schedule

@@ -1,7 +1,8 @@
 //! What answers consist of. Sizes are bytes, times UTC microseconds, versions numbers.
 
 use restock_names::{
-    Digest, DistributionPointName, Epoch, LinkPolicy, PackageId, SiteCode, SourceVersion, Timestamp,
+    Digest, DistributionPointName, Epoch, ExcludeRules, LinkPolicy, NamesPolicy, PackageId, SiteCode,
+    SourceVersion, Timestamp,
 };
 use restock_sitedb::Why;
 use restock_sitedb::hierarchy::SiteType;
@@ -73,6 +74,18 @@ pub struct PackageRow {
     /// What becomes of symbolic links in the source.
     #[serde(default)]
     pub link_policy: LinkPolicy,
+    /// What becomes of names that other systems cannot hold. Only where one package is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names_policy: Option<NamesPolicy>,
+    /// What is left out of the source. Only where one package is shown.
+    #[serde(default, skip_serializing_if = "ExcludeRules::is_empty")]
+    pub excludes: ExcludeRules,
+    /// The folder in which distribution points keep its files too. Only where one package is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<String>,
+    /// What its last refresh warned of. Only where one package is shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Why>,
     /// The site that owns it.
     pub source_site: SiteCode,
     /// `SourceVersion`.

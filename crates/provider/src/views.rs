@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use restock_cim::schedule::{self, ScheduleToken};
-use restock_names::{NalPath, PackageId, SiteCode, Zone};
+use restock_names::{ExcludeRules, NalPath, PackageId, SiteCode, Zone};
 use restock_sitedb::copies::{self, Copy};
 use restock_sitedb::hierarchy::{STATUS_DELETED, SiteType};
 use restock_sitedb::package::Package;
@@ -47,6 +47,10 @@ fn package_row(package: Package, refresh: &Refresh, (entries, bytes): (u64, u64)
         is_public: package.is_public,
         allow_empty: package.allow_empty,
         link_policy: package.link_policy,
+        names_policy: None,
+        excludes: ExcludeRules::default(),
+        share: None,
+        warnings: Vec::new(),
         source_site: package.source_site,
         source_version: package.source_version,
         stored_version: package.stored_version,
@@ -100,7 +104,17 @@ pub(crate) async fn package(
         zone: at.zone.name().to_owned(),
         next_at: schedule.next_at,
     });
-    Ok(PackageRow { schedule, is_orphaned, ..package_row(package, &refresh, totals) })
+    let options = tx.package_options(id).await?;
+    let (share, warnings) = (tx.package_share(id).await?, tx.package_warnings(id).await?);
+    Ok(PackageRow {
+        schedule,
+        is_orphaned,
+        names_policy: Some(options.names_policy),
+        excludes: options.excludes,
+        share,
+        warnings,
+        ..package_row(package, &refresh, totals)
+    })
 }
 
 /// What a token means, with its clock.

@@ -289,6 +289,14 @@ pub fn schedule_missed(package: PackageId, name: &str, missed: &MissedRuns) -> M
     Message { severity: Severity::Warning, ..manager(60011, package, strings) }
 }
 
+/// 60030: a version holds names that other systems cannot hold.
+pub fn names_warned(package: PackageId, version: SourceVersion, name: &str, why: &Why) -> Message {
+    let strings =
+        vec![package.to_string(), name.to_owned(), version.to_string(), why.rule.clone(), why.text.clone()];
+    let attributes = vec![(ATTRIBUTE_VERSION, version.to_string())];
+    Message { severity: Severity::Warning, attributes, ..manager(60030, package, strings) }
+}
+
 /// 60020: an object that a neighbouring site sent was refused.
 pub fn object_refused(package: PackageId, from: SiteCode, kind: &str, key: &str, why: &Why) -> Message {
     let strings = vec![
@@ -340,6 +348,7 @@ pub fn text(id: u32, strings: &[String]) -> String {
         }
         60020 => format!("What site {} said about package {} was refused ({}): {}", s(2), s(1), s(5), s(6)),
         60021 => format!("Package {} has two contents under version {}: {}", s(1), s(2), s(4)),
+        60030 => format!("Package {} ({}) version {} has {}", s(1), s(2), s(3), s(5)),
         8210 => format!("{} reported package {} version {}.", s(3), s(1), s(2)),
         _ => format!("Message {id}: {}", strings.join(", ")),
     }

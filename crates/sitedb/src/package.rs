@@ -1,6 +1,7 @@
 //! Packages: what people set and which versions there are.
 
 mod duplicate;
+mod options;
 mod owner;
 mod properties;
 
@@ -12,6 +13,7 @@ use crate::tx::{Row, bind};
 use crate::{DatabaseError, Tx};
 
 pub use duplicate::Duplicate;
+pub use options::{Options, PKG_FLAG_COPY_CONTENT, SHARE_COMMON, SHARE_SPECIFIC};
 pub use properties::Properties;
 
 /// A package's row.

@@ -1,8 +1,8 @@
 //! `SMS_Package`: create, Put, delete and its eight methods.
 
 use restock_cim::{Value, schedule};
-use restock_names::{PackageId, SiteCode};
-use restock_sitedb::package::Properties;
+use restock_names::{PackageId, ShareName, SiteCode};
+use restock_sitedb::package::{Properties, SHARE_SPECIFIC};
 use restock_sitedb::{Tx, Wake};
 
 use super::super::ids;
@@ -93,8 +93,10 @@ async fn change(put: &PutContext, tx: &mut Tx) -> Result<PackageId, Refusal> {
     if sets_path {
         properties.source_set_by = object.caller.admin_id;
     }
+    let share_before = properties.clone();
     set_properties(put, &mut properties)?;
     tx.update_package_properties(id, &properties).await?;
+    packages::share_changed(tx, id, &share_before, &properties).await?;
     // A changed path has asked for its one refresh already.
     if put.flag("RefreshPkgSourceFlag") == Some(true) && changed.refresh.is_none() {
         refreshing::refresh_pkg_source(tx, &object.at, id).await?;
@@ -130,6 +132,7 @@ fn set_properties(put: &PutContext, properties: &mut Properties) -> Result<(), R
         }
     }
     let p = properties;
+    let before = (p.share_name.clone(), p.share_type);
     set(&mut p.share_name, put.text("ShareName"));
     set(&mut p.share_type, put.number("ShareType"));
     set(&mut p.pkg_flags, put.number("PkgFlags"));
@@ -159,6 +162,11 @@ fn set_properties(put: &PutContext, properties: &mut Properties) -> Result<(), R
         );
         return Err(Refusal::provider("RANGE", text));
     }
+    if is_specific(p) && (&before.0, before.1) != (&p.share_name, p.share_type) {
+        p.share_name.parse::<ShareName>().map_err(|error| {
+            Refusal::provider("NAME_INVALID", format!("property SMS_Package.ShareName: {error}"))
+        })?;
+    }
     for (name, text) in [
         ("ShareName", &p.share_name),
         ("ISVString", &p.isv_string),
@@ -176,6 +184,10 @@ fn set_properties(put: &PutContext, properties: &mut Properties) -> Result<(), R
     }
     p.sedo_version = ids::guid();
     Ok(())
+}
+
+fn is_specific(properties: &Properties) -> bool {
+    properties.share_type == SHARE_SPECIFIC
 }
 
 /// The text of the schedule that was sent; empty to clear it.

@@ -3,12 +3,12 @@
 //! Not in it: who owns the package (`owner`) and its versions (`version`). A deletion has two steps:
 //! `is_deleting` takes the package from every distribution point, the tombstone takes the row.
 
-use restock_names::{Epoch, LinkPolicy, PackageId, SourceVersion, Timestamp};
+use restock_names::{Epoch, ExcludeRules, LinkPolicy, PackageId, SourceVersion, Timestamp};
 use serde_json::json;
 
 use super::{form, scope};
 use crate::admin::TYPE_PACKAGE;
-use crate::package::{Package, Properties};
+use crate::package::{Options, Package, Properties};
 use crate::refresh::Refresh;
 use crate::replica::object::{Fields, to_hex};
 use crate::replica::{Arrival, Kind, Object, Taken, Told, Writer};
@@ -35,6 +35,7 @@ pub(crate) async fn told(tx: &mut Tx, kind: Kind, key: &str) -> Result<Told, Dat
     let schedule = schedule.map_or(Ok(String::new()), |row| row.text("refresh_schedule"))?;
     let scopes = scope::told_of(tx, TYPE_PACKAGE, id.as_str(), (kind, key)).await?;
     let source_set_by = told_account(tx, &q).await?;
+    let options = tx.package_options(id).await?;
     let mut body = json!({
         "name": p.name,
         "package_version": p.package_version,
@@ -48,6 +49,8 @@ pub(crate) async fn told(tx: &mut Tx, kind: Kind, key: &str) -> Result<Told, Dat
         "is_public": p.is_public,
         "allow_empty": p.allow_empty,
         "link_policy": p.link_policy.as_str(),
+        "names_policy": options.names_policy.as_str(),
+        "excludes": options.excludes.as_slice(),
         "is_deleting": p.is_deleting,
         "created_at": p.created_at.0,
         "refresh_schedule": schedule,
@@ -156,6 +159,10 @@ pub(crate) async fn take(
         Ok(read) => read,
         Err(why) => return Ok(Taken::Refused(why)),
     };
+    let options = match read_options(object.fields()) {
+        Ok(options) => options,
+        Err(why) => return Ok(Taken::Refused(why)),
+    };
     let before = tx.package(id).await?;
     let (account, of) = (account.as_deref(), (object, arrival));
     let source_set_by = who_set_source(tx, &wanted, before.as_ref(), account, of).await?;
@@ -165,7 +172,8 @@ pub(crate) async fn take(
             tx.insert_refresh(id, &Refresh::new(arrival.now)).await?;
         }
         Some(before) => {
-            let is_other = (wanted.is_public, &wanted.name) != (before.is_public, &before.name);
+            let is_other = (wanted.is_public, &wanted.name) != (before.is_public, &before.name)
+                || tx.package_share(id).await? != properties.share_folder(id);
             let settings = before.settings + u64::from(is_other);
             tx.update_package(&Package { settings, ..wanted.clone() }).await?;
             if wanted.created_at != before.created_at {
@@ -189,6 +197,7 @@ pub(crate) async fn take(
             (here.extended_data, here.isv_data, here.icon);
     }
     tx.update_package_properties(id, &properties).await?;
+    tx.set_package_options(id, &options).await?;
     if let Err(why) = tx.take_schedule(id, &schedule, arrival.now).await? {
         return Ok(Taken::Refused(why));
     }
@@ -276,6 +285,19 @@ fn read(id: PackageId, object: &Object) -> Result<Body, Why> {
     let properties = read_properties(fields)?;
     let account = fields.text_or_none("source_set_by")?;
     Ok((package, properties, account, text("refresh_schedule")?, form::names(fields, "scopes")?))
+}
+
+/// A site of an earlier release says nothing of them.
+fn read_options(fields: Fields<'_>) -> Result<Options, Why> {
+    let excludes = match fields.get("excludes") {
+        None => Vec::new(),
+        Some(_) => fields.texts("excludes")?,
+    };
+    Ok(Options {
+        names_policy: fields.parse_or_none("names_policy")?.unwrap_or_default(),
+        excludes: ExcludeRules::new(excludes)
+            .map_err(|error| Why::new("OBJECT_FORM", format!("the field excludes of the body: {error}")))?,
+    })
 }
 
 fn read_properties(fields: Fields<'_>) -> Result<Properties, Why> {
