@@ -258,7 +258,7 @@ fn a_refusal_carries_its_number_and_what_is_known() {
 
 #[test]
 fn a_singleton_and_a_lone_key_are_read() {
-    let path = |inner: &str| {
+    let path = |inner: &str| -> Result<Option<Keys>, ProtocolError> {
         let call = format!(
             "<IMETHODCALL NAME=\"GetInstance\">{PLACE}<IPARAMVALUE NAME=\"InstanceName\">{inner}</IPARAMVALUE></IMETHODCALL>"
         );
