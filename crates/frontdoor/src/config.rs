@@ -56,6 +56,9 @@ impl Doors {
 pub enum Protection {
     /// Not at all; loopback addresses only.
     None,
+    /// Not below HTTP, on any address: only bodies that are sealed with the keys of a sign-in with
+    /// NTLM are taken, no password and no token.
+    Sealed,
     /// By TLS.
     Tls(Arc<dyn Certificates>),
 }
@@ -63,7 +66,18 @@ pub enum Protection {
 /// Gives the certificate of the moment, so that it can be renewed while connections are accepted.
 pub trait Certificates: std::fmt::Debug + Send + Sync {
     /// The configuration for a connection accepted at `now`. Called for each connection: cheap.
-    fn server_config(&self, now: Timestamp) -> Result<Arc<ServerConfig>, CertificateError>;
+    fn server_config(&self, now: Timestamp) -> Result<Presented, CertificateError>;
+}
+
+/// What a connection is protected with. Clients may show a certificate of their own, which is not
+/// checked against any authority: who may sign in with it is decided by its fingerprint.
+#[derive(Debug, Clone)]
+pub struct Presented {
+    /// The configuration.
+    pub config: Arc<ServerConfig>,
+    /// The hash of the certificate by its own signature's rule, SHA-256 for the usual ones
+    /// (`tls-server-end-point`, RFC 5929).
+    pub certificate_hash: Vec<u8>,
 }
 
 /// The certificate cannot be had.

@@ -33,6 +33,26 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
+    /// The whole content, which is gone from here then; `None` when it has more bytes than allowed.
+    pub(crate) async fn whole(&mut self, bytes_max: usize) -> Result<Option<Bytes>, Broken> {
+        let mut bytes = Vec::new();
+        while let Some(frame) = self.frame().await {
+            let frame = frame?;
+            let Some(data) = frame.data_ref() else { continue };
+            if bytes.len().saturating_add(data.len()) > bytes_max {
+                self.content = Content::Empty;
+                return Ok(None);
+            }
+            bytes.extend_from_slice(data);
+        }
+        Ok(Some(bytes.into()))
+    }
+
+    /// Puts something else in the content's place.
+    pub(crate) fn replace(&mut self, content: Content) {
+        self.content = content;
+    }
+
     pub(crate) fn new(content: Content, shared: Arc<Shared>, busy: Busy) -> Self {
         Self { content, shared, _busy: busy }
     }

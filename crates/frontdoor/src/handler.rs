@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use restock_names::{Clock, Escaped, Timestamp};
 use restock_provider::account::Accounts;
 use restock_provider::{Caller, Provider};
+use restock_wire::ntlm::ServerNames;
 use restock_wire::odata::ErrorBody;
 
 use crate::cimom::{self, Cimom};
@@ -25,6 +26,7 @@ use crate::content::{BodyFault, Content, Sent, read_body};
 use crate::correlation;
 use crate::documents::Documents;
 use crate::host::Known;
+use crate::negotiate::{NotSealed, Sealing};
 use crate::page::Seal;
 use crate::refused::{Mapping, Refused};
 use crate::route::Route;
@@ -41,6 +43,8 @@ pub(crate) struct Peer {
     pub(crate) remote: SocketAddr,
     pub(crate) local: SocketAddr,
     pub(crate) is_tls: bool,
+    /// Only sealed bodies are taken on the listener.
+    pub(crate) is_sealed_only: bool,
     /// What is spoken on the listener.
     pub(crate) doors: Doors,
 }
@@ -58,6 +62,8 @@ pub(crate) struct Handler {
     pub(crate) seal: Arc<Seal>,
     pub(crate) cimom: Cimom,
     pub(crate) wsman: WsMan,
+    /// How this server is called in a sign-in with NTLM.
+    pub(crate) ntlm_names: ServerNames,
     /// `root\sms\site_XYZ`
     pub(crate) namespace: String,
 }
@@ -121,14 +127,14 @@ impl Handler {
         let (parts, body) = request.into_parts();
         let (method, url) = (parts.method.clone(), shown_url(&parts));
         let route = Route::of(&method, parts.uri.path(), peer.doors);
-        let mut account = String::new();
+        let mut signed = Signed::default();
         let answered = match shared.next_request() {
             Some(violation) => Err(Refused::framing(&violation)),
-            None => self.dispatch(route, parts, body, peer, &correlation, &mut account).await,
+            None => self.dispatch(route, parts, body, (peer, &shared), &correlation, &mut signed).await,
         };
         let mut response = match answered {
             Ok(answer) => {
-                let mut response = Response::new(Sent::new(answer.content, shared, busy));
+                let mut response = Response::new(Sent::new(answer.content, Arc::clone(&shared), busy));
                 *response.status_mut() = answer.status;
                 if !answer.content_type.is_empty() {
                     let value = HeaderValue::from_static(answer.content_type);
@@ -137,14 +143,20 @@ impl Handler {
                 response.headers_mut().extend(answer.headers);
                 response
             }
-            Err(refused) => refusal(route, &refused, &correlation, shared, busy),
+            Err(refused) => refusal(route, &refused, &correlation, Arc::clone(&shared), busy),
         };
+        response.headers_mut().extend(signed.headers);
+        if let Some(sealing) = signed.sealing
+            && let Err(not_sealed) = sealing.close(&mut response).await
+        {
+            response = unsealed(route, not_sealed, &sealing, &correlation, &shared).await;
+        }
         let status = response.status();
         let done = Completed {
             status,
             method: method.as_str(),
             url: &url,
-            account: &account,
+            account: &signed.account,
             client: peer.remote.ip(),
             correlation: &correlation,
         };
@@ -156,11 +168,11 @@ impl Handler {
     async fn dispatch(
         &self,
         route: Option<Route>,
-        parts: Parts,
+        mut parts: Parts,
         body: Incoming,
-        peer: Peer,
+        (peer, shared): (Peer, &Arc<Shared>),
         correlation: &str,
-        account: &mut String,
+        signed: &mut Signed,
     ) -> Result<Answer, Refused> {
         let route = route.ok_or_else(|| {
             Refused::transport(404, "NOT_FOUND", "this listener serves nothing at that path").closing()
@@ -178,16 +190,30 @@ impl Handler {
             let body = self.body(body).await?;
             return wsman::identify(self, &parts.headers, &body);
         }
-        let mut caller = authenticate::sign_in(
-            &self.accounts,
-            &parts.headers,
-            peer.remote.ip().to_canonical(),
-            correlation,
-        )
-        .await?;
-        caller.account.clone_into(account);
-        caller.door = route.door();
-        let body = self.body(body).await?;
+        let entered = authenticate::sign_in(self, shared, (peer, route), &parts.headers, correlation).await;
+        let entered = match entered {
+            Ok(entered) => entered,
+            Err(not) => {
+                if not.reads_body {
+                    self.body(body).await?;
+                }
+                return Err(not.refused);
+            }
+        };
+        entered.caller.account.clone_into(&mut signed.account);
+        signed.headers.extend(entered.headers);
+        let mut body = self.body(body).await?;
+        if entered.may_be_sealed {
+            let (sealing, opened) = Sealing::open(shared, &mut parts.headers, &body)?;
+            (signed.sealing, body) = (Some(sealing), opened);
+        } else if entered.must_be_sealed && !(route == Route::WsMan && body.is_empty()) {
+            return Err(Refused::transport(
+                403,
+                "NTLM_UNSEALED",
+                "without TLS a sign-in with NTLM is good for sealed bodies alone; seal them, or use HTTPS",
+            ));
+        }
+        let caller = entered.caller;
         let asked = Asked { parts, caller, origin, body };
         match route {
             Route::Service => {
@@ -241,6 +267,41 @@ fn shown_url(parts: &Parts) -> String {
         Some(at) => format!("{}…", &shown[..at + "$skiptoken=".len()]),
         None => shown,
     }
+}
+
+/// What signing in adds to an answer.
+#[derive(Default)]
+struct Signed {
+    /// The account; empty when nobody has signed in.
+    account: String,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    sealing: Option<Sealing>,
+}
+
+/// What is answered in place of an answer that could not be sealed.
+async fn unsealed(
+    route: Option<Route>,
+    why: NotSealed,
+    sealing: &Sealing,
+    correlation: &str,
+    shared: &Arc<Shared>,
+) -> Response<Sent> {
+    let refused = match why {
+        NotSealed::TooLarge => Refused::transport(
+            413,
+            "SEALED_TOO_LARGE",
+            "the answer is too large to be sealed; ask for less at once, or for pages",
+        ),
+        NotSealed::Broken => {
+            shared.reset();
+            Refused::transport(500, "FAILED", "the answer could not be finished").closing()
+        }
+    };
+    let mut response = refusal(route, &refused, correlation, Arc::clone(shared), shared.begin());
+    if why == NotSealed::TooLarge && sealing.close(&mut response).await.is_err() {
+        shared.reset();
+    }
+    response
 }
 
 /// What the log of a door says of a request.

@@ -65,7 +65,8 @@ impl Known {
         Ok(host.to_owned())
     }
 
-    fn is_own(&self, authority: &str, local: IpAddr) -> bool {
+    /// True when an authority, with a port or without, is a name or address of this service.
+    pub(crate) fn is_own(&self, authority: &str, local: IpAddr) -> bool {
         let Some(name) = name_of(authority) else { return false };
         let name = folded(name);
         let address = name.parse::<IpAddr>().ok().map(|address| address.to_canonical());

@@ -20,6 +20,7 @@ mod framing;
 mod handler;
 mod host;
 mod listen;
+mod negotiate;
 mod page;
 mod prefer;
 mod refused;
@@ -40,7 +41,9 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use config::{CertificateError, Certificates, DoorConfig, DoorLimits, Doors, ListenerConfig, Protection};
+pub use config::{
+    CertificateError, Certificates, DoorConfig, DoorLimits, Doors, ListenerConfig, Presented, Protection,
+};
 pub use framing::fuzz_one as fuzz_framing;
 
 use cimom::Cimom;
@@ -102,6 +105,7 @@ impl ManagementDoor {
             seal: Arc::new(Seal::new().map_err(DoorError::Randomness)?),
             cimom: Cimom::default(),
             wsman: WsMan::default(),
+            ntlm_names: negotiate::names(provider.host(), site.as_str()),
             namespace: format!(r"root\sms\site_{site}"),
             provider,
             accounts,

@@ -9,6 +9,8 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use restock_provider::account::PersonCertificate;
+use restock_wire::ntlm::end_point_binding;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -18,7 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{Doors, Protection};
 use crate::handler::{Handler, Peer};
-use crate::socket::{Shared, Socket, Stream};
+use crate::socket::{Shared, Socket, Stream, Tls};
 
 /// Wait after a failed accept (too many open files), so that the loop does not spin.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -115,8 +117,8 @@ impl Accepting {
                 (Arc::clone(&self.handler), self.protection.clone(), self.cancel.clone());
             let doors = self.doors;
             self.tracker.spawn(async move {
-                if let Some((stream, peer)) = protect(stream, remote, &protection, doors, &handler).await {
-                    serve(stream, peer, handler, cancel).await;
+                if let Some(protected) = protect(stream, remote, &protection, doors, &handler).await {
+                    serve(protected, handler, cancel).await;
                 }
                 drop((entered, permit));
             });
@@ -132,6 +134,14 @@ impl Accepting {
     }
 }
 
+/// A connection on which requests can come.
+struct Protected {
+    stream: Stream,
+    peer: Peer,
+    /// None without TLS.
+    tls: Option<Tls>,
+}
+
 /// Does the handshake, where there is one. `None`: the connection came to nothing.
 async fn protect(
     stream: TcpStream,
@@ -139,23 +149,33 @@ async fn protect(
     protection: &Protection,
     doors: Doors,
     handler: &Handler,
-) -> Option<(Stream, Peer)> {
+) -> Option<Protected> {
     let local = stream.local_addr().ok()?;
+    let is_sealed_only = matches!(protection, Protection::Sealed);
     let certificates = match protection {
-        Protection::None => {
-            return Some((Stream::Plain(stream), Peer { remote, local, is_tls: false, doors }));
+        Protection::None | Protection::Sealed => {
+            let peer = Peer { remote, local, is_tls: false, is_sealed_only, doors };
+            return Some(Protected { stream: Stream::Plain(stream), peer, tls: None });
         }
         Protection::Tls(certificates) => certificates,
     };
-    let config = match certificates.server_config(handler.now()) {
-        Ok(config) => config,
+    let presented = match certificates.server_config(handler.now()) {
+        Ok(presented) => presented,
         Err(error) => {
             tracing::error!(target: "adminservice", error = &error as &dyn std::error::Error, "no connection can be protected");
             return None;
         }
     };
-    match timeout(handler.limits().handshake_timeout, TlsAcceptor::from(config).accept(stream)).await {
-        Ok(Ok(stream)) => Some((Stream::Tls(Box::new(stream)), Peer { remote, local, is_tls: true, doors })),
+    match timeout(handler.limits().handshake_timeout, TlsAcceptor::from(presented.config).accept(stream))
+        .await
+    {
+        Ok(Ok(stream)) => {
+            let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+            let certificate = shown.and_then(|certificate| PersonCertificate::parse(certificate));
+            let tls = Tls { binding: end_point_binding(&presented.certificate_hash), certificate };
+            let peer = Peer { remote, local, is_tls: true, is_sealed_only, doors };
+            Some(Protected { stream: Stream::Tls(Box::new(stream)), peer, tls: Some(tls) })
+        }
         Ok(Err(error)) => {
             // Whoever only looks whether the port is open says nothing at all.
             let says_something = error.kind() == std::io::ErrorKind::InvalidData;
@@ -174,9 +194,10 @@ async fn protect(
     }
 }
 
-async fn serve(stream: Stream, peer: Peer, handler: Arc<Handler>, cancel: CancellationToken) {
+async fn serve(protected: Protected, handler: Arc<Handler>, cancel: CancellationToken) {
     let limits = handler.limits().clone();
-    let shared = Arc::new(Shared::default());
+    let Protected { stream, peer, tls } = protected;
+    let shared = Arc::new(Shared::new(tls));
     let socket = Socket::new(stream, Arc::clone(&shared), &limits);
     let connection_shared = Arc::clone(&shared);
     let service = service_fn(move |request| {

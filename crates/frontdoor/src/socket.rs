@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
+use restock_provider::account::PersonCertificate;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
@@ -19,6 +20,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::config::DoorLimits;
 use crate::framing::{Framing, FramingLimits, Violation};
+use crate::negotiate::Negotiation;
 
 /// Bytes read at once.
 const READ_BYTES: usize = 16 * 1024;
@@ -28,9 +30,21 @@ const DRAIN_BYTES: usize = 2 * 1024;
 /// handler answers with the violation.
 const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
 
+/// What TLS says of a connection.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    /// What a sign-in with NTLM is bound to.
+    pub(crate) binding: [u8; 16],
+    /// The certificate the client showed, whose key it holds.
+    pub(crate) certificate: Option<PersonCertificate>,
+}
+
 /// What a connection's socket and the requests on it tell each other.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
+    /// None without TLS.
+    tls: Option<Tls>,
+    negotiation: Negotiation,
     /// Requests that are being answered.
     busy: AtomicU64,
     /// The connection, to be told when the last of them has ended: then its patience begins.
@@ -43,6 +57,26 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// For a connection that TLS protects, or for one without.
+    pub(crate) fn new(tls: Option<Tls>) -> Self {
+        Self { tls, ..Self::default() }
+    }
+
+    /// How far the connection is with signing in.
+    pub(crate) fn negotiation(&self) -> &Negotiation {
+        &self.negotiation
+    }
+
+    /// What a sign-in on this connection is bound to; `None` without TLS.
+    pub(crate) fn binding(&self) -> Option<[u8; 16]> {
+        self.tls.as_ref().map(|tls| tls.binding)
+    }
+
+    /// The certificate that the client showed.
+    pub(crate) fn certificate(&self) -> Option<&PersonCertificate> {
+        self.tls.as_ref()?.certificate.as_ref()
+    }
+
     /// The connection will be reset when it is dropped.
     pub(crate) fn reset(&self) {
         self.must_reset.store(true, Ordering::Release);

@@ -8,20 +8,26 @@
 //!
 //! It names hosts and addresses and no identity of the link: it opens no link, and a certificate
 //! of the link opens no management listener. TLS 1.2 is spoken beside 1.3, for older clients.
+//!
+//! A client may show a certificate of its own. Here only its time and its key are checked: who it
+//! signs in is decided by its fingerprint, where the accounts are.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock, Mutex};
 
-use restock_names::Timestamp;
-use rustls::ServerConfig;
+use restock_names::{Digest, Timestamp};
+use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
 use x509_parser::extensions::GeneralName;
 
 use crate::authority::{is_due, new_key};
 use crate::secret::{TrustError, read_secret, write_secret};
 use crate::site_trust::{certificate_in, key_in, to_pem};
+use crate::tls::sha256;
 use crate::{Fingerprint, Identity, SiteTrust};
 
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(ring::default_provider()));
@@ -42,6 +48,8 @@ struct Leaf {
     authority: Fingerprint,
     certificate: CertificateDer<'static>,
     config: Arc<ServerConfig>,
+    /// SHA-256 of the certificate, which is signed with it.
+    hash: Digest,
 }
 
 impl DoorCertificate {
@@ -68,20 +76,23 @@ impl DoorCertificate {
             None => issue(&trust, &names, now)?,
         };
         let config = config(&trust, certificate.clone())?;
-        let leaf = Mutex::new(Leaf { authority: trust.oldest_authority(), certificate, config });
+        let hash = sha256(&certificate);
+        let leaf = Mutex::new(Leaf { authority: trust.oldest_authority(), certificate, config, hash });
         Ok(Self { leaf, trust, names })
     }
 
-    /// TLS with the certificate, renewed first when it is due or its authority counts no more.
-    pub fn server_config(&self, now: Timestamp) -> Result<Arc<ServerConfig>, TrustError> {
+    /// TLS with the certificate, renewed first when it is due or its authority counts no more; and
+    /// SHA-256 of the certificate, to which clients can bind what they sign in with.
+    pub fn server_config(&self, now: Timestamp) -> Result<(Arc<ServerConfig>, Digest), TrustError> {
         let mut leaf = self.leaf.lock().expect("no code panics while holding this lock");
         if is_due(&leaf.certificate, now) || leaf.authority != self.trust.oldest_authority() {
             let authority = self.trust.oldest_authority();
             let certificate = issue(&self.trust, &self.names, now)?;
             let config = config(&self.trust, certificate.clone())?;
-            *leaf = Leaf { authority, certificate, config };
+            let hash = sha256(&certificate);
+            *leaf = Leaf { authority, certificate, config, hash };
         }
-        Ok(Arc::clone(&leaf.config))
+        Ok((Arc::clone(&leaf.config), leaf.hash))
     }
 }
 
@@ -114,11 +125,67 @@ fn config(trust: &SiteTrust, certificate: CertificateDer<'static>) -> Result<Arc
     let mut config = ServerConfig::builder_with_provider(Arc::clone(&PROVIDER))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .map_err(failed)?
-        .with_no_client_auth()
+        .with_client_cert_verifier(Arc::new(AnyPerson))
         .with_single_cert(vec![certificate], key)
         .map_err(failed)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// Lets clients show a certificate: within its time, and with its key.
+#[derive(Debug)]
+struct AnyPerson;
+
+impl ClientCertVerifier for AnyPerson {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        let (_, parsed) = x509_parser::parse_x509_certificate(end_entity)
+            .map_err(|_unread| rustls::Error::from(CertificateError::BadEncoding))?;
+        let (validity, now) = (parsed.validity(), i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+        if now < validity.not_before.timestamp() {
+            return Err(CertificateError::NotValidYet.into());
+        }
+        if now > validity.not_after.timestamp() {
+            return Err(CertificateError::Expired.into());
+        }
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &PROVIDER.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &PROVIDER.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        PROVIDER.signature_verification_algorithms.supported_schemes()
+    }
 }
 
 /// The names of a certificate, sorted; empty for one that carries an identity or cannot be read.
@@ -151,7 +218,7 @@ mod tests {
 
     use restock_names::{Clock, ManualClock, SystemClock};
 
-    use super::{DoorCertificate, names_in};
+    use super::{DoorCertificate, names_in, sha256};
     use crate::{Identity, SiteTrust};
 
     #[test]
@@ -167,9 +234,10 @@ mod tests {
         assert!(Identity::of_certificate(&kept(&first)).is_err(), "it is no identity of the link");
         assert_eq!(kept(&open(&names)), kept(&first));
         assert_ne!(kept(&open(&names[..1])), kept(&first));
-        let before = first.server_config(clock.now()).unwrap();
+        let (before, hash) = first.server_config(clock.now()).unwrap();
+        assert_eq!(hash, sha256(&kept(&first)));
         clock.advance(Duration::from_secs(41 * 86_400));
-        assert!(!Arc::ptr_eq(&before, &first.server_config(clock.now()).unwrap()));
+        assert!(!Arc::ptr_eq(&before, &first.server_config(clock.now()).unwrap().0));
         for bad in [vec![], vec!["xyz.site.restock.internal".to_owned()], vec!["a b".to_owned()]] {
             let opened = DoorCertificate::open(Arc::clone(&trust), &bad, clock.now());
             assert!(opened.is_err(), "{bad:?}");

@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use restock_frontdoor::{
-    CertificateError, Certificates, DoorConfig, Doors, ListenerConfig, ManagementDoor, Protection,
+    CertificateError, Certificates, DoorConfig, Doors, ListenerConfig, ManagementDoor, Presented, Protection,
 };
 use restock_names::{Clock, SystemClock, Timestamp};
 use restock_provider::account::{Accounts, BackOffLimits};
 use restock_transfer::{DoorCertificate, SiteTrust};
-use rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,8 +25,9 @@ const CA_FILE: &str = "ca.pem";
 struct SiteCertificates(DoorCertificate);
 
 impl Certificates for SiteCertificates {
-    fn server_config(&self, now: Timestamp) -> Result<Arc<ServerConfig>, CertificateError> {
-        self.0.server_config(now).map_err(|error| CertificateError(Box::new(error)))
+    fn server_config(&self, now: Timestamp) -> Result<Presented, CertificateError> {
+        let (config, hash) = self.0.server_config(now).map_err(|error| CertificateError(Box::new(error)))?;
+        Ok(Presented { config, certificate_hash: hash.0.to_vec() })
     }
 }
 

@@ -94,6 +94,11 @@ impl Provider {
         Ok(provider)
     }
 
+    /// The name by which clients resolve this machine.
+    pub fn host(&self) -> &str {
+        &self.config.host
+    }
+
     /// Writes what views must know, in place of what an earlier start wrote.
     async fn write_facts(&self, site: SiteCode) -> Result<(), Refusal> {
         let config = &self.config;

@@ -57,7 +57,7 @@ pub struct Terms<'a> {
     /// The channel binding of the TLS connection; `None` without TLS. See [`end_point_binding`].
     pub binding: Option<[u8; 16]>,
     /// Whether a host, by name or address, is this service.
-    pub is_own_host: &'a dyn Fn(&str) -> bool,
+    pub is_own_host: &'a (dyn Fn(&str) -> bool + Sync),
 }
 
 impl std::fmt::Debug for Terms<'_> {
