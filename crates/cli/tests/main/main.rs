@@ -14,3 +14,4 @@ mod refusals;
 mod sites;
 mod support;
 mod whole_site;
+mod wsman;

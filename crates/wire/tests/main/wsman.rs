@@ -697,3 +697,44 @@ fn every_status_has_a_fault() {
     }
     assert!(URI.starts_with(WMI_PREFIX));
 }
+
+/// A request that a published client sent, kept in docs/formats/samples/wsman.
+fn sample(name: &str) -> (restock_wire::wsman::Header, Operation) {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/formats/samples/wsman");
+    let bytes = std::fs::read(std::path::Path::new(path).join(name)).unwrap();
+    let element =
+        xml::read(&bytes, None, &Limits::default()).unwrap_or_else(|error| panic!("{name}: {error}"));
+    match Request::read(&element).unwrap_or_else(|refused| panic!("{name}: {refused:?}")) {
+        Request::Operation(header, operation) => (*header, operation),
+        Request::Identify => panic!("{name}"),
+    }
+}
+
+#[test]
+fn requests_of_published_clients_are_read_for_ever() {
+    let key = |header: &restock_wire::wsman::Header, name: &str| {
+        let found = header.selectors.iter().find(|selector| selector.name == name);
+        found.map(|selector| selector.value.clone())
+    };
+    let text = |text: &str| Some(SelectorValue::Text(text.to_owned()));
+    let (header, get) = sample("pypsrp-get.xml");
+    assert_eq!((get, key(&header, "PackageID")), (Operation::Get, text("XYZ00001")));
+    assert_eq!(header.resource.of_class("SMS_Package"), URI);
+    let (header, asked) = sample("pypsrp-enumerate.xml");
+    let Operation::Enumerate(asked) = asked else { panic!("{asked:?}") };
+    let query = "select * from SMS_Package where PackageID = 'XYZ00001'";
+    assert_eq!((asked.filter, header.resource.class), (Some(Filter::Wql(query.to_owned())), None));
+    let (_, invoked) = sample("pypsrp-invoke.xml");
+    let Operation::Invoke { method, input: Some(input) } = invoked else { panic!("{invoked:?}") };
+    let nal = r#"["Display=\\DP01\"]MSWNET:["SMS_SITE=XYZ"]\\DP01\"#;
+    assert_eq!(
+        (method.as_str(), input.child(URI, "NALPath").unwrap().text().as_str()),
+        ("AddDistributionPoints", nal)
+    );
+    let (_, pulled) = sample("dracclient-pull.xml");
+    let Operation::Pull(pulled) = pulled else { panic!("{pulled:?}") };
+    assert_eq!((pulled.context.as_str(), pulled.elements_max), ("00112233445566778899aabbccddeeff", 100));
+    let (header, invoked) = sample("dracclient-invoke.xml");
+    assert!(matches!(invoked, Operation::Invoke { method, .. } if method == "RefreshPkgSource"));
+    assert_eq!(key(&header, "__cimnamespace"), text("root/sms/site_XYZ"));
+}
