@@ -1,7 +1,9 @@
-//! `restock admin`: accounts, roles, scopes and tokens of a site.
+//! `restock admin`: accounts, roles, scopes, tokens, certificates and NTLM secrets of a site.
 
 mod account;
+mod certificate;
 mod grant;
+mod ntlm;
 mod role;
 mod scope;
 mod text;
@@ -24,6 +26,10 @@ pub(crate) enum Admin {
     Scope(scope::Scope),
     #[command(subcommand)]
     Token(token::Token),
+    #[command(subcommand)]
+    Certificate(certificate::Certificate),
+    #[command(subcommand)]
+    Ntlm(ntlm::Ntlm),
     Grant(grant::Grant),
     Revoke(grant::Revoke),
 }
@@ -35,6 +41,8 @@ impl Admin {
             Self::Role(c) => c.run(session),
             Self::Scope(c) => c.run(session),
             Self::Token(c) => c.run(session),
+            Self::Certificate(c) => c.run(session),
+            Self::Ntlm(c) => c.run(session),
             Self::Grant(c) => c.run(session),
             Self::Revoke(c) => c.run(session),
         }

@@ -1,5 +1,6 @@
-//! The AdminService of a running site: certificate, listeners, and where they are.
+//! The doors of a running site for management requests: certificate, listeners, and where they are.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,12 +8,12 @@ use restock_frontdoor::{
     CertificateError, Certificates, DoorConfig, Doors, ListenerConfig, ManagementDoor, Presented, Protection,
 };
 use restock_names::{Clock, SystemClock, Timestamp};
-use restock_provider::account::{Accounts, BackOffLimits};
+use restock_provider::account::{Accounts, BackOffLimits, SealingKey};
 use restock_transfer::{DoorCertificate, SiteTrust};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::SiteSettings;
+use crate::config::{SiteSettings, shared_doors};
 use crate::control::{AdminServiceAt, SiteDesk};
 use crate::data_folder::DataFolder;
 use crate::failure::{Failure, Kind};
@@ -42,26 +43,35 @@ pub(crate) async fn start(
     shutdown: &CancellationToken,
 ) -> Result<Option<AdminServiceAt>, Failure> {
     let section = &settings.admin_service;
-    if section.listen.is_none() && section.http_listen.is_none() {
+    let wanted = wanted(settings);
+    if wanted.is_empty() {
         return Ok(None);
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let trust = desk.site().shared_trust();
     let ca_file = write_ca(folder.path(), &trust)?;
     let host = settings.provider.host();
-    let names = section.all_names(&host);
-    let mut listeners = Vec::new();
-    if let Some(address) = section.listen {
-        let certificate = DoorCertificate::open(Arc::clone(&trust), &names, clock.now()).map_err(|e| {
+    let others = [&settings.wsman, &settings.cimom].map(|door| [door.listen, door.http_listen]);
+    let names = section.all_names(&host, others.as_flattened());
+    let mut certificate: Option<Arc<SiteCertificates>> = None;
+    if wanted.iter().any(|wanted| wanted.is_tls) {
+        let made = DoorCertificate::open(Arc::clone(&trust), &names, clock.now()).map_err(|e| {
             Failure::caused(Kind::Failed, "cannot make the certificate of the AdminService", &e)
                 .hint("names in the section [admin_service] of restock.toml are DNS names or IP addresses")
         })?;
-        let protection = Protection::Tls(Arc::new(SiteCertificates(certificate)));
-        listeners.push(ListenerConfig { address, protection, doors: Doors::ALL });
+        certificate = Some(Arc::new(SiteCertificates(made)));
     }
-    if let Some(address) = section.http_listen {
-        listeners.push(ListenerConfig { address, protection: Protection::None, doors: Doors::ALL });
-    }
+    let listener = |wanted: &Wanted| {
+        let protection = match &certificate {
+            Some(certificate) if wanted.is_tls => {
+                let certificates: Arc<dyn Certificates> = Arc::<SiteCertificates>::clone(certificate);
+                Protection::Tls(certificates)
+            }
+            _ => Protection::None,
+        };
+        ListenerConfig { address: wanted.address, protection, doors: wanted.doors }
+    };
+    let listeners = wanted.iter().map(listener).collect();
     let config = DoorConfig {
         listeners,
         names,
@@ -72,27 +82,65 @@ pub(crate) async fn start(
     let accounts =
         Accounts::new(desk.site().database().clone(), Arc::clone(&clock), BackOffLimits::default())
             .map_err(|e| Failure::caused(Kind::Failed, "cannot prepare signing in", &e))?;
+    let key = trust.sealing_key();
+    let key = key.map_err(|e| Failure::caused(Kind::Failed, "cannot read the key that seals secrets", &e))?;
+    let accounts = accounts.with_sealing_key(SealingKey::new(&key));
     let provider = desk.provider().clone();
     let door =
         ManagementDoor::start(config, provider, accounts, clock, tracker, shutdown).await.map_err(|e| {
             Failure::caused(Kind::Failed, "cannot start the AdminService", &e)
                 .hint("change listen in the section [admin_service] of restock.toml, or make it empty")
         })?;
-    let mut bound = door.addresses().iter();
-    let mut url = |scheme: &str, is_there: bool| {
-        let address = bound.next().filter(|_| is_there)?;
+    let mut at = AdminServiceAt { ca_file, ..AdminServiceAt::default() };
+    for (wanted, address) in wanted.iter().zip(door.addresses()) {
         let authority = match address.ip().is_unspecified() {
             true => format!("{host}:{}", address.port()),
             false => address.to_string(),
         };
-        Some(format!("{scheme}://{authority}/AdminService/"))
-    };
-    let https = match section.listen {
-        Some(_) => url("https", true),
-        None => None,
-    };
-    let http = url("http", section.http_listen.is_some());
-    Ok(Some(AdminServiceAt { url: https, http_url: http, ca_file }))
+        let url = |path: &str, is_spoken: bool| {
+            let scheme = if wanted.is_tls { "https" } else { "http" };
+            is_spoken.then(|| format!("{scheme}://{authority}/{path}"))
+        };
+        let [service, wsman, cimom] = match wanted.is_tls {
+            true => [&mut at.url, &mut at.wsman, &mut at.cimom],
+            false => [&mut at.http_url, &mut at.wsman_http, &mut at.cimom_http],
+        };
+        for (kept, url) in [
+            (service, url("AdminService/", wanted.doors.service)),
+            (wsman, url("wsman", wanted.doors.wsman)),
+            (cimom, url("cimom", wanted.doors.cimom)),
+        ] {
+            // A listener of its own, which comes later, is the one to be told.
+            *kept = url.or_else(|| kept.take());
+        }
+    }
+    Ok(Some(at))
+}
+
+/// A listener that is configured.
+struct Wanted {
+    address: SocketAddr,
+    is_tls: bool,
+    doors: Doors,
+}
+
+/// The listeners of all doors: those of the AdminService first.
+fn wanted(settings: &SiteSettings) -> Vec<Wanted> {
+    let none = Doors { service: false, wsman: false, cimom: false };
+    let service = &settings.admin_service;
+    let shared = shared_doors(&settings.wsman, &settings.cimom);
+    let all = [
+        (service.listen, service.http_listen, shared),
+        (settings.wsman.listen, settings.wsman.http_listen, Doors { wsman: true, ..none }),
+        (settings.cimom.listen, settings.cimom.http_listen, Doors { cimom: true, ..none }),
+    ];
+    let mut wanted = Vec::new();
+    for (tls, plain, doors) in all {
+        for (address, is_tls) in [(tls, true), (plain, false)] {
+            wanted.extend(address.map(|address| Wanted { address, is_tls, doors }));
+        }
+    }
+    wanted
 }
 
 /// Keeps the certificates of the site's authorities in the data folder, for clients.

@@ -111,7 +111,12 @@ impl List {
                         (false, true) => "password, tokens",
                         (false, false) => "tokens",
                     };
-                    table.row([shown(&row.name), how.to_owned(), permissions(row)], None);
+                    let how = if row.has_ntlm && !row.is_disabled {
+                        format!("{how}, NTLM")
+                    } else {
+                        how.to_owned()
+                    };
+                    table.row([shown(&row.name), how, permissions(row)], None);
                 }
                 Ok(Done::with(&rows, table.text(session.output.style, "No accounts.")))
             }
