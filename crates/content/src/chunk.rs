@@ -59,6 +59,28 @@ impl Block {
         self.ranges().map(|range| &self.bytes[range])
     }
 
+    /// Fills the block with bytes from `offset` on, cut at the lengths given.
+    ///
+    /// `read` puts bytes from an offset into a buffer and returns how many, as `pread` does.
+    /// Errors: those of `read`; [`io::ErrorKind::UnexpectedEof`] when there are fewer bytes.
+    pub(crate) fn fill(
+        &mut self,
+        offset: u64,
+        lengths: impl Iterator<Item = usize>,
+        mut read: impl FnMut(&mut [u8], u64) -> io::Result<usize>,
+    ) -> io::Result<()> {
+        self.ends.clear();
+        self.ends.extend(lengths.scan(0, |end, length| {
+            *end += length;
+            Some(*end)
+        }));
+        let wanted = self.length();
+        if self.bytes.len() < wanted {
+            self.bytes.resize(wanted, 0);
+        }
+        fill(&mut self.bytes[..wanted], 0, offset, &mut read)
+    }
+
     /// Bytes of all chunks.
     pub fn length(&self) -> usize {
         self.ends.last().copied().unwrap_or(0)
@@ -85,8 +107,13 @@ pub struct Cutter {
 impl Cutter {
     /// Begins a file of `length` bytes; what is left of the file before is dropped.
     pub fn start(&mut self, length: u64) {
+        self.start_at(0, length);
+    }
+
+    /// As [`Self::start`], from a cut at `position` on.
+    pub(crate) fn start_at(&mut self, position: u64, length: u64) {
         self.tail.clear();
-        self.position = 0;
+        self.position = position;
         self.length = length;
     }
 
@@ -123,14 +150,9 @@ impl Cutter {
             block.bytes.resize(wanted, 0);
         }
         let buffer = &mut block.bytes[..wanted];
-        let mut filled = self.tail.len();
+        let filled = self.tail.len();
         buffer[..filled].copy_from_slice(&self.tail);
-        while filled < wanted {
-            match read(&mut buffer[filled..], self.position + filled as u64)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                count => filled += count,
-            }
-        }
+        fill(buffer, filled, self.position, &mut read)?;
         let is_last = left == wanted as u64;
         let mut at = 0;
         while at < wanted && (is_last || wanted - at >= CHUNK_BYTES_MAX) {
@@ -142,6 +164,22 @@ impl Cutter {
         self.position += at as u64;
         Ok(true)
     }
+}
+
+/// Reads until `buffer`, whose first `filled` bytes are there, has all bytes from `offset` on.
+fn fill(
+    buffer: &mut [u8],
+    mut filled: usize,
+    offset: u64,
+    read: &mut impl FnMut(&mut [u8], u64) -> io::Result<usize>,
+) -> io::Result<()> {
+    while filled < buffer.len() {
+        match read(&mut buffer[filled..], offset + filled as u64)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            count => filled += count,
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

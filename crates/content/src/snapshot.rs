@@ -17,6 +17,7 @@ mod links;
 mod look;
 mod names;
 mod pool;
+mod predict;
 mod read;
 mod round;
 mod source;
@@ -224,7 +225,7 @@ fn take_from(
         let cache =
             CacheWriter::create(library.files().as_ref(), path.clone(), nonce(began.0, report.rounds))
                 .map_err(|source| SnapshotError::Cache { path, source })?;
-        let pool = Pool::new(source, &writer, clock, progress, &counts, threads);
+        let pool = Pool::new(library, source, &writer, clock, progress, &counts, threads);
         let draft = round::run(&pool, threads, library, from, cache, source_clock, &options)?;
         add_tally(&mut report, &draft.tally);
         if let Some(base) = base

@@ -19,7 +19,7 @@ use super::source::{Folder, Kind, Listing, Source, Trouble, join};
 use super::{Progress, SnapshotError};
 use crate::chunk::Block;
 use crate::hash::chunk_digest;
-use crate::library::{LibraryError, Packing, Writer};
+use crate::library::{Library, LibraryError, Packing, Writer};
 use crate::transfer::{Feed, FeedChunk};
 
 /// Entries listed ahead of the merger; with more, workers list no further folder.
@@ -33,6 +33,7 @@ pub(super) struct Pool<'a> {
     pub(super) progress: &'a dyn Progress,
     pub(super) counts: &'a Counts,
     pub(super) feed: Option<&'a Feed>,
+    pub(super) library: &'a Library,
     threads: usize,
     queues: Mutex<Queues>,
     /// Signalled when there is work.
@@ -54,7 +55,8 @@ pub(super) struct Counts {
 #[derive(Default)]
 struct Queues {
     block_id: u64,
-    blocks: VecDeque<(u64, Block)>,
+    /// Blocks, and the digests their chunks are expected to have, if any are.
+    blocks: VecDeque<(u64, Block, Option<Vec<Digest>>)>,
     /// Blocks queued, being worked on or done and not yet taken back by the reader of their file.
     blocks_in_flight: usize,
     blocks_done: HashMap<u64, BlockDone>,
@@ -86,7 +88,8 @@ impl Stored {
 
 /// A block's chunks in order, and the block to be filled again.
 pub(super) struct BlockDone {
-    pub(super) chunks: Result<Vec<Stored>, LibraryError>,
+    /// None where the bytes are not the expected chunk: nothing is stored of those.
+    pub(super) chunks: Result<Vec<Option<Stored>>, LibraryError>,
     pub(super) block: Block,
 }
 
@@ -123,6 +126,7 @@ impl Drop for StopOnDrop<'_, '_> {
 
 impl<'a> Pool<'a> {
     pub(super) fn new(
+        library: &'a Library,
         source: &'a Source,
         writer: &'a Writer,
         clock: &'a dyn Clock,
@@ -141,6 +145,7 @@ impl<'a> Pool<'a> {
             progress,
             counts,
             feed,
+            library,
             threads,
             queues: Mutex::default(),
             work: Condvar::new(),
@@ -188,9 +193,9 @@ impl<'a> Pool<'a> {
             if self.is_stopped.load(Relaxed) {
                 return;
             }
-            if let Some((id, block)) = queues.blocks.pop_front() {
+            if let Some((id, block, expected)) = queues.blocks.pop_front() {
                 drop(queues);
-                let done = self.put_block(block);
+                let done = self.put_block(block, expected.as_deref());
                 queues = self.lock();
                 queues.blocks_done.insert(id, done);
                 self.done.notify_all();
@@ -220,15 +225,28 @@ impl<'a> Pool<'a> {
         }
     }
 
-    /// Hashes and stores a block's chunks.
-    fn put_block(&self, block: Block) -> BlockDone {
-        let chunks = block.chunks().map(|chunk| self.put_chunk(chunk)).collect();
+    /// Hashes and stores a block's chunks; of expected ones those that are as expected.
+    fn put_block(&self, block: Block, expected: Option<&[Digest]>) -> BlockDone {
+        let chunks = match expected {
+            None => block.chunks().map(|chunk| self.put_chunk(chunk).map(Some)).collect(),
+            Some(expected) => block
+                .chunks()
+                .zip(expected)
+                .map(|(chunk, expected)| match chunk_digest(chunk) {
+                    digest if digest == *expected => self.put_hashed(digest, chunk).map(Some),
+                    _ => Ok(None),
+                })
+                .collect(),
+        };
         BlockDone { chunks, block }
     }
 
     /// Hashes and stores one chunk.
     pub(super) fn put_chunk(&self, chunk: &[u8]) -> Result<Stored, LibraryError> {
-        let digest = chunk_digest(chunk);
+        self.put_hashed(chunk_digest(chunk), chunk)
+    }
+
+    fn put_hashed(&self, digest: Digest, chunk: &[u8]) -> Result<Stored, LibraryError> {
         let length = u32::try_from(chunk.len()).expect("a chunk has at most 256 KiB");
         let put = match self.feed {
             None => self.writer.put_chunk(digest, chunk)?,
@@ -255,11 +273,11 @@ impl<'a> Pool<'a> {
     }
 
     /// Queues a block of a large file.
-    pub(super) fn add_block(&self, block: Block) -> u64 {
+    pub(super) fn add_block(&self, block: Block, expected: Option<Vec<Digest>>) -> u64 {
         let mut queues = self.lock();
         queues.block_id += 1;
         let id = queues.block_id;
-        queues.blocks.push_back((id, block));
+        queues.blocks.push_back((id, block, expected));
         queues.blocks_in_flight += 1;
         // INVARIANT: at most the limit and one for each reader, which bounds the memory of blocks.
         debug_assert!(queues.blocks_in_flight <= 3 * self.threads, "{} blocks", queues.blocks_in_flight);
@@ -281,9 +299,9 @@ impl<'a> Pool<'a> {
                 queues.blocks_in_flight -= 1;
                 return done;
             }
-            if let Some((other, block)) = queues.blocks.pop_front() {
+            if let Some((other, block, expected)) = queues.blocks.pop_front() {
                 drop(queues);
-                let done = self.put_block(block);
+                let done = self.put_block(block, expected.as_deref());
                 queues = self.lock();
                 queues.blocks_done.insert(other, done);
                 self.done.notify_all();

@@ -15,10 +15,11 @@ use rustix::io::{Errno, ReadWriteFlags, retry_on_intr};
 
 use super::SnapshotError;
 use super::pool::{BlockDone, Pool, Stored};
+use super::predict::Expected;
 use super::source::{Folder, Kind, Stat, Trouble, join, stat_and_space_of, stat_of};
 use crate::chunk::{Block, CHUNK_BYTES_MAX, Cutter};
 use crate::library::Writer;
-use crate::manifest::{ChunkListBuilder, FileChunks, PageError, PageSink};
+use crate::manifest::{ChunkListBuilder, Entry, FileChunks, PageError, PageSink};
 use crate::plan::ALIGNED_FILE_BYTES_MIN;
 use crate::transfer::FeedChunk;
 use restock_names::Digest;
@@ -28,7 +29,7 @@ const ATTEMPTS: u32 = 4;
 /// No file system's clock advances in larger steps than this, as far as change times go.
 const CLOCK_STEP_NS: i64 = 20_000_000;
 /// The chunks of larger files are hashed and stored by all workers.
-const SHARED_BYTES_MIN: u64 = 8 << 20;
+pub(super) const SHARED_BYTES_MIN: u64 = 8 << 20;
 /// Blocks a reader keeps between files.
 const SPARE_BLOCKS: usize = 2;
 /// Files up to this length are put off to the end of their batch when the disk has to be waited for;
@@ -47,6 +48,8 @@ pub(super) struct FileJob {
     /// True when holders may fetch its chunks before the version is published: there is nothing in
     /// the version before that they could be fetched with as delta frames.
     pub(super) is_announced: bool,
+    /// Its entry in the version before, if the file is large.
+    pub(super) before: Option<Entry>,
 }
 
 /// What became of a [`FileJob`].
@@ -62,10 +65,10 @@ pub(super) enum Outcome {
 
 /// A worker's means to read files, kept from one to the next.
 pub(super) struct Reader<'p, 'a> {
-    pool: &'p Pool<'a>,
+    pub(super) pool: &'p Pool<'a>,
     cutter: Cutter,
     /// Blocks to be filled.
-    spare: Vec<Block>,
+    pub(super) spare: Vec<Block>,
     /// New chunks of the batch that the feed does not have yet.
     announced: Vec<FeedChunk>,
     batch: u64,
@@ -133,7 +136,7 @@ impl<'p, 'a> Reader<'p, 'a> {
                 is_sparse: before.size >= SPARSE_BYTES_MIN && space < before.size,
                 may_wait: may_wait || before.size > LATE_BYTES_MAX,
             };
-            let chunks = match self.read_once(&file, job.is_announced) {
+            let chunks = match self.read_once(&file, job) {
                 Ok(chunks) => chunks,
                 Err(Failure::Stop(error)) => return Err(Trouble::Fatal(error)),
                 Err(Failure::Read(error)) => match error.kind() {
@@ -169,7 +172,7 @@ impl<'p, 'a> Reader<'p, 'a> {
 
     /// Reads a file's bytes once. Fails with [`io::ErrorKind::UnexpectedEof`] when there are fewer
     /// than its length, with [`io::ErrorKind::WouldBlock`] when it may not wait for them.
-    fn read_once(&mut self, file: &OpenFile<'_>, is_announced: bool) -> Result<FileChunks, Failure> {
+    fn read_once(&mut self, file: &OpenFile<'_>, job: &FileJob) -> Result<FileChunks, Failure> {
         let mut list = List {
             pool: self.pool,
             chunks: ChunkListBuilder::default(),
@@ -178,10 +181,15 @@ impl<'p, 'a> Reader<'p, 'a> {
             waiting: VecDeque::new(),
             announced: std::mem::take(&mut self.announced),
             batch: self.batch,
-            is_announced: is_announced && self.pool.feed.is_some(),
+            is_announced: job.is_announced && self.pool.feed.is_some(),
             is_aligned: file.length >= ALIGNED_FILE_BYTES_MIN,
         };
-        let read = self.read_blocks(file, &mut list);
+        let before = job.before.as_ref().filter(|_| list.is_shared && !file.is_sparse);
+        let expected = before.and_then(|before| Expected::read(self.pool.library, before));
+        let read = match &expected {
+            Some(expected) => self.read_expected(file, expected, &mut list),
+            None => self.read_blocks(file, 0, &mut list),
+        };
         // Also after a failure: no block in flight may outlive the reading.
         let put = list.take_all(&mut self.spare);
         self.spare.truncate(SPARE_BLOCKS);
@@ -190,10 +198,16 @@ impl<'p, 'a> Reader<'p, 'a> {
         Ok(list.chunks.finish(&mut list.sink)?)
     }
 
-    fn read_blocks(&mut self, file: &OpenFile<'_>, list: &mut List<'p, 'a>) -> Result<(), Failure> {
+    /// Reads and cuts from the cut at `position` on.
+    pub(super) fn read_blocks(
+        &mut self,
+        file: &OpenFile<'_>,
+        position: u64,
+        list: &mut List<'p, 'a>,
+    ) -> Result<(), Failure> {
         let OpenFile { fd, length, .. } = *file;
         let mut data_end = if file.is_sparse { 0 } else { length };
-        self.cutter.start(length);
+        self.cutter.start_at(position, length);
         loop {
             self.pool.check()?;
             let position = self.cutter.position();
@@ -225,16 +239,16 @@ impl<'p, 'a> Reader<'p, 'a> {
 }
 
 /// A file as it was when it was opened.
-struct OpenFile<'f> {
+pub(super) struct OpenFile<'f> {
     fd: BorrowedFd<'f>,
-    length: u64,
+    pub(super) length: u64,
     is_sparse: bool,
     /// False to read only what lies in memory.
     may_wait: bool,
 }
 
 impl OpenFile<'_> {
-    fn read(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+    pub(super) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
         if !self.may_wait {
             let mut parts = [IoSliceMut::new(&mut *buffer)];
             match rustix::io::preadv2(self.fd, &mut parts, offset, ReadWriteFlags::NOWAIT) {
@@ -253,7 +267,7 @@ impl OpenFile<'_> {
 }
 
 /// Why one reading ended.
-enum Failure {
+pub(super) enum Failure {
     Read(io::Error),
     Stop(SnapshotError),
 }
@@ -277,7 +291,7 @@ impl From<PageError> for Failure {
 }
 
 /// A file's chunk list in the making.
-struct List<'p, 'a> {
+pub(super) struct List<'p, 'a> {
     pool: &'p Pool<'a>,
     chunks: ChunkListBuilder,
     sink: WriterSink<'a>,
@@ -304,7 +318,7 @@ impl List<'_, '_> {
             spare.push(block);
             return Ok(());
         }
-        self.waiting.push_back(self.pool.add_block(block));
+        self.waiting.push_back(self.pool.add_block(block, None));
         while self.pool.is_full_of_blocks() {
             let Some(id) = self.waiting.pop_front() else { break };
             let done = self.pool.block_done(id);
@@ -325,7 +339,7 @@ impl List<'_, '_> {
     }
 
     /// Adds the file's next chunk.
-    fn push(&mut self, stored: &Stored) -> Result<(), Failure> {
+    pub(super) fn push(&mut self, stored: &Stored) -> Result<(), Failure> {
         if self.is_announced {
             self.announced.extend(stored.announced(std::mem::take(&mut self.is_aligned)));
         }
@@ -346,7 +360,7 @@ impl List<'_, '_> {
     }
 
     fn take(&mut self, done: BlockDone) -> Result<Block, Failure> {
-        for stored in done.chunks.map_err(SnapshotError::from)? {
+        for stored in done.chunks.map_err(SnapshotError::from)?.into_iter().flatten() {
             self.push(&stored)?;
         }
         // A large file is fetched while it is read.

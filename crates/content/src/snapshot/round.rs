@@ -15,7 +15,7 @@ use super::cache::{CacheReader, CacheWriter, Record};
 use super::look::ReadLog;
 use super::names::{self, NameFindings};
 use super::pool::Pool;
-use super::read::{FileJob, Outcome, WriterSink};
+use super::read::{FileJob, Outcome, SHARED_BYTES_MIN, WriterSink};
 use super::source::{Kind, Stat, Trouble, stat_at};
 use super::walk::{Step, Walk};
 use super::{SnapshotError, SnapshotOptions};
@@ -298,7 +298,9 @@ impl Merger<'_, '_> {
             Kind::File => {
                 let (folder, real) = (Arc::clone(self.walk.folder()), self.walk.real().map(Into::into));
                 let is_announced = before.is_none();
-                self.batch.push(FileJob { folder, name: path.name().into(), real, is_announced });
+                let large = before.as_ref().filter(|_| stat.size >= SHARED_BYTES_MIN).cloned();
+                let name = path.name().into();
+                self.batch.push(FileJob { folder, name, real, is_announced, before: large });
                 self.batch_bytes += stat.size;
                 self.waiting_bytes += stat.size;
                 let batch = self.batch_id;

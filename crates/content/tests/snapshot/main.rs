@@ -1,6 +1,7 @@
 //! Snapshots of real folders, taken and read back.
 
 mod delta;
+mod expected;
 mod links;
 mod moving;
 mod names;

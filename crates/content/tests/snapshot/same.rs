@@ -166,7 +166,7 @@ proptest! {
         let options = SnapshotOptions { threads, allow_empty: true, ..SnapshotOptions::default() };
         let mut base = None;
         for step in 0..4 {
-            let incremental = site.take_with(source.path(), base.as_ref(), options, &()).expect("taken");
+            let incremental = site.take_with(source.path(), base.as_ref(), options.clone(), &()).expect("taken");
             site.assert_holds(&incremental.root, source.path());
             let full = Site::new().take(source.path(), None).expect("taken");
             assert_eq!(incremental.root, full.root);
