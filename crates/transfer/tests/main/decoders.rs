@@ -30,6 +30,9 @@ const MESSAGES: &[&str] = &[
     r#"{"type":"changes_ack","last":3}"#,
     r#"{"type":"pull_wanted","ticket":1,"content":{"package":"XYZ00001","epoch":1,"version":3}}"#,
     r#"{"type":"serve_hello","protocol":1,"ticket":1,"content":{"package":"XYZ00001","epoch":1,"version":3}}"#,
+    r#"{"type":"draft","content":{"package":"XYZ00001","epoch":1,"version":3}}"#,
+    r#"{"type":"draft_hello","protocol":1,"content":{"package":"XYZ00001","epoch":1,"version":3},"from":7}"#,
+    r#"{"type":"draft_ended","is_kept":true}"#,
     r#"{"type":"later","unknown":[{}]}"#,
 ];
 
@@ -41,6 +44,7 @@ fn feed(bytes: &[u8]) {
     fuzz_frames(bytes);
     fuzz_messages(bytes);
     restock_content::transfer::fuzz_one(bytes);
+    restock_content::transfer::fuzz_feed(bytes);
     if let Ok(text) = std::str::from_utf8(bytes) {
         if let Ok(token) = text.parse::<EnrolmentToken>() {
             assert_eq!(token.to_string().parse::<EnrolmentToken>().unwrap(), token);

@@ -5,6 +5,7 @@
 mod control;
 mod decoders;
 mod deltas;
+mod drafts;
 mod enrolment;
 mod heads;
 mod hierarchy;

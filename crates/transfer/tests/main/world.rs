@@ -19,10 +19,10 @@ use restock_names::{
     SourceVersion, SystemClock, Timestamp,
 };
 use restock_transfer::{
-    Backoff, Batch, Connection, DpIdentity, EnrolRequest, EnrolSiteRequest, EnrolmentToken, Fingerprint,
-    Hello, LinkError, LinkLimits, Links, NextChanges, Progress, PullError, PullOptions, PullProgress,
-    Refusal, ReplicaFacts, Report, Run, SiteEnrolled, SiteHello, SiteLink, SiteLinkConfig, SiteSide,
-    SiteTrust, SiteUrl, TokenKind, enrol,
+    Backoff, Batch, Connection, DpIdentity, Draft, Drafts, EnrolRequest, EnrolSiteRequest, EnrolmentToken,
+    Fingerprint, Hello, LinkError, LinkLimits, Links, NextChanges, Progress, PullError, PullOptions,
+    PullProgress, Refusal, ReplicaFacts, Report, Run, SiteEnrolled, SiteHello, SiteLink, SiteLinkConfig,
+    SiteSide, SiteTrust, SiteUrl, TokenKind, enrol,
 };
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -62,6 +62,7 @@ pub(crate) struct TestSide {
     pub(crate) forbidden: Mutex<Vec<PackageId>>,
     pub(crate) sent: Mutex<u64>,
     pub(crate) replica: Arc<Replica>,
+    pub(crate) drafts: Drafts,
 }
 
 impl SiteSide for TestSide {
@@ -139,6 +140,15 @@ impl SiteSide for TestSide {
             return Err(Refusal::new("NOT_AUTHORISED", "this point is not targeted"));
         }
         Ok(())
+    }
+
+    async fn authorise_draft(
+        &self,
+        name: &DistributionPointName,
+        content: &ContentVersion,
+    ) -> Result<Arc<Draft>, Refusal> {
+        self.authorise_pull(name, content).await?;
+        self.drafts.find(content).ok_or_else(|| Refusal::new("DRAFT_UNKNOWN", "there is none"))
     }
 
     fn pull_ended(
