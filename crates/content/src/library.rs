@@ -49,9 +49,9 @@ pub use cleaner::{CleanConfig, Cleaned, Cleaner};
 pub use extents::{Extent, ExtentRef};
 pub use followed::FollowWriter;
 pub use gc::{CollectError, CollectOptions, Collected, Collection};
-pub use health::ScrubState;
 #[doc(hidden)]
 pub use health::fuzz_one as fuzz_health;
+pub use health::{HealthConfig, SCRUB_STEP_BYTES, ScrubState};
 pub use hold::Hold;
 pub use placed::PlacedWriter;
 pub use recover::Recovered;
@@ -149,6 +149,18 @@ pub enum LibraryError {
     /// A version was to be activated whose statement is not stored.
     #[error("the statement of {0} is not in the library")]
     NoStatement(ContentVersion),
+}
+
+impl LibraryError {
+    /// True when the disk has no room for it.
+    pub fn is_no_space(&self) -> bool {
+        let source = match self {
+            Self::NoSpace { .. } => return true,
+            Self::Io { source, .. } | Self::Seal { source, .. } => source,
+            _ => return false,
+        };
+        matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
 }
 
 impl From<ManifestError> for LibraryError {

@@ -7,12 +7,19 @@
 //! It needs a folder, a port and a certificate; there is no database. It reads no source, decides
 //! nothing about what is distributed, and never opens content for writing.
 
+mod clean;
 mod packages;
 mod point;
 mod receive;
+mod scrub;
 mod serve;
 
 pub use packages::{PACKAGES_FILE, PackageFacts, Packages, PackagesError};
 pub use point::{DistributionPoint, DistributionPointConfig, DistributionPointError};
 pub use receive::{Activity, JobStatus, queue};
-pub use serve::{ContentServer, Damage, ListenerConfig, ServeConfig, ServeError, ServeLimits, ServeStats};
+#[doc(hidden)]
+pub use serve::fuzz_heads;
+pub use serve::{
+    ContentKeys, ContentServer, Damage, ListenerConfig, ServeConfig, ServeError, ServeLimits, ServeParts,
+    ServeStats, TlsFiles, TlsFilesError, TlsListenerConfig,
+};

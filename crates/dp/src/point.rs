@@ -5,15 +5,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use restock_content::library::Library;
+use restock_content::library::{Cleaner, HealthConfig, Library};
 use restock_content::transfer::JumpPolicy;
 use restock_names::{Clock, Timestamp};
 use restock_transfer::{Backoff, DpIdentity, DpLink, DpLinkConfig, PullOptions, Run};
 use tokio::sync::mpsc;
 
+use crate::clean::clean;
 use crate::packages::{Packages, PackagesError};
 use crate::receive::{JobStatus, Parts, Receiving, Side, serve_urls};
-use crate::serve::{ContentServer, ServeConfig, ServeError, ServeStats};
+use crate::scrub::Scrub;
+use crate::serve::{ContentKeys, ContentServer, ServeConfig, ServeError, ServeParts, ServeStats};
 
 /// Damage that waits to be healed; more is dropped, since the next reader finds it again.
 const DAMAGE_QUEUE_MAX: usize = 256;
@@ -35,6 +37,8 @@ pub struct DistributionPointConfig {
     pub jump: JumpPolicy,
     /// How the link to the site is kept.
     pub link: DpLinkConfig,
+    /// How the library is cleaned and scrubbed.
+    pub health: HealthConfig,
     /// Delays before a job that failed is tried again here. The site has its own, longer ones.
     pub retry: Backoff,
 }
@@ -50,6 +54,7 @@ impl DistributionPointConfig {
             pull: PullOptions::default(),
             jump: JumpPolicy::default(),
             link: DpLinkConfig::default(),
+            health: HealthConfig::default(),
             retry: Backoff { first: Duration::from_secs(10), most: Duration::from_secs(600) },
         }
     }
@@ -76,6 +81,7 @@ pub struct DistributionPoint {
     identity: Arc<DpIdentity>,
     clock: Arc<dyn Clock>,
     link: DpLink,
+    cleaner: Arc<Cleaner>,
 }
 
 impl DistributionPoint {
@@ -91,12 +97,23 @@ impl DistributionPoint {
     ) -> Result<Self, DistributionPointError> {
         let packages = Arc::new(Packages::open(Arc::clone(library.files()), &config.folder)?);
         let (damage, damages) = mpsc::channel(DAMAGE_QUEUE_MAX);
+        library.set_reserve(config.health.reserve_bytes);
+        let cleaner = Arc::new(Cleaner::new(Arc::clone(&library), config.health.clean));
+        let scrub = Scrub {
+            library: Arc::clone(&library),
+            period: config.health.scrub_period,
+            damage: damage.clone(),
+            run: run.clone(),
+        };
         let server = ContentServer::start(
             config.serve,
-            Arc::clone(&library),
-            Arc::clone(&packages),
-            damage,
-            &*run.clock,
+            ServeParts {
+                library: Arc::clone(&library),
+                packages: Arc::clone(&packages),
+                keys: ContentKeys::Enrolled(Arc::clone(&identity)),
+                damage,
+                clock: Arc::clone(&run.clock),
+            },
             &run.tracker,
             &run.cancel,
         )
@@ -116,7 +133,9 @@ impl DistributionPoint {
         let link = DpLink::start(config.link, Arc::clone(&identity), side, run);
         receiving.set_link(link.clone());
         run.tracker.spawn(Arc::clone(&receiving).heal(damages));
-        Ok(Self { server, receiving, packages, identity, clock: Arc::clone(&run.clock), link })
+        run.tracker.spawn(clean(Arc::clone(&cleaner), run.clone()));
+        run.tracker.spawn(scrub.keep_up());
+        Ok(Self { server, receiving, packages, identity, clock: Arc::clone(&run.clock), link, cleaner })
     }
 
     /// The addresses on which content is served.
@@ -153,6 +172,11 @@ impl DistributionPoint {
     /// Who may read which package.
     pub fn packages(&self) -> &Arc<Packages> {
         &self.packages
+    }
+
+    /// What cleans its library.
+    pub fn cleaner(&self) -> &Arc<Cleaner> {
+        &self.cleaner
     }
 
     /// The link to the site.

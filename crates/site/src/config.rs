@@ -4,6 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use restock_content::library::HealthConfig;
+use restock_content::snapshot::FILE_BYTES_MAX;
 use restock_names::Zone;
 use restock_sitedb::state::RetryPolicy;
 use restock_transfer::{LinkLimits, PullOptions, SiteUrl, UpstreamLinkConfig};
@@ -34,6 +36,8 @@ pub struct SiteConfig {
     pub threads: usize,
     /// A source with more entries is refused.
     pub entries_max: u64,
+    /// A source with a larger file, holes included, is refused.
+    pub file_bytes_max: u64,
     /// Whose clock schedules in local time mean; UTC when nobody says.
     pub zone: Zone,
     /// A loop that nobody wakes looks by itself this often.
@@ -57,6 +61,8 @@ pub struct SiteConfig {
     /// After a restore or a promotion no version is made before every distribution point and
     /// neighbour has been heard, or this long has passed.
     pub restore_wait: Duration,
+    /// How its library is cleaned and scrubbed.
+    pub health: HealthConfig,
 }
 
 impl SiteConfig {
@@ -73,6 +79,7 @@ impl SiteConfig {
             packages_at_once: 3,
             threads: 0,
             entries_max: 20_000_000,
+            file_bytes_max: FILE_BYTES_MAX,
             zone: Zone::utc(),
             wake_period: Duration::from_secs(30),
             lease: Duration::from_secs(120),
@@ -85,6 +92,7 @@ impl SiteConfig {
             fetches_at_once: 3,
             draft_lease: Duration::from_secs(24 * 60 * 60),
             restore_wait: Duration::from_secs(10 * 60),
+            health: HealthConfig::default(),
         }
     }
 

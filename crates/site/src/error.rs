@@ -9,6 +9,7 @@ use restock_sitedb::DatabaseError;
 use restock_transfer::{EnrolError, LinkError, TokenError, TrustError};
 
 use crate::backup::ArchiveError;
+use crate::rollback::RollbackError;
 
 /// Why a site does not do what was asked. The text begins with the stable code where there is one.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +73,12 @@ pub enum SiteError {
         /// Why not.
         source: std::io::Error,
     },
+    /// A package is not rolled back.
+    #[error(transparent)]
+    Rollback(#[from] RollbackError),
+    /// What the library lacks cannot be read from its source.
+    #[error("{0}")]
+    Unmended(String),
     /// The site is being run already by this process.
     #[error("SITE_RUNNING: the site already runs")]
     Running,
@@ -128,6 +135,7 @@ impl SiteError {
             | Self::Library(LibraryError::Locked { .. }) => 6,
             Self::Plan(error) => error.exit_code(),
             Self::TokenLife | Self::Token(_) => 2,
+            Self::Rollback(error) => error.exit_code(),
             _ => 1,
         }
     }
@@ -148,6 +156,7 @@ impl SiteError {
             }
             Self::BackupExists(_) => Some("another file name".to_owned()),
             Self::Archive(_) => Some("another backup".to_owned()),
+            Self::Rollback(error) => error.hint(),
             Self::Library(LibraryError::Locked { .. }) => Some(
                 "the command while the site runs, through its control socket, or stop that process"
                     .to_owned(),

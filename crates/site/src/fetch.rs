@@ -212,6 +212,8 @@ impl<F: Fetch> FetchLoop<F> {
     async fn run(&self, claim: Claim, now: Timestamp) -> Result<&'static str, SiteError> {
         let (what, from) = (&claim.what, claim.from);
         let content = what.version.content;
+        // Until the statement is stored nothing says that what is held already is needed.
+        let _hold = self.library.hold();
         transfers!(info, package.id = %content.package, package.version = %content.version, site = %from.site(),
             "Began to fetch {content} from site {}", from.site());
         match self.fetch.fetch(what, from).await {

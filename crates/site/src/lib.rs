@@ -30,9 +30,11 @@ mod publish;
 mod refresh;
 mod remove;
 mod restored;
+mod rollback;
 mod rotation;
 mod run;
 mod schedule;
+mod scrub;
 mod side;
 mod site;
 mod source;
@@ -42,7 +44,7 @@ mod tree;
 #[doc(hidden)]
 pub use backup::fuzz_backups;
 pub use backup::{ArchiveError, BackedUp, Promoted, Restored};
-pub use clean::CleanLoop;
+pub use clean::{CleanLoop, LibraryCleaned};
 pub use config::SiteConfig;
 pub use distribute::DistributeLoop;
 pub use error::SiteError;
@@ -50,8 +52,8 @@ pub use fetch::{Fetch, FetchError, FetchLoop, Fetched, LinkFetch, Neighbour};
 pub use join::{Joined, Left};
 pub use own_row::Made;
 pub use plan::{
-    Applied, PLAN_LEASE, PLAN_LEASE_MAX, PLANS_MAX, Plan, PlanError, PlanRoot, PlanTotals, Planned, PointCost,
-    WithinApply,
+    Applied, PLAN_LEASE, PLAN_LEASE_MAX, PLANS_MAX, Plan, PlanError, PlanRoot, PlanTotals, Planned,
+    PointCost, WithinApply,
 };
 pub use progress::{FetchProgress, Progress, ProgressBoard, RefreshProgress, SiteTraffic, TransferProgress};
 pub use refresh::{Outcome, RefreshLoop};
@@ -59,7 +61,9 @@ pub use remove::Removed;
 pub use restock_sitedb::hierarchy::SiteType;
 pub use restock_sitedb::state::RetryPolicy;
 pub use restock_transfer::TokenKind;
+pub use rollback::{RollbackError, RolledBack};
 pub use schedule::ScheduleLoop;
+pub use scrub::{Mended, ScrubLoop};
 pub use side::Side;
 pub use site::{Site, SiteInitialised};
 pub use token::TokenMade;

@@ -7,11 +7,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use restock_content::snapshot::Snapshot;
+use restock_content::snapshot::{NameFinding, NameFindings, Snapshot};
 use restock_content::statement::Statement;
 use restock_names::{ContentVersion, SiteCode, Timestamp};
 use restock_sitedb::announced::Announced;
 use restock_sitedb::copies::{COPY_STORED, Copy};
+use restock_sitedb::refresh::Refresh;
 use restock_sitedb::state::Event;
 use restock_sitedb::target::Context;
 use restock_sitedb::version::Version;
@@ -68,7 +69,8 @@ impl RefreshLoop {
             .map_err(|_panic| SiteError::Panicked("storing a statement"))??;
 
         let announced = Announced::new(version_row(content, claim, snapshot, now), self.site, signed);
-        let (this, claim_of_run) = (self.clone(), claim.clone());
+        let (this, mut claim_of_run) = (self.clone(), claim.clone());
+        claim_of_run.warnings = warnings(&snapshot.names);
         let published: Result<Published, DatabaseError> = self
             .database
             .transact("publish", move |tx| {
@@ -136,7 +138,12 @@ impl RefreshLoop {
     }
 }
 
-pub(crate) fn version_row(content: ContentVersion, claim: &Claim, snapshot: &Snapshot, now: Timestamp) -> Version {
+pub(crate) fn version_row(
+    content: ContentVersion,
+    claim: &Claim,
+    snapshot: &Snapshot,
+    now: Timestamp,
+) -> Version {
     let (root, report) = (snapshot.root, snapshot.report);
     Version {
         content,
@@ -153,6 +160,15 @@ pub(crate) fn version_row(content: ContentVersion, claim: &Claim, snapshot: &Sna
         published_at: now,
         duration_ms: u64::try_from(now.since(claim.started_at).as_millis()).unwrap_or(u64::MAX),
     }
+}
+
+/// What the administrator is told of names that are kept although others cannot hold them.
+pub(crate) fn warnings(names: &NameFindings) -> Vec<Why> {
+    let why = |found: NameFinding<'_>| {
+        let fix = "rename them in the source, exclude them, or set --names portable to refuse them";
+        Why::new(found.rule.code(), found.to_string()).with_fix(fix)
+    };
+    names.iter().map(why).collect()
 }
 
 /// The transaction: who owns the package, which number comes next and who runs is asked within it.
@@ -186,18 +202,35 @@ pub(crate) async fn publish(
     tx.update_refresh(id, &refresh).await?;
     tx.raise(&message::snapshot_taken(id, content.version), now).await?;
     tx.raise(&message::updated(id, content.version), now).await?;
+    tx.set_package_warnings(id, &claim.warnings).await?;
+    for warning in &claim.warnings {
+        tx.raise(&message::names_warned(id, content.version, &before.name, warning), now).await?;
+    }
+    give_jobs(tx, refreshes.site, content, &refresh, claim.covers, now).await
+}
 
+/// Gives every distribution point its job to bring the version that was just published, which covers
+/// the requests up to `covers`.
+pub(crate) async fn give_jobs(
+    tx: &mut Tx,
+    own: SiteCode,
+    content: ContentVersion,
+    refresh: &Refresh,
+    covers: u64,
+    now: Timestamp,
+) -> Result<Published, DatabaseError> {
+    let id = content.package;
     let Some(package) = tx.package(id).await? else { return Ok(Published::Stopped) };
-    let context = Context::new(&package, &refresh, refreshes.site, now);
+    let context = Context::new(&package, refresh, own, now);
     let mut elsewhere: BTreeSet<SiteCode> = BTreeSet::new();
     for mut target in tx.targets_of_package(id).await? {
-        let event = Event::Published { covers: claim.covers };
+        let event = Event::Published { covers };
         let kept = target.facts.has_given_up.then(|| target.why.clone()).flatten();
-        let why: Option<Why> = kept.filter(|_| target.facts.skip_until >= claim.covers);
+        let why: Option<Why> = kept.filter(|_| target.facts.skip_until >= covers);
         let _refused = tx.apply(&mut target, &context, event, why).await?;
         if !target.facts.state.is_removal()
             && let Some(site) = tx.point(&target.point).await?.and_then(|point| point.site)
-            && site != refreshes.site
+            && site != own
         {
             elsewhere.insert(site);
         }

@@ -15,7 +15,7 @@ use restock_content::library::{Library, LibraryError};
 use restock_content::manifest::ManifestRoot;
 use restock_content::snapshot::{self, Snapshot, SnapshotError, SnapshotOptions};
 use restock_names::{Clock, PackageId, SiteCode, Timestamp};
-use restock_sitedb::package::Package;
+use restock_sitedb::package::{Options, Package};
 use restock_sitedb::source_root::SourceRoot;
 use restock_sitedb::state::{Event, RetryPolicy};
 use restock_sitedb::target::Context;
@@ -29,6 +29,9 @@ use crate::plan::Plans;
 use crate::progress::{ProgressBoard, Run};
 use crate::source::{self, Found};
 use crate::{SiteConfig, SiteError};
+
+/// A run that found no room is tried again after this long.
+const SPACE_RETRY: Duration = Duration::from_secs(30);
 
 /// What a step of a loop did, and when there is something to do again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +63,7 @@ pub struct RefreshLoop {
     retry: RetryPolicy,
     threads: usize,
     entries_max: u64,
+    file_bytes_max: u64,
     pub(crate) restore_wait: Duration,
 }
 
@@ -67,6 +71,9 @@ pub struct RefreshLoop {
 #[derive(Debug, Clone)]
 pub(crate) struct Claim {
     pub(crate) package: Package,
+    options: Options,
+    /// What the snapshot warned of; empty until it is taken.
+    pub(crate) warnings: Vec<Why>,
     pub(crate) run: u64,
     /// The newest request the run covers.
     pub(crate) covers: u64,
@@ -95,6 +102,7 @@ impl RefreshLoop {
             retry: config.refresh_retry,
             threads: config.threads,
             entries_max: config.entries_max,
+            file_bytes_max: config.file_bytes_max,
             restore_wait: config.restore_wait,
             database,
             library,
@@ -205,6 +213,8 @@ impl RefreshLoop {
     /// Takes the snapshot of a claimed run and ends the run one way or the other.
     async fn run(&self, claim: Claim) -> Result<&'static str, SiteError> {
         let id = claim.package.id;
+        // Until the statement is stored nothing says that what is held already is needed.
+        let _hold = self.library.hold();
         distmgr!(info, package.id = %id, name = claim.package.name, run = claim.run, "Start processing package {id}");
         let before = claim.base.as_ref().map_or((0, 0), |base| (base.entries, base.bytes));
         let run = self.board.open_run(id, claim.run, claim.started_at, before);
@@ -250,7 +260,11 @@ impl RefreshLoop {
             .map_err(|_panic| SiteError::Panicked("a snapshot"))
     }
 
-    fn take_blocking(&self, claim: &Claim, run: &dyn snapshot::Progress) -> Result<Snapshot, SnapshotTrouble> {
+    fn take_blocking(
+        &self,
+        claim: &Claim,
+        run: &dyn snapshot::Progress,
+    ) -> Result<Snapshot, SnapshotTrouble> {
         let package = &claim.package;
         if !package.has_source() {
             let text = format!("package {} has no source any more", package.id);
@@ -265,12 +279,23 @@ impl RefreshLoop {
         let options = SnapshotOptions {
             threads: self.threads,
             entries_max: self.entries_max,
+            file_bytes_max: self.file_bytes_max,
             allow_empty: package.allow_empty,
             links: package.link_policy,
+            names: claim.options.names_policy,
+            excludes: claim.options.excludes.clone(),
             ..SnapshotOptions::default()
         };
         let take = |base: Option<&ManifestRoot>| {
-            snapshot::take(&self.library, &folder.path(), &package.id, base, options.clone(), &*self.clock, run)
+            snapshot::take(
+                &self.library,
+                &folder.path(),
+                &package.id,
+                base,
+                options.clone(),
+                &*self.clock,
+                run,
+            )
         };
         let base = claim.base.as_ref().map(manifest_root);
         let taken = match take(base.as_ref()) {
@@ -287,6 +312,47 @@ impl RefreshLoop {
             taken => taken,
         };
         taken.map_err(|error| trouble(&error, package.id, &folder))
+    }
+
+    /// Reads the whole source of a package that this site owns and stores what the library lacks of it;
+    /// no version is made of it.
+    ///
+    /// Errors: the source cannot be read.
+    pub(crate) async fn reread(&self, package: PackageId) -> Result<(), SiteError> {
+        let (site, now) = (self.site, self.clock.now());
+        let found: Result<Option<Claim>, DatabaseError> = self
+            .database
+            .read("reread", move |tx| {
+                Box::pin(async move {
+                    let Some(package) = tx.package(package).await? else { return Ok(None) };
+                    let roots = tx.source_roots().await?;
+                    Ok(Some(Claim {
+                        run: 0,
+                        covers: 0,
+                        started_at: now,
+                        base: None,
+                        not_within_scope: not_within_scope(tx, &package, &roots).await?,
+                        roots,
+                        options: tx.package_options(package.id).await?,
+                        warnings: Vec::new(),
+                        package,
+                    }))
+                })
+            })
+            .await;
+        let Some(claim) = found?.filter(|claim| claim.package.source_site == site) else { return Ok(()) };
+        let source = self.plans.source(package);
+        let _reads = source.lock().await;
+        let this = self.clone();
+        let taken = tokio::task::spawn_blocking(move || this.take_blocking(&claim, &()))
+            .await
+            .map_err(|_panic| SiteError::Panicked("a snapshot"))?;
+        match taken {
+            Ok(_) | Err(SnapshotTrouble::Cancelled) => Ok(()),
+            Err(SnapshotTrouble::Failed(why)) => {
+                Err(SiteError::Unmended(format!("{}: {}", why.rule, why.text)))
+            }
+        }
     }
 
     async fn attempt_failed(&self, claim: &Claim, why: Why) -> Result<&'static str, SiteError> {
@@ -414,9 +480,15 @@ fn trouble(error: &SnapshotError, id: PackageId, folder: &Found) -> SnapshotTrou
             return SnapshotTrouble::Failed(why.with_fix(fix));
         }
         "SOURCE_CHANGED" => "refresh when nobody writes to the source",
+        "SOURCE_TOO_LARGE" => "take it out of the source, exclude it, or raise refresh.file_bytes_max",
         "SOURCE_TOO_MANY_ENTRIES" => "split the package, or raise the limit",
+        _ if matches!(error, SnapshotError::Name { .. }) => {
+            let fix = format!("rename it in the source, or restock package set {id} --names posix");
+            return SnapshotTrouble::Failed(why.with_fix(fix));
+        }
         code if code.starts_with("PATH_") || code == "NAME_TOO_LONG" => "rename it in the source",
         "SOURCE_READ" => "check the disk or mount that holds the source",
+        "NO_SPACE" => "make room on the disk of the site's library; it goes on by itself",
         _ => "check the disk of the site's library",
     };
     SnapshotTrouble::Failed(why.with_fix(fix))
@@ -448,6 +520,8 @@ async fn claim(
         base: tx.newest_version(id).await?,
         roots,
         not_within_scope,
+        options: tx.package_options(id).await?,
+        warnings: Vec::new(),
         package,
     }))
 }
@@ -489,10 +563,17 @@ async fn attempt_failed(
         return Ok(None);
     }
     let attempts = refresh.attempts + 1;
-    let is_last = refresh.attempt_failed(now, why.clone(), refreshes.retry);
+    let retry = match why.rule.as_str() {
+        // Room may be made at any moment, and nothing is wrong with the package.
+        "NO_SPACE" => RetryPolicy { delay: SPACE_RETRY.min(refreshes.retry.delay), count: u32::MAX },
+        _ => refreshes.retry,
+    };
+    let is_last = refresh.attempt_failed(now, why.clone(), retry);
     tx.update_refresh(id, &refresh).await?;
     let is_source = ["SOURCE_", "PATH_", "NAME_"].iter().any(|prefix| why.rule.starts_with(prefix));
-    let message = if is_source {
+    let message = if why.rule == "NO_SPACE" {
+        message::waits_for_space(id, &package.name, &why)
+    } else if is_source {
         message::source_failed(id, &package.name, &claim.package.source_path, &why)
     } else {
         message::processing_failed(id, &package.name, attempts, &why, false)

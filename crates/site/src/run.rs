@@ -1,6 +1,6 @@
 //! A site that runs: its listener, the connection to the site above, the loops.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -11,12 +11,14 @@ use tokio_util::task::TaskTracker;
 
 use crate::driver::Driver;
 use crate::message::{chain, distmgr};
-use crate::{CleanLoop, Outcome, RefreshLoop, ScheduleLoop, Site, SiteError};
+use crate::{Outcome, RefreshLoop, ScheduleLoop, Site, SiteError};
 
 /// How often the connection to the site above is looked at.
 const ADDRESS_PERIOD: Duration = Duration::from_millis(250);
 /// After this long without a connection another address is tried, if there is one.
 const ADDRESS_PATIENCE: Duration = Duration::from_secs(3);
+/// The scrub loop looks at the clock this often while no step is due.
+const SCRUB_LOOK_PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often running snapshots are asked to end while the site shuts down.
 const STOP_PERIOD: Duration = Duration::from_millis(50);
 
@@ -140,11 +142,18 @@ impl Site {
         run.tracker.spawn(async move {
             driver_of_rotation.drive(None, |now| site.advance_rotation(now)).await;
         });
-        let (cleans, mut driver_of_cleans) =
-            (CleanLoop { database: database.clone() }, driver("clean", true));
+        let (cleans, mut driver_of_cleans) = (self.clean_loop(), driver("clean", true));
         driver_of_cleans.period = Duration::from_secs(60 * 60);
         run.tracker.spawn(async move {
             driver_of_cleans.drive(None, |now| cleans.run_once(now)).await;
+        });
+        let (scrubs, mut driver_of_scrubs) = (self.scrub_loop(), driver("scrub", true));
+        driver_of_scrubs.period = SCRUB_LOOK_PERIOD;
+        run.tracker.spawn(async move {
+            let is_first = AtomicBool::new(true);
+            driver_of_scrubs
+                .drive(None, |now| scrubs.run_once(now, is_first.swap(false, Ordering::AcqRel)))
+                .await;
         });
     }
 

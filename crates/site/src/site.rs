@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use restock_content::files::DiskFiles;
-use restock_content::library::{Library, LibraryError, Role};
+use restock_content::library::{Cleaner, Library, LibraryError, Role};
 use restock_content::manifest::ManifestRoot;
 use restock_names::{Clock, ContentVersion, Epoch, PackageId, SiteCode, SourceVersion};
 use restock_sitedb::hierarchy::SiteType;
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::clean::disagreement;
 use crate::distribute::Told;
 use crate::fetch::{Asked, Upstream};
 use crate::keys::{self, hex};
@@ -25,8 +26,8 @@ use crate::own_row::{self, Facts};
 use crate::plan::Plans;
 use crate::refresh::manifest_root;
 use crate::{
-    DistributeLoop, Fetch, FetchLoop, LinkFetch, Made, ProgressBoard, RefreshLoop, ScheduleLoop, Side,
-    SiteConfig, SiteError,
+    CleanLoop, DistributeLoop, Fetch, FetchLoop, LinkFetch, Made, ProgressBoard, RefreshLoop, ScheduleLoop,
+    ScrubLoop, Side, SiteConfig, SiteError,
 };
 
 /// A site that was made.
@@ -54,6 +55,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) database: Database,
     pub(crate) library: Arc<Library>,
+    pub(crate) cleaner: Arc<Cleaner>,
     pub(crate) trust: Arc<SiteTrust>,
     pub(crate) links: Links,
     pub(crate) board: ProgressBoard,
@@ -152,12 +154,16 @@ impl Site {
         if record.code != trust.site() || record.root_public_key != hex(&trust.key_list().root.0) {
             return Err(SiteError::Mismatch { what: "the keys", folder: config.data });
         }
+        library.set_reserve(config.health.reserve_bytes);
+        let library = Arc::new(library);
+        let cleaner = Cleaner::new(Arc::clone(&library), config.health.clean);
         let site = Self {
             inner: Arc::new(Inner {
                 config,
                 clock,
                 database,
-                library: Arc::new(library),
+                library,
+                cleaner: Arc::new(cleaner),
                 trust: Arc::new(trust),
                 links: Links::new(),
                 board: ProgressBoard::default(),
@@ -226,6 +232,16 @@ impl Site {
             site: inner.trust.site(),
             zone: inner.config.zone.clone(),
         }
+    }
+
+    /// The clean loop, for a driver of the caller's own.
+    pub fn clean_loop(&self) -> CleanLoop {
+        CleanLoop { database: self.inner.database.clone(), cleaner: Arc::clone(&self.inner.cleaner) }
+    }
+
+    /// The scrub loop, for a driver of the caller's own.
+    pub fn scrub_loop(&self) -> ScrubLoop {
+        ScrubLoop { refreshes: self.refresh_loop(), period: self.inner.config.health.scrub_period }
     }
 
     /// Takes up what an earlier process of this site held, as [`Self::run`] does first: for a driver
@@ -366,9 +382,14 @@ impl Site {
         let library = Arc::clone(self.library());
         let packages = packages?;
         blocking("reconciling a site", move || {
-            // Packages whose rows are gone: their end was told by another site.
+            // Packages whose rows are gone: their end was told by another site. A database that is older
+            // than its library never had the rows.
+            let is_older = disagreement(&library, &packages)?;
+            if let Some(why) = &is_older {
+                distmgr!(error, code = why.rule, "{}", why.text);
+            }
             for id in library.packages() {
-                if !packages.iter().any(|package| package.id == id) {
+                if is_older.is_none() && !packages.iter().any(|package| package.id == id) {
                     library.forget(&id)?;
                 }
             }

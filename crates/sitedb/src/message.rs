@@ -196,6 +196,20 @@ pub fn processing_failed(package: PackageId, name: &str, attempts: u32, why: &Wh
     Message { severity, ..manager(2302, package, strings) }
 }
 
+/// 2361: a version waits for room on the disk of the site's library.
+pub fn waits_for_space(package: PackageId, name: &str, why: &Why) -> Message {
+    let strings = vec![package.to_string(), name.to_owned(), why.rule.clone(), why.text.clone()];
+    Message { severity: Severity::Warning, ..manager(2361, package, strings) }
+}
+
+/// 2361: a version waits for room at a distribution point.
+pub fn point_waits_for_space(package: PackageId, nal: &NalPath, why: &Why) -> Message {
+    let mut message = about_point(2361, DISTRIBUTION_MANAGER, package, nal);
+    message.severity = Severity::Warning;
+    message.strings.extend([why.rule.clone(), why.text.clone()]);
+    message
+}
+
 /// 2342: begins to distribute to a distribution point.
 pub fn distributing(package: PackageId, nal: &NalPath) -> Message {
     about_point(2342, DISTRIBUTION_MANAGER, package, nal)
@@ -335,6 +349,7 @@ pub fn text(id: u32, strings: &[String]) -> String {
         2357 => {
             format!("The job that brings package {} to {} was handed to the transfer manager.", s(1), s(2))
         }
+        2361 => format!("Package {} waits for room on the disk of {}: {}", s(1), s(2), s(4)),
         2376 => format!("The snapshot of the source of package {} was taken.", s(1)),
         2382 => format!("Content of package {} at {} does not have its digest: {}", s(1), s(2), s(4)),
         2384 => format!("The content of package {} at {} is right.", s(1), s(2)),

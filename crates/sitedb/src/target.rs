@@ -443,6 +443,9 @@ impl Tx {
             TargetState::Installed if has_healed => message::healed(package, &nal),
             TargetState::Receiving => message::sending(package, version, point, &nal),
             TargetState::Complete => message::sent(package, version, point, &nal),
+            TargetState::Retrying if why.rule == "NO_SPACE" => {
+                message::point_waits_for_space(package, &nal, why)
+            }
             TargetState::Retrying | TargetState::RemovalRetrying => {
                 message::attempt_failed(package, &nal, why)
             }

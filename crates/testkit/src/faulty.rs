@@ -59,6 +59,8 @@ pub enum Sabotage {
     AcceptEverything,
     /// A failed sync is tried again, and its success believed.
     RetrySync,
+    /// Cleaning neither hides what it deletes nor waits for anybody.
+    CleanAtOnce,
 }
 
 /// The kind of a write-type operation.
@@ -336,6 +338,10 @@ impl Files for FaultyFiles {
 
     fn accepts(&self, expected: &Digest, found: &Digest) -> bool {
         matches!(self.state().sabotage, Sabotage::AcceptEverything) || expected == found
+    }
+
+    fn hides_and_waits(&self) -> bool {
+        !matches!(self.state().sabotage, Sabotage::CleanAtOnce)
     }
 }
 

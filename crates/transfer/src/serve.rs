@@ -65,6 +65,8 @@ pub(crate) async fn serve_pull<S: SiteSide>(
     mut writer: Writer,
 ) -> Result<(), LinkError> {
     let content = &wish.content;
+    // What is being sent stays until it is sent.
+    let _hold = shared.library.hold();
     let root = match authorise(&shared, puller, content).await {
         Ok(root) => root,
         Err(refusal) => return refuse(writer, refusal.into()).await,

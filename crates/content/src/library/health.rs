@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use restock_names::{Digest, Timestamp};
 
-use super::{Inner, Library, LibraryError, io_error};
+use super::{CleanConfig, Inner, Library, LibraryError, io_error};
 use crate::codec::{DecodeError, Reader};
 use crate::files::replace;
 
@@ -20,6 +20,45 @@ const FORMAT: u16 = 1;
 const DAMAGE_MAX: usize = 65_536;
 /// For so long a pack in which damage was found is neither deleted nor written anew.
 const EVIDENCE_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// How a library is kept in health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HealthConfig {
+    /// How it is cleaned.
+    pub clean: CleanConfig,
+    /// Each frame is read again within this time.
+    pub scrub_period: Duration,
+    /// Bytes of the file system that content leaves free, a twentieth of it at most.
+    pub reserve_bytes: u64,
+}
+
+impl Default for HealthConfig {
+    fn default() -> Self {
+        Self {
+            clean: CleanConfig::default(),
+            scrub_period: Duration::from_secs(14 * 24 * 60 * 60),
+            reserve_bytes: 512 << 20,
+        }
+    }
+}
+
+/// Stored bytes that one step of the scrub reads.
+pub const SCRUB_STEP_BYTES: u64 = 32 << 20;
+/// The longest pause between two steps of a round.
+const SCRUB_PAUSE_MOST: Duration = Duration::from_secs(60);
+
+impl ScrubState {
+    /// How long after a step the next one follows. A round is read within half of `period`; the next
+    /// round begins a period after the last one began.
+    pub fn pause(&self, now: Timestamp, period: Duration, stored_bytes: u64) -> Duration {
+        if self.sequence != 0 {
+            let steps = u32::try_from(stored_bytes / SCRUB_STEP_BYTES + 1).unwrap_or(u32::MAX);
+            return (period / 2 / steps).min(SCRUB_PAUSE_MOST);
+        }
+        // A clock that was set back must not put it off for longer than a period.
+        period.saturating_sub(now.since(self.began_at)).min(period)
+    }
+}
 
 /// How far the scrub is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

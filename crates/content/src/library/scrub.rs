@@ -14,7 +14,7 @@ use rustix::fs::Advice;
 
 use super::audit::DamagedFrame;
 use super::{Library, LibraryError};
-use crate::manifest::{Manifest, Visit};
+use crate::manifest::{Manifest, ManifestRoot, Visit};
 use crate::pack::{Record, SealedPack, decode_frame};
 
 /// Objects that one look at the versions tells of; the next look tells the rest.
@@ -191,6 +191,30 @@ impl Library {
             }
         }
         Ok(lacking)
+    }
+}
+
+impl Library {
+    /// True when every object of a version is in a sealed pack and not known to be damaged.
+    ///
+    /// Cost: every manifest page, a lookup for each chunk.
+    pub fn holds_all(&self, root: &ManifestRoot) -> Result<bool, LibraryError> {
+        let mut is_whole = true;
+        let mut failure = None;
+        Manifest::new(self, *root).visit(&mut |item| {
+            let (digest, is_page) = match item {
+                Visit::Page { digest, .. } => (digest, true),
+                Visit::Chunk { digest, .. } => (digest, false),
+            };
+            match self.inner.locate_sealed(&digest) {
+                Ok(found) => {
+                    is_whole &= found.is_some() && (!is_page || self.inner.read_page(&digest).is_ok())
+                }
+                Err(error) => failure = Some(error),
+            }
+            if is_whole && failure.is_none() { ControlFlow::Continue(true) } else { ControlFlow::Break(()) }
+        });
+        failure.map_or(Ok(is_whole), Err)
     }
 }
 

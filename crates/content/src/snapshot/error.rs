@@ -86,6 +86,7 @@ impl SnapshotError {
             Self::Path(error) => path_code(error),
             Self::Read { .. } => "SOURCE_READ",
             Self::Cancelled => "CANCELLED",
+            Self::Library(error) if error.is_no_space() => "NO_SPACE",
             Self::Library(_) | Self::Manifest { .. } | Self::ReadBack { .. } | Self::Cache { .. } => {
                 "LIBRARY"
             }

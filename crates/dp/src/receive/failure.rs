@@ -45,6 +45,9 @@ impl JobError {
     /// The stable code, empty when there is none.
     pub(crate) fn code(&self) -> String {
         match self {
+            Self::Library(error) | Self::Pull(PullError::Library(error)) if error.is_no_space() => {
+                "NO_SPACE".to_owned()
+            }
             Self::Pull(error) => error.code(),
             other => code_of(&other.to_string()),
         }

@@ -34,6 +34,8 @@ impl Attempt<'_> {
     ///
     /// A version that is active already moves nothing.
     pub(crate) async fn install(&self, job: &Job) -> Result<Totals, JobError> {
+        // Until the statement is stored nothing says that what is held already is needed.
+        let _hold = self.library().hold();
         let statement = self.accept(job).await?;
         let active = self.library().active(&statement.version.package);
         if active.is_some_and(|active| active.version == statement.version) {

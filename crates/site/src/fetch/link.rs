@@ -89,6 +89,11 @@ fn told(error: &PullError) -> FetchError {
 
 /// Why the site's own library could not take content; a full disk has a rule of its own.
 pub(super) fn library_failed(error: &LibraryError) -> FetchError {
+    if matches!(error, LibraryError::NoSpace { .. }) {
+        let text = error.to_string();
+        let text = text.strip_prefix("NO_SPACE: ").unwrap_or(&text).to_owned();
+        return FetchError { rule: "NO_SPACE".to_owned(), text, is_transient: true };
+    }
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(part) = cause {
         let kind = part.downcast_ref::<io::Error>().map(io::Error::kind);

@@ -5,6 +5,7 @@
 //! is lost, everything that a stored statement names is there and right, and running the scenario
 //! again reaches the undisturbed end state. Safeguards taken out must each be noticed.
 
+mod clean;
 mod judge;
 mod refresh;
 mod scene;
@@ -100,11 +101,20 @@ cuts! { Receive:
     receiving_survives_a_power_cut_that_keeps_some_writes Fault::PowerMixed(0);
 }
 
+cuts! { Clean:
+    cleaning_survives_the_end_of_its_process_before_every_write Fault::Nothing;
+    cleaning_survives_the_end_of_its_process_in_the_middle_of_every_write Fault::Half;
+    cleaning_survives_the_end_of_its_process_after_every_write Fault::Kill;
+    cleaning_survives_a_power_cut_at_every_write Fault::Power;
+    cleaning_survives_a_power_cut_that_keeps_names_at_every_write Fault::PowerKeepsNames;
+    cleaning_survives_a_power_cut_that_keeps_some_writes Fault::PowerMixed(0);
+}
+
 #[test]
 fn what_a_restart_builds_on_survives_a_power_cut() {
     let scene = Scene::new();
     let mut tally = Tally::default();
-    for scenario in [Scenario::Refresh, Scenario::Receive] {
+    for scenario in [Scenario::Refresh, Scenario::Receive, Scenario::Clean] {
         scene.kill_then_cut_power(scenario, &mut tally);
     }
     println!("killed, then cut: {tally}");
@@ -113,7 +123,7 @@ fn what_a_restart_builds_on_survives_a_power_cut() {
 
 #[test]
 fn a_failed_write_or_sync_never_becomes_a_success() {
-    for scenario in [Scenario::Refresh, Scenario::Receive] {
+    for scenario in [Scenario::Refresh, Scenario::Receive, Scenario::Clean] {
         let scene = Scene::new();
         let mut tally = Tally::default();
         scene.fail_everywhere(scenario, |_| true, Sabotage::None, &mut tally);
@@ -157,6 +167,13 @@ fn leaving_out_the_sync_of_a_folder_is_noticed() {
         is_noticed(Scenario::Refresh, Sabotage::SkipFolderSync(matches));
         is_noticed(Scenario::Receive, Sabotage::SkipFolderSync(matches));
     }
+}
+
+#[test]
+fn cleaning_without_a_sync_of_what_it_writes_anew_is_noticed() {
+    is_noticed(Scenario::Clean, Sabotage::SkipSync(is_data));
+    is_noticed(Scenario::Clean, Sabotage::SkipSync(is_table));
+    is_noticed(Scenario::Clean, Sabotage::SkipFolderSync(is_in_packs));
 }
 
 #[test]

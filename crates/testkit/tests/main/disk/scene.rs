@@ -17,7 +17,7 @@ use restock_testkit::tree::{self, Entries, Shape};
 use tempfile::TempDir;
 
 use super::judge::{State, judge, leftovers};
-use super::refresh;
+use super::{clean, refresh};
 
 pub(super) const PACKAGE: &str = "XYZ00001";
 
@@ -53,6 +53,8 @@ pub(super) enum Scenario {
     Refresh,
     /// A distribution point that serves version 1 receives version 2.
     Receive,
+    /// A site that holds both, and a third with few of their files, keeps the third alone and cleans.
+    Clean,
 }
 
 /// How often faults were tried, and what was wrong.
@@ -103,6 +105,12 @@ impl Scene {
         truth.insert(version(2), tree::read(&source)?);
         copy(&at("site1"), &at("site2"))?;
         refresh::run(Arc::clone(&disk), &at("site2"), &source, 2, &keys, &Acks::default())?;
+        copy(&at("site2"), &at("site3"))?;
+        let few = at("few");
+        copy(&source, &few)?;
+        thin_out(&few)?;
+        truth.insert(version(3), tree::read(&few)?);
+        refresh::run(Arc::clone(&disk), &at("site3"), &few, 3, &keys, &Acks::default())?;
         let (site, _) = Library::open(Arc::clone(&disk), &at("site2"))?;
         drop(Library::create(Arc::clone(&disk), &at("dp1"), Role::DistributionPoint)?);
         let first = site.statement(&version(1))?.context("version 1 was published")?;
@@ -124,7 +132,11 @@ impl Scene {
             }
         }
         std::fs::create_dir(&disk)?;
-        let base = if scenario == Scenario::Refresh { "site1" } else { "dp1" };
+        let base = match scenario {
+            Scenario::Refresh => "site1",
+            Scenario::Receive => "dp1",
+            Scenario::Clean => "site3",
+        };
         copy(&self.at(base), &disk.join("library"))?;
         Ok(disk)
     }
@@ -135,6 +147,7 @@ impl Scene {
             Scenario::Receive => {
                 Receive::new(&self.site, &self.statement).run(files, folder, &|event| acks.add(event))
             }
+            Scenario::Clean => clean::run(files, folder, acks),
         }
     }
 
@@ -355,13 +368,30 @@ fn digests(acks: &[Event], keep: impl Fn(&Event) -> bool) -> BTreeSet<Digest> {
         .collect()
 }
 
+/// Leaves one file of four in each folder.
+fn thin_out(folder: &Path) -> Result<()> {
+    let mut paths = std::fs::read_dir(folder)?.map(|e| Ok(e?.path())).collect::<Result<Vec<_>>>()?;
+    paths.sort();
+    for (index, path) in paths.iter().enumerate() {
+        if path.is_dir() && !path.is_symlink() {
+            thin_out(path)?;
+        } else if index % 4 != 0 {
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
 fn copy(from: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
             copy(&entry.path(), &target)?;
+        } else if kind.is_symlink() {
+            std::os::unix::fs::symlink(std::fs::read_link(entry.path())?, target)?;
         } else {
             std::fs::copy(entry.path(), target)?;
         }
