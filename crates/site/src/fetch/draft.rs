@@ -66,9 +66,13 @@ async fn is_needed(
         return Ok(false);
     }
     let hierarchy = tx.hierarchy().await?;
-    // Sites on the side of the one that made it fetch it there.
-    let source = hierarchy.next_hop(draft.signer);
     let copies = tx.copies_of(content.package).await?;
+    // Sites on the side of the one that made it fetch it there, unless that one has lost it itself.
+    let is_lost = copies.iter().any(|copy| {
+        (copy.site, copy.epoch, copy.version) == (draft.signer, content.epoch, content.version)
+            && copy.state != COPY_STORED
+    });
+    let source = if is_lost { None } else { hierarchy.next_hop(draft.signer) };
     let has_it = |site: SiteCode| {
         copies.iter().any(|copy| {
             copy.site == site
