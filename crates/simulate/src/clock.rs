@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use restock_names::{Clock, SystemClock, Timestamp};
@@ -33,6 +34,8 @@ pub(crate) struct NodeClock {
     time: Time,
     base: Instant,
     skew_us: AtomicI64,
+    /// The thread that runs the simulation.
+    home: ThreadId,
     /// Readings left before the crash; `u64::MAX` for none.
     reads_left: AtomicU64,
     crash: tokio::sync::Notify,
@@ -44,6 +47,7 @@ impl NodeClock {
             time: time.clone(),
             base: SystemClock.monotonic(),
             skew_us: AtomicI64::new(skew),
+            home: thread::current().id(),
             reads_left: AtomicU64::new(u64::MAX),
             crash: tokio::sync::Notify::new(),
         })
@@ -54,7 +58,8 @@ impl NodeClock {
         self.skew_us.store(skew, Ordering::Relaxed);
     }
 
-    /// Lets [`Self::crashed`] end when the clock was read `reads` times from here on; `None` for never.
+    /// Lets [`Self::crashed`] end when the clock was read `reads` times from here on, the last time by
+    /// the simulation's own thread; `None` for never.
     pub(crate) fn crash_after(&self, reads: Option<u64>) {
         self.reads_left.store(reads.unwrap_or(u64::MAX), Ordering::Relaxed);
     }
@@ -69,8 +74,11 @@ impl Clock for NodeClock {
     fn now(&self) -> Timestamp {
         let before = self.reads_left.load(Ordering::Relaxed);
         if before != u64::MAX {
-            self.reads_left.store(before.saturating_sub(1), Ordering::Relaxed);
-            if before == 1 {
+            // A thread that reads a source counts. Whether the step goes on before it notices would be chance.
+            let is_now = before <= 1 && thread::current().id() == self.home;
+            let left = if is_now { u64::MAX } else { before.saturating_sub(1) };
+            self.reads_left.store(left, Ordering::Relaxed);
+            if is_now {
                 self.crash.notify_one();
             }
         }

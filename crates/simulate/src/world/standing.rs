@@ -46,7 +46,7 @@ impl World {
         let way = if upwards { (point, site) } else { (site, point) };
         let event = || Event::Standing { point: at, connection, message: message.clone() };
         let broken = |at_site| Event::PointBroken { point: at, connection, at_site };
-        let is_ordered = matches!(message, PointMessage::Job(_));
+        let is_ordered = matches!(message, PointMessage::Job(_) | PointMessage::Keys(_));
         self.send(way, (connection, upwards), is_ordered, event, broken);
         if let PointMessage::Job(job) = &message
             && job.kind == JobKind::Install
@@ -177,17 +177,22 @@ impl World {
         Ok(())
     }
 
-    /// Hands the jobs that wait at a site to the network.
+    /// Hands the jobs that wait at a site to the network, each after the keys it may be signed with.
     pub(super) fn send_jobs(&mut self, site: usize) {
         let Some(running) = &mut self.sites[site].running else { return };
-        let mut jobs = Vec::new();
+        let keys = running.site.shared_trust().key_list();
+        let mut messages = Vec::new();
         for (point, standing) in &mut running.points {
             while let Ok(job) = standing.registration.jobs.try_recv() {
-                jobs.push((*point, standing.connection, job));
+                if standing.keys_serial < keys.serial {
+                    standing.keys_serial = keys.serial;
+                    messages.push((*point, standing.connection, PointMessage::Keys(keys.encode())));
+                }
+                messages.push((*point, standing.connection, PointMessage::Job(job)));
             }
         }
-        for (point, connection, job) in jobs {
-            self.tell_standing(point, connection, PointMessage::Job(job));
+        for (point, connection, message) in messages {
+            self.tell_standing(point, connection, message);
         }
     }
 
