@@ -5,6 +5,7 @@ mod cases;
 mod content;
 mod line;
 mod net;
+mod owners;
 mod random;
 mod spoilt;
 mod targets;

@@ -23,7 +23,7 @@ pub(super) fn code(text: &str) -> SiteCode {
 }
 
 /// A site at the top and one below it.
-async fn two() -> (Node, Node) {
+pub(super) async fn two() -> (Node, Node) {
     let (above, below) = (Node::new(code("AAA")).await, Node::new(code("BBB")).await);
     join(&above, &below).await;
     (above, below)
@@ -60,7 +60,7 @@ fn version(id: PackageId, (epoch, number): (Epoch, u32), clock: u64, signer: &st
     )
 }
 
-async fn settle(a: &Node, b: &Node) {
+pub(super) async fn settle(a: &Node, b: &Node) {
     for _ in 0..20 {
         let mut is_busy = false;
         for (from, to) in [(a, b), (b, a)] {
@@ -390,53 +390,6 @@ async fn a_request_made_elsewhere_is_run_by_the_owner_on_sqlite() {
 async fn a_request_made_elsewhere_is_run_by_the_owner_on_postgres() {
     let Some(cluster) = Cluster::start() else { return };
     a_request_made_elsewhere_is_run_by_the_owner(Line::new(Some(&cluster), "asked").await).await;
-}
-
-#[tokio::test]
-async fn an_owner_that_was_replaced_cannot_publish_and_its_requests_go_over() {
-    let (above, below) = two().await;
-    let id = above.add_package().await;
-    above.publish(1).await.unwrap();
-    settle(&above, &below).await;
-    above.ask(id).await;
-    // A run of AAA is under way.
-    let run = change!(above.database, |tx| {
-        let mut refresh = tx.refresh(id).await?.unwrap();
-        let run = refresh.claim("me", NOW, std::time::Duration::from_secs(60)).unwrap();
-        tx.update_refresh(id, &refresh).await?;
-        run
-    });
-    change!(below.database, |tx| tx.set_source_site(id, code("BBB"), NOW).await?);
-    settle(&above, &below).await;
-    change!(above.database, |tx| {
-        assert!(!tx.refresh(id).await?.unwrap().is_held_by(run), "the run has lost its lease");
-        assert_eq!(tx.next_publish(id).await?, None);
-        let next = (Epoch::FIRST, SourceVersion(2));
-        assert!(!tx.publish_version(id, SourceVersion(1), next, NOW).await?);
-        assert!(tx.refresh(id).await?.unwrap().is_pending(), "what was asked is still shown");
-    });
-    let published = below.publish(2).await.unwrap().version.content;
-    assert_eq!((published.version, published.epoch), (SourceVersion(2), Epoch::FIRST.next(code("BBB"))));
-    settle(&above, &below).await;
-    let here = shared(&above).await;
-    assert_eq!(here, shared(&below).await);
-    assert!(here[&format!("row/{id}")].ends_with("false"));
-}
-
-#[tokio::test]
-async fn a_package_is_orphaned_when_its_owner_has_left() {
-    let (above, below) = two().await;
-    let id = below.add_package().await;
-    settle(&above, &below).await;
-    change!(above.database, |tx| {
-        let package = tx.package(id).await?.unwrap();
-        assert!(!tx.is_orphaned(&package).await?);
-        assert!(tx.remove_site(code("BBB")).await?);
-        assert!(tx.is_orphaned(&package).await?);
-        tx.set_source_site(id, code("AAA"), NOW).await?;
-        let package = tx.package(id).await?.unwrap();
-        assert!(!tx.is_orphaned(&package).await?);
-    });
 }
 
 #[tokio::test]
