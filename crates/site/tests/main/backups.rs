@@ -145,3 +145,26 @@ async fn a_promoted_copy_outranks_the_machine_before() {
     eventually!("version 2 is installed", top.is_installed(id, "DP01", 2).await);
     assert_eq!(point.serves(id).unwrap().epoch, promoted.epoch);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_only_the_lost_library_held_is_made_again_from_its_source() {
+    let top = Running::top("TOP").await;
+    let low = top.below("LOW").await;
+    top.write("app", "a.txt", "one");
+    let id = top.package("app").await;
+    eventually!("version 1 is known below", low.versions(id).await.0 == 1);
+    let file = top.path("top.backup");
+    top.site.backup(&file).await.unwrap();
+    top.write("app", "a.txt", "two");
+    top.ask(id).await;
+    eventually!("version 2 is known below", low.versions(id).await.0 == 2);
+
+    // No point has the package, so that nobody else holds its content.
+    let (mut config, folder) = top.stop().await;
+    config.data = folder.path().join("again");
+    Site::restore(&config, &file, clock()).await.unwrap();
+    let top = Running::start(config, folder).await;
+    eventually!("version 3 has what version 2 had", top.versions(id).await == (3, 3));
+    assert!(top.site.library().active(&id).is_some_and(|active| active.version.version.0 == 3));
+    eventually!("and is known below", low.versions(id).await.0 == 3);
+}
