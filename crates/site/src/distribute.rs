@@ -135,8 +135,17 @@ struct Work {
     targets: Vec<Target>,
     stops: Vec<Stop>,
     packages: BTreeMap<PackageId, Package>,
+    /// The folders that points keep beside their library, of packages that have one.
+    shares: BTreeMap<PackageId, String>,
     jobs: u64,
     next_due: Option<Timestamp>,
+}
+
+/// What a point is told of a package beside its content.
+#[derive(Debug, Clone, Copy)]
+struct Described<'w> {
+    package: &'w Package,
+    share: Option<&'w String>,
 }
 
 impl DistributeLoop {
@@ -160,12 +169,16 @@ impl DistributeLoop {
                 statement: Vec::new(),
                 is_public: false,
                 name: String::new(),
+                share: None,
             };
             sent += u64::from(self.tell(&stop.point, job, (stop.job, true), None));
         }
         for target in &work.targets {
             let Some(package) = work.packages.get(&target.package) else { continue };
-            if self.told.is_open(&target.point) && self.tell_target(target, package, &mut statements).await? {
+            let described = Described { package, share: work.shares.get(&package.id) };
+            if self.told.is_open(&target.point)
+                && self.tell_target(target, described, &mut statements).await?
+            {
                 sent += 1;
             }
         }
@@ -239,7 +252,7 @@ impl DistributeLoop {
     async fn tell_target(
         &self,
         target: &Target,
-        package: &Package,
+        Described { package, share }: Described<'_>,
         statements: &mut HashMap<ContentVersion, Option<Vec<u8>>>,
     ) -> Result<bool, SiteError> {
         let job = match target.facts.job {
@@ -282,6 +295,7 @@ impl DistributeLoop {
             statement,
             is_public: package.is_public,
             name: package.name.clone(),
+            share: share.cloned(),
         };
         let settings = (kind == JobKind::Install).then_some((package.id, package.settings));
         Ok(self.tell(&target.point, wire, (job.id, false), settings))
@@ -368,15 +382,18 @@ async fn work(tx: &mut Tx) -> Result<Work, DatabaseError> {
     let targets = tx.targets_to_tell().await?;
     let (jobs, next_due) = tx.target_queue().await?;
     let stops = tx.all_stops().await?;
-    let mut packages = BTreeMap::new();
+    let (mut packages, mut shares) = (BTreeMap::new(), BTreeMap::new());
     for target in &targets {
         if !packages.contains_key(&target.package)
             && let Some(package) = tx.package(target.package).await?
         {
             packages.insert(target.package, package);
+            if let Some(share) = tx.package_share(target.package).await? {
+                shares.insert(target.package, share);
+            }
         }
     }
-    Ok(Work { targets, stops, packages, jobs, next_due })
+    Ok(Work { targets, stops, packages, shares, jobs, next_due })
 }
 
 /// The context of a package's targets; `None` when the package is gone.

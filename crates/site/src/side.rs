@@ -15,9 +15,9 @@ use restock_sitedb::state::{Damage, Event, RetryPolicy, TargetState};
 use restock_sitedb::target::{Context, Target};
 use restock_sitedb::{Database, DatabaseError, Tx, Wake, Why, message, state};
 use restock_transfer::{
-    Batch, Connection, Draft, EnrolRequest, EnrolSiteRequest, Fingerprint, Hello, Job, JobId, JobKind, LinkError,
-    Links, NextChanges, Progress, Refusal, ReplicaFacts, Report, ReportState, SiteEnrolled, SiteHello,
-    SiteSide, SiteTrust,
+    Batch, Connection, Draft, EnrolRequest, EnrolSiteRequest, Fingerprint, Hello, Job, JobId, JobKind,
+    LinkError, Links, NextChanges, Progress, Refusal, ReplicaFacts, Report, ReportState, SiteEnrolled,
+    SiteHello, SiteSide, SiteTrust,
 };
 
 use crate::distribute::{Told, context, may_follow};
@@ -105,6 +105,7 @@ impl SiteSide for Side {
                 statement: Vec::new(),
                 is_public: false,
                 name: String::new(),
+                share: None,
             };
             if !self.links.send_on(name, connection, remove) {
                 break;
@@ -223,9 +224,10 @@ impl SiteSide for Side {
         if !target.map_err(failed)?.is_some_and(|target| may_follow(&target)) {
             return Err(Refusal::new("NOT_AUTHORISED", format!("{name} may not fetch {content}")));
         }
-        self.board.drafts.find(content).ok_or_else(|| {
-            Refusal::new("DRAFT_UNKNOWN", format!("{content} is not in the making here"))
-        })
+        self.board
+            .drafts
+            .find(content)
+            .ok_or_else(|| Refusal::new("DRAFT_UNKNOWN", format!("{content} is not in the making here")))
     }
 
     async fn is_site_enrolled(

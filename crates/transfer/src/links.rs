@@ -196,6 +196,7 @@ mod tests {
             statement: Vec::new(),
             is_public: false,
             name: String::new(),
+            share: None,
         };
         let links = Links::new();
         let name = "DP01".parse().unwrap();

@@ -266,6 +266,9 @@ pub struct Job {
     /// The package's name, for people.
     #[serde(default)]
     pub name: String,
+    /// The folder in which the point keeps the package's files beside its library; none for most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<String>,
 }
 
 /// How far a job is.
@@ -458,6 +461,7 @@ mod tests {
             statement: vec![1, 0xab],
             is_public: true,
             name: "Office".to_owned(),
+            share: Some("Apps$".to_owned()),
         };
         let report = Report {
             job_id: JobId(7),

@@ -178,6 +178,7 @@ impl Site {
             }
         };
         let mut config = DistributionPointConfig::new(folder.clone());
+        config.serve.hosts = vec!["dp".into()];
         config.serve.listeners =
             vec![ListenerConfig { address: SocketAddr::from(([127, 0, 0, 1], 0)), serves_everything: false }];
         config.retry = Backoff { first: Duration::from_millis(20), most: Duration::from_millis(200) };
@@ -226,6 +227,7 @@ impl Site {
             statement: statement.encode(),
             is_public: true,
             name: "test".into(),
+            share: None,
         }
     }
 

@@ -18,7 +18,7 @@ use super::{Claim, RefreshLoop, SnapshotTrouble, not_within_scope};
 use crate::SiteError;
 use crate::message::{chain, distmgr};
 use crate::plan::{Applied, FORMAT, Plan, PlanError, WithinApply, fresh_id};
-use crate::publish::{NUMBERINGS_MAX, Published, publish, version_row};
+use crate::publish::{NUMBERINGS_MAX, Published, publish, version_row, warnings};
 use crate::site::blocking;
 
 /// The transaction in logs and errors.
@@ -93,6 +93,7 @@ impl RefreshLoop {
         if snapshot.root.digest != plan.root.digest {
             return Err(PlanError::Stale(self.what_moved(plan, snapshot.root).await).into());
         }
+        claim.warnings = warnings(&snapshot.names);
         for _ in 0..NUMBERINGS_MAX {
             let next = self.next_of(plan.package).await?;
             let Some(content) = next else { return Err(PlanError::NoPackage(plan.package).into()) };
@@ -128,6 +129,8 @@ impl RefreshLoop {
                         base: tx.newest_version(package).await?,
                         not_within_scope: not_within_scope(tx, &found, &roots).await?,
                         roots,
+                        options: tx.package_options(package).await?,
+                        warnings: Vec::new(),
                         package: found,
                     }))
                 })

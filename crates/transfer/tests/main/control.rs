@@ -49,6 +49,7 @@ fn job(id: u64) -> Job {
         statement: vec![1, 2, 3],
         is_public: true,
         name: "Tools".to_owned(),
+        share: None,
     }
 }
 
