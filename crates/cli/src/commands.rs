@@ -1,18 +1,28 @@
 //! The commands: one file each, whose doc comments are the help people read.
 
 mod admin;
+mod apply;
 mod audit;
+mod bugreport;
 mod cancel;
+mod completions;
 mod demo;
+mod diff;
 mod distribute;
+mod doctor;
 mod dp;
+mod files_text;
+mod get;
 mod library;
+mod man;
 mod objects;
 mod package;
+mod plan;
 mod progress;
 mod redistribute;
 mod refresh;
 mod remove;
+mod rollback;
 mod schedule;
 mod simulate;
 mod site;
@@ -20,8 +30,12 @@ mod source;
 mod status;
 mod targets;
 mod token;
+mod version_ref;
 mod wait;
+mod why;
 
+#[cfg(test)]
+mod docs_tests;
 #[cfg(test)]
 mod help_tests;
 
@@ -90,10 +104,15 @@ enum Command {
     Remove(remove::Remove),
     Redistribute(redistribute::Redistribute),
     Refresh(refresh::Refresh),
+    Rollback(rollback::Rollback),
+    Plan(plan::Plan),
+    Apply(apply::Apply),
     Cancel(cancel::Cancel),
     Status(status::Status),
+    Why(why::Why),
+    Diff(diff::Diff),
     Query(objects::query::Query),
-    Get(objects::get::Get),
+    Get(get::Get),
     Put(objects::put::Put),
     Delete(objects::delete::Delete),
     Invoke(objects::invoke::Invoke),
@@ -103,7 +122,11 @@ enum Command {
     Audit(audit::Audit),
     #[command(subcommand)]
     Library(library::Library),
+    Doctor(doctor::Doctor),
+    Bugreport(bugreport::Bugreport),
     Simulate(simulate::Simulate),
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 /// What every command is given besides its own arguments.
@@ -150,8 +173,13 @@ impl Arguments {
             Command::Remove(c) => c.run(&session),
             Command::Redistribute(c) => c.run(&session),
             Command::Refresh(c) => c.run(&session),
+            Command::Rollback(c) => c.run(&session),
+            Command::Plan(c) => c.run(&session),
+            Command::Apply(c) => c.run(&session),
             Command::Cancel(c) => c.run(&session),
             Command::Status(c) => c.run(&session),
+            Command::Why(c) => c.run(&session),
+            Command::Diff(c) => c.run(&session),
             Command::Query(c) => c.run(&session),
             Command::Get(c) => c.run(&session),
             Command::Put(c) => c.run(&session),
@@ -160,7 +188,11 @@ impl Arguments {
             Command::Admin(c) => c.run(&session),
             Command::Audit(c) => c.run(&session),
             Command::Library(c) => c.run(&session),
+            Command::Doctor(c) => c.run(&session),
+            Command::Bugreport(c) => c.run(&session),
             Command::Simulate(c) => c.run(&session),
+            Command::Completions(c) => c.run(&session),
+            Command::Man(c) => c.run(&session),
         }
     }
 }

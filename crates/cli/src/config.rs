@@ -5,8 +5,10 @@
 //! and line. Nothing here is read from the environment.
 
 mod admin_service;
+mod doors;
 mod dp;
 mod edit;
+mod health;
 mod site;
 mod values;
 
@@ -15,6 +17,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use doors::shared_doors;
 pub(crate) use dp::DpSettings;
 pub(crate) use edit::with_key;
 pub(crate) use site::SiteSettings;

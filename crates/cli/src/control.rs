@@ -8,8 +8,12 @@
 
 mod admin_desk;
 mod client;
+mod content_desk;
+mod content_rows;
 mod door;
 mod dp_desk;
+mod health_desk;
+mod health_rows;
 mod listener;
 mod object_desk;
 mod protocol;
@@ -20,8 +24,15 @@ mod socket;
 
 pub(crate) use admin_desk::RecordLine;
 pub(crate) use client::Client;
+pub(crate) use content_desk::{diff_here, library_root};
+pub(crate) use content_rows::{
+    Change, ContentRoot, DiffEnd, DiffLine, FRAMES_MAX, FrameLine, PlanApplied, PlanEvent, PlanMade,
+    VersionRef,
+};
 pub(crate) use door::{Door, unexpected};
 pub(crate) use dp_desk::DpDesk;
+pub(crate) use health_desk::{clean_point, cleaner_here};
+pub(crate) use health_rows::{LibraryRepaired, LibraryTidied};
 pub(crate) use listener::{Desk, Events, Listener};
 pub(crate) use protocol::{
     AdminServiceAt, Ask, CheckProgress, FileKind, FileLine, FilesEnd, Hello, LibraryChecked, LibraryMeasured,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use restock_content::library::{Cleaner, HealthConfig, Library};
+use restock_content::library::{Cleaner, HealthConfig, Library, LibraryError};
 use restock_content::transfer::JumpPolicy;
 use restock_names::{Clock, Timestamp};
 use restock_transfer::{Backoff, DpIdentity, DpLink, DpLinkConfig, PullOptions, Run};
@@ -82,6 +82,7 @@ pub struct DistributionPoint {
     clock: Arc<dyn Clock>,
     link: DpLink,
     cleaner: Arc<Cleaner>,
+    scrub: Scrub,
 }
 
 impl DistributionPoint {
@@ -134,8 +135,17 @@ impl DistributionPoint {
         receiving.set_link(link.clone());
         run.tracker.spawn(Arc::clone(&receiving).heal(damages));
         run.tracker.spawn(clean(Arc::clone(&cleaner), run.clone()));
-        run.tracker.spawn(scrub.keep_up());
-        Ok(Self { server, receiving, packages, identity, clock: Arc::clone(&run.clock), link, cleaner })
+        run.tracker.spawn(scrub.clone().keep_up());
+        Ok(Self {
+            server,
+            receiving,
+            packages,
+            identity,
+            clock: Arc::clone(&run.clock),
+            link,
+            cleaner,
+            scrub,
+        })
     }
 
     /// The addresses on which content is served.
@@ -177,6 +187,18 @@ impl DistributionPoint {
     /// What cleans its library.
     pub fn cleaner(&self) -> &Arc<Cleaner> {
         &self.cleaner
+    }
+
+    /// Has everything fetched again that the served versions lack; returns how many objects that are.
+    ///
+    /// Errors: the library cannot be read.
+    pub async fn mend(&self) -> Result<u64, LibraryError> {
+        self.scrub.mend().await
+    }
+
+    /// How many objects the served versions lack. Errors: the library cannot be read.
+    pub async fn lacking(&self) -> Result<u64, LibraryError> {
+        self.scrub.lacking().await
     }
 
     /// The link to the site.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use restock_content::library::{Lacking, Library, LibraryError, SCRUB_STEP_BYTES};
+use restock_names::ContentVersion;
 use restock_transfer::Run;
 use tokio::sync::mpsc;
 
@@ -22,6 +23,7 @@ const LOOK_AGAIN_MOST: Duration = Duration::from_secs(10 * 60);
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(60);
 
 /// What the scrub takes.
+#[derive(Debug, Clone)]
 pub(crate) struct Scrub {
     pub(crate) library: Arc<Library>,
     pub(crate) period: Duration,
@@ -52,6 +54,29 @@ impl Scrub {
             again = LOOK_AGAIN_FIRST;
             is_lacking = self.step().await;
         }
+    }
+
+    /// What served versions lack, after having it told; errors where that cannot be found out.
+    pub(crate) async fn mend(&self) -> Result<u64, LibraryError> {
+        let lacking = self.lacking().await?;
+        if lacking > 0 {
+            self.look().await;
+        }
+        Ok(lacking)
+    }
+
+    /// How many objects served versions lack.
+    pub(crate) async fn lacking(&self) -> Result<u64, LibraryError> {
+        let library = Arc::clone(&self.library);
+        let looked = self.run.tracker.spawn_blocking(move || {
+            let lacking = library.lacking(|| ControlFlow::Continue(()))?;
+            let is_served = |version: &ContentVersion| {
+                library.active(&version.package).is_some_and(|active| active.version == *version)
+            };
+            Ok(lacking.iter().filter(|lacking| is_served(&lacking.version)).count() as u64)
+        });
+        // A look that panicked is told by the panic.
+        looked.await.unwrap_or(Ok(0))
     }
 
     /// One step; true when something is lacking.

@@ -1,6 +1,8 @@
 //! `restock library …`.
 
 mod check;
+mod gc;
+mod repair;
 mod stat;
 
 use std::sync::Arc;
@@ -15,10 +17,12 @@ use crate::failure::Failure;
 use crate::output::Done;
 use crate::running;
 
-/// Check and measure the content library of a site or DP
+/// Check, clean, mend and measure the content library of a site or DP
 #[derive(Debug, Subcommand)]
 pub(crate) enum Library {
     Check(check::Check),
+    Gc(gc::Gc),
+    Repair(repair::Repair),
     Stat(stat::Stat),
 }
 
@@ -26,18 +30,20 @@ impl Library {
     pub(crate) fn run(self, session: &Session) -> Result<Done, Failure> {
         match self {
             Self::Check(c) => c.run(session),
+            Self::Gc(c) => c.run(session),
+            Self::Repair(c) => c.run(session),
             Self::Stat(c) => c.run(session),
         }
     }
 }
 
 /// The library of a site or DP: through its running process, or opened here.
-enum LibraryDoor {
+pub(in crate::commands) enum LibraryDoor {
     Running(Client),
     Opened(Arc<content::Library>, DataLock),
 }
 
-fn open(folder: &DataFolder, command: &str) -> Result<LibraryDoor, Failure> {
+pub(in crate::commands) fn open(folder: &DataFolder, command: &str) -> Result<LibraryDoor, Failure> {
     folder.role()?;
     match folder.lock_or_ask(command)? {
         Locked::Instead(client) => Ok(LibraryDoor::Running(client)),

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
 
+use restock_content::snapshot::FILE_BYTES_MAX;
 use restock_names::Zone;
 use restock_site::SiteConfig;
 use restock_sitedb::state::RetryPolicy;
@@ -13,7 +14,11 @@ use serde::{Deserialize, Deserializer};
 
 use super::Role;
 use super::admin_service::{AdminServiceSection, CompatibilitySection, ProviderSection};
-use super::values::{LogSettings, MetricsSettings, address, duration, duration_text, quoted, reachable};
+use super::doors::{self, DoorSection};
+use super::health::HealthSection;
+use super::values::{
+    LogSettings, MetricsSettings, address, duration, duration_text, quoted, reachable, size, size_text,
+};
 
 /// `restock.toml` in the data folder of a site.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -27,7 +32,10 @@ pub(crate) struct SiteSettings {
     pub(crate) transfer: TransferSection,
     pub(crate) schedule: ScheduleSection,
     pub(crate) sites: SitesSection,
+    pub(crate) health: HealthSection,
     pub(crate) admin_service: AdminServiceSection,
+    pub(crate) wsman: DoorSection,
+    pub(crate) cimom: DoorSection,
     pub(crate) provider: ProviderSection,
     pub(crate) compatibility: CompatibilitySection,
     pub(crate) metrics: SiteMetrics,
@@ -86,6 +94,8 @@ pub(crate) struct RefreshSection {
     pub(crate) packages_at_once: NonZeroUsize,
     pub(crate) threads: usize,
     pub(crate) entries_max: u64,
+    #[serde(deserialize_with = "size")]
+    pub(crate) file_bytes_max: u64,
 }
 
 /// `[transfer]`: bringing content to DPs.
@@ -144,7 +154,10 @@ impl Default for SiteSettings {
             transfer: TransferSection::default(),
             schedule: ScheduleSection::default(),
             sites: SitesSection::default(),
+            health: HealthSection::default(),
             admin_service: AdminServiceSection::default(),
+            wsman: DoorSection::default(),
+            cimom: DoorSection::default(),
             provider: ProviderSection::default(),
             compatibility: CompatibilitySection::default(),
             metrics: SiteMetrics::default(),
@@ -167,6 +180,7 @@ impl Default for RefreshSection {
             packages_at_once: const { NonZeroUsize::new(3).expect("three is not zero") },
             threads: 0,
             entries_max: 20_000_000,
+            file_bytes_max: FILE_BYTES_MAX,
         }
     }
 }
@@ -205,6 +219,7 @@ impl SiteSettings {
         config.packages_at_once = self.refresh.packages_at_once.get();
         config.threads = self.refresh.threads;
         config.entries_max = self.refresh.entries_max;
+        config.file_bytes_max = self.refresh.file_bytes_max;
         let TransferSection { retry_delay, retry_count } = self.transfer;
         config.transfer_retry = RetryPolicy { delay: retry_delay, count: retry_count };
         config.zone = self.zone();
@@ -215,6 +230,7 @@ impl SiteSettings {
         config.fetches_at_once = self.sites.fetches_at_once.get();
         config.draft_lease = self.sites.draft_lease;
         config.restore_wait = self.sites.restore_wait;
+        config.health = self.health.config();
         if !self.logs.folder.is_empty() {
             config.own_folders.push(data.join(&self.logs.folder));
         }
@@ -271,6 +287,8 @@ packages_at_once = {}
 threads = {}
 # A source with more files, folders and links than this is refused.
 entries_max = {}
+# A source with a larger file than this, holes included, is refused.
+file_bytes_max = \"{}\"
 
 [transfer]
 # A distribution point that failed is tried again after this time, this often.
@@ -294,6 +312,9 @@ restore_wait = \"{}\"
 {}
 {}
 {}
+{}
+{}
+{}
 {}",
             self.link.listen,
             quoted(&self.link.url),
@@ -303,13 +324,17 @@ restore_wait = \"{}\"
             self.refresh.packages_at_once,
             self.refresh.threads,
             self.refresh.entries_max,
+            size_text(self.refresh.file_bytes_max),
             duration_text(self.transfer.retry_delay),
             self.transfer.retry_count,
             quoted(&self.schedule.time_zone),
             self.sites.fetches_at_once,
             duration_text(self.sites.draft_lease),
             duration_text(self.sites.restore_wait),
+            self.health.template(),
             self.admin_service.template(),
+            self.wsman.template(doors::WSMAN),
+            self.cimom.template(doors::CIMOM),
             self.provider.template(),
             self.compatibility.template(),
             self.metrics.0.template(),

@@ -7,6 +7,8 @@ use restock_content::library::Library;
 use restock_dp::DistributionPoint;
 use serde_json::Value;
 
+use super::content_desk;
+use super::health_desk;
 use super::listener::{Desk, Events};
 use super::protocol::{Ask, Hello};
 use super::site_desk::value;
@@ -56,6 +58,24 @@ impl Desk for DpDesk {
             Ask::Hello => Ok(value(&self.hello())),
             Ask::CheckLibrary => library::check(Arc::clone(&self.library), events).await.map(|c| value(&c)),
             Ask::StatLibrary => library::stat(Arc::clone(&self.library)).await.map(|s| value(&s)),
+            Ask::CleanLibrary { grace_ms } => {
+                let cleaner = Arc::clone(self.point.cleaner());
+                health_desk::clean_point(cleaner, grace_ms).await.map(|tidied| value(&tidied))
+            }
+            Ask::RepairLibrary => {
+                health_desk::mend_point(&self.point, &self.library).await.map(|mended| value(&mended))
+            }
+            Ask::ContentRoot(of) => {
+                content_desk::root(Arc::clone(&self.library), of).await.map(|root| value(&root))
+            }
+            Ask::Frames { digests } => {
+                let library = Arc::clone(&self.library);
+                content_desk::frames(library, digests, events).await.map(|count| value(&count))
+            }
+            Ask::Diff { before, after } => {
+                let library = Arc::clone(&self.library);
+                content_desk::diff(library, before, after, events).await.map(|end| value(&end))
+            }
             Ask::Perform(_)
             | Ask::Administer(_)
             | Ask::VerifyAudit { .. }
@@ -63,7 +83,12 @@ impl Desk for DpDesk {
             | Ask::Objects(_)
             | Ask::CreateToken { .. }
             | Ask::Files { .. }
+            | Ask::Plan { .. }
+            | Ask::ApplyPlan { .. }
+            | Ask::ListPlans
+            | Ask::DiscardPlan { .. }
             | Ask::Progress
+            | Ask::RollBack { .. }
             | Ask::SiteTree
             | Ask::LeaveSite
             | Ask::RemoveSite { .. }

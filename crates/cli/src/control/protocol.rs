@@ -11,6 +11,7 @@ use restock_site::Progress;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::content_rows::VersionRef;
 use super::site_rows::SiteTree;
 use crate::config::Role;
 use crate::failure::Failure;
@@ -60,6 +61,23 @@ pub(crate) enum Ask {
     CreateToken { kind: TokenFor, name: String, valid_ms: u64 },
     /// The entries of a version: events are arrays of [`FileLine`], the answer is [`FilesEnd`]. Site only.
     Files { package: PackageId, version: Option<SourceVersion> },
+    /// The manifest of a version in the library: [`super::ContentRoot`].
+    ContentRoot(VersionRef),
+    /// Chunks and pages by digest: events are [`super::FrameLine`]s, the answer is their number.
+    Frames { digests: Vec<Digest> },
+    /// What differs between two versions: events are arrays of [`super::DiffLine`]s, the answer is
+    /// [`super::DiffEnd`].
+    Diff { before: VersionRef, after: VersionRef },
+    /// Makes a plan of a refresh: events are [`super::PlanEvent`]s, the answer is [`super::PlanMade`].
+    /// Site only.
+    Plan { package: PackageId, keep_ms: u64 },
+    /// Carries a plan out: events are [`super::PlanEvent`]s, the answer is [`super::PlanApplied`]. Site
+    /// only.
+    ApplyPlan { plan: String },
+    /// The plans that are kept: an array of `restock_site::Plan`. Site only.
+    ListPlans,
+    /// Forgets a plan, and answers it. Site only.
+    DiscardPlan { plan: String },
     /// Live bytes: `restock_site::Progress`. Site only.
     Progress,
     /// Status and live bytes, first at once, then at each change and at least once a second: events
@@ -83,6 +101,12 @@ pub(crate) enum Ask {
     CheckLibrary,
     /// Counts and sizes: [`LibraryMeasured`].
     StatLibrary,
+    /// Deletes what no kept version refers to: [`super::LibraryTidied`].
+    CleanLibrary { grace_ms: Option<u64> },
+    /// Brings back what is missing or damaged: [`super::LibraryRepaired`].
+    RepairLibrary,
+    /// Publishes an older version's content again: `restock_site::RolledBack`. Site only.
+    RollBack { package: PackageId, version: SourceVersion },
 }
 
 /// What is asked about objects, and with whose rights.
@@ -172,8 +196,8 @@ pub(crate) struct Hello {
     pub(crate) stale_since: Option<Timestamp>,
 }
 
-/// Where a site's AdminService is.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// Where a site's doors for management requests are.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct AdminServiceAt {
     /// Its base, with HTTPS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -181,6 +205,16 @@ pub(crate) struct AdminServiceAt {
     /// The same without TLS, on loopback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) http_url: Option<String>,
+    /// WS-Management, with HTTPS and without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) wsman: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) wsman_http: Option<String>,
+    /// CIM-XML, with HTTPS and without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cimom: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cimom_http: Option<String>,
     /// The certificate of the site's CA, in PEM: what clients must trust.
     pub(crate) ca_file: PathBuf,
 }
@@ -302,7 +336,7 @@ mod tests {
     use super::{Ask, Body, Reply, Request};
 
     /// Lines as version 1 has them for ever.
-    const REQUESTS: [&str; 19] = [
+    const REQUESTS: [&str; 22] = [
         r#"{"restock":1,"id":1,"ask":"hello"}"#,
         r#"{"restock":1,"id":2,"request_id":"a-1","ask":{"perform":{"operation":"refresh_pkg_source","package":"xyz00001"}}}"#,
         r#"{"restock":1,"id":3,"ask":{"perform":{"operation":"add_distribution_points","package":"XYZ00001","points":["DP01"]}}}"#,
@@ -322,6 +356,9 @@ mod tests {
         r#"{"restock":1,"id":17,"ask":{"remove_site":{"site":"DEF"}}}"#,
         r#"{"restock":1,"id":18,"ask":{"back_up":{"file":"/backup/abc"}}}"#,
         r#"{"restock":1,"id":19,"ask":{"rotate_authority":{"within_ms":null}}}"#,
+        r#"{"restock":1,"id":20,"ask":{"plan":{"package":"XYZ00001","keep_ms":3600000}}}"#,
+        r#"{"restock":1,"id":21,"ask":{"diff":{"before":{"package":"XYZ00001","version":1},"after":{"package":"XYZ00001","version":null}}}}"#,
+        r#"{"restock":1,"id":22,"ask":{"apply_plan":{"plan":"XYZ00001-0f1e2d3c"}}}"#,
     ];
 
     #[test]
@@ -364,6 +401,6 @@ mod tests {
             assert!(serde_json::from_str::<Ask>(&ask).is_ok(), "{ask} {rest}");
             seen += 1;
         }
-        assert_eq!(seen, 20, "all examples were found");
+        assert_eq!(seen, 27, "all examples were found");
     }
 }

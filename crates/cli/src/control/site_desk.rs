@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use restock_content::manifest::Manifest;
 use restock_names::{Clock, DistributionPointName, PackageId, SourceVersion, SystemClock};
+use restock_provider::account::SealingKey;
 use restock_provider::{Answer, Call, ErrorKind, Operation, OperationError, Provider};
 use restock_site::{Site, SiteError, TokenKind};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::admin_desk;
+use super::content_desk;
+use super::health_desk;
 use super::listener::{Desk, Events};
 use super::object_desk;
 use super::protocol::{AdminServiceAt, Ask, FILES_PER_EVENT, FilesEnd, Hello, TokenFor, TokenGiven, Watched};
@@ -60,6 +63,10 @@ impl SiteDesk {
         )
         .await
         .map_err(|e| Failure::caused(Kind::Failed, "cannot start the provider", &e))?;
+        let key = site.shared_trust().sealing_key();
+        let key =
+            key.map_err(|e| Failure::caused(Kind::Failed, "cannot read the key that seals secrets", &e))?;
+        let provider = provider.with_sealing_key(SealingKey::new(&key));
         let url = settings.url();
         Ok(Self { site, provider, data: folder.path().to_owned(), url, metrics: None, admin_service: None })
     }
@@ -244,6 +251,29 @@ impl Desk for SiteDesk {
                 self.token(kind, &name, Duration::from_millis(valid_ms)).await.map(|t| value(&t))
             }
             Ask::Files { package, version } => self.files(package, version, events).await.map(|e| value(&e)),
+            Ask::ContentRoot(of) => {
+                content_desk::root(Arc::clone(self.site.library()), of).await.map(|root| value(&root))
+            }
+            Ask::Frames { digests } => {
+                let library = Arc::clone(self.site.library());
+                content_desk::frames(library, digests, events).await.map(|count| value(&count))
+            }
+            Ask::Diff { before, after } => {
+                let library = Arc::clone(self.site.library());
+                content_desk::diff(library, before, after, events).await.map(|end| value(&end))
+            }
+            Ask::Plan { package, keep_ms } => {
+                let keep = Duration::from_millis(keep_ms);
+                content_desk::plan(&self.site, package, keep, events).await.map(|made| value(&made))
+            }
+            Ask::ApplyPlan { plan } => {
+                let call = Call { request_id, user };
+                content_desk::apply(&self.site, call, plan, events).await.map(|done| value(&done))
+            }
+            Ask::ListPlans => self.site.plans().await.map(|plans| value(&plans)).map_err(site_failure),
+            Ask::DiscardPlan { plan } => {
+                content_desk::discard(&self.site, plan).await.map(|plan| value(&plan))
+            }
             Ask::Progress => Ok(value(&self.site.progress().snapshot())),
             Ask::Watch { package } => self.watch(package, events).await,
             Ask::SiteTree => self.tree().await.map(|tree| value(&tree)),
@@ -261,6 +291,13 @@ impl Desk for SiteDesk {
                 library::check(Arc::clone(self.site.library()), events).await.map(|c| value(&c))
             }
             Ask::StatLibrary => library::stat(Arc::clone(self.site.library())).await.map(|s| value(&s)),
+            Ask::CleanLibrary { grace_ms } => {
+                health_desk::clean_site(&self.site, grace_ms).await.map(|tidied| value(&tidied))
+            }
+            Ask::RepairLibrary => health_desk::mend_site(&self.site).await.map(|mended| value(&mended)),
+            Ask::RollBack { package, version } => {
+                health_desk::roll_back(&self.site, package, version).await.map(|done| value(&done))
+            }
         }
     }
 }
