@@ -13,6 +13,7 @@ mod point;
 mod receive;
 mod scrub;
 mod serve;
+mod share;
 
 pub use packages::{PACKAGES_FILE, PackageFacts, Packages, PackagesError};
 pub use point::{DistributionPoint, DistributionPointConfig, DistributionPointError};
@@ -23,3 +24,4 @@ pub use serve::{
     ContentKeys, ContentServer, Damage, ListenerConfig, ServeConfig, ServeError, ServeLimits, ServeParts,
     ServeStats, TlsFiles, TlsFilesError, TlsListenerConfig,
 };
+pub use share::{ShareDamage, ShareError, ShareReport, Shares};
