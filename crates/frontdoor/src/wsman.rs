@@ -57,7 +57,9 @@ pub(crate) fn is_identify(headers: &HeaderMap) -> bool {
 /// Errors: 401 when it is something else.
 pub(crate) fn identify(handler: &Handler, headers: &HeaderMap, body: &[u8]) -> Result<Answer, Refused> {
     match read(handler, headers, body) {
-        Ok(wsman::Request::Identify) => Ok(ok(identified(NO_VERSION))),
+        Ok(wsman::Request::Identify(namespace)) => {
+            Ok(ok(wsman::identify_envelope(namespace, VENDOR, NO_VERSION)))
+        }
         _ => Err(Refused::unauthorized()),
     }
 }
@@ -69,7 +71,9 @@ pub(crate) async fn serve(handler: &Handler, asked: Asked) -> Result<Answer, Ref
         return Ok(Answer::empty(StatusCode::OK));
     }
     let (header, operation) = match read(handler, &asked.parts.headers, &asked.body) {
-        Ok(wsman::Request::Identify) => return Ok(ok(identified(env!("CARGO_PKG_VERSION")))),
+        Ok(wsman::Request::Identify(namespace)) => {
+            return Ok(ok(wsman::identify_envelope(namespace, VENDOR, env!("CARGO_PKG_VERSION"))));
+        }
         Ok(wsman::Request::Operation(header, operation)) => (header, operation),
         Err(refused) => {
             let id = asked.caller.correlation.as_str();
@@ -181,10 +185,6 @@ fn take_options(caller: &mut Caller, header: &Header) -> Result<(), Fault> {
 
 fn timed_out(what: &str) -> Fault {
     Fault::new(FaultKind::TimedOut, "TIMED_OUT", format!("OperationTimeout is {what}"))
-}
-
-fn identified(version: &str) -> String {
-    wsman::identify_envelope(VENDOR, version)
 }
 
 fn ok(text: String) -> Answer {

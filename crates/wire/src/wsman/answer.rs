@@ -3,8 +3,8 @@
 use restock_cim::Instance;
 
 use super::names::{
-    ADDRESSING, ANONYMOUS, CIM_COMMON, ENUMERATION, FAULT_DETAIL, IDENTITY, SCHEMA_INSTANCE, SOAP, TRANSFER,
-    WSMAN, WSMAN_FAULT,
+    ADDRESSING, ANONYMOUS, CIM_COMMON, ENUMERATION, FAULT_DETAIL, SCHEMA_INSTANCE, SOAP, TRANSFER, WSMAN,
+    WSMAN_FAULT,
 };
 use super::resource::ResourceUri;
 use super::write::{Form, Shown};
@@ -68,8 +68,9 @@ pub fn response_action(action: &str) -> String {
     format!("{action}Response")
 }
 
-/// The answer to Identify, whose header is empty. `vendor` and `version` name the program.
-pub fn identify_envelope(vendor: &str, version: &str) -> String {
+/// The answer to Identify, whose header is empty. `namespace`: the request's; `vendor` and `version`
+/// name the program.
+pub fn identify_envelope(namespace: &str, vendor: &str, version: &str) -> String {
     let mut out = Writer::new();
     out.open("s:Envelope");
     out.attribute("xmlns:s", SOAP);
@@ -77,7 +78,7 @@ pub fn identify_envelope(vendor: &str, version: &str) -> String {
     out.close();
     out.open("s:Body");
     out.open("i:IdentifyResponse");
-    out.attribute("xmlns:i", IDENTITY);
+    out.attribute("xmlns:i", namespace);
     out.element("i:ProtocolVersion", WSMAN);
     out.element("i:ProductVendor", vendor);
     out.element("i:ProductVersion", version);

@@ -12,6 +12,8 @@ pub const TRANSFER: &str = "http://schemas.xmlsoap.org/ws/2004/09/transfer";
 pub const WSMAN: &str = "http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd";
 /// Identify.
 pub const IDENTITY: &str = "http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd";
+/// Identify as pypsrp spells it.
+pub const IDENTITY_MISSPELLED: &str = "http://schemas.dmtf.org/wbem/wsman/identify/1/wsmanidentity.xsd";
 /// The CIM binding. Source: DSP0227.
 pub const CIM_BINDING: &str = "http://schemas.dmtf.org/wbem/wsman/1/cimbinding.xsd";
 /// Common elements of instances. Source: DSP0230.

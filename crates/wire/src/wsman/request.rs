@@ -5,8 +5,8 @@
 
 use super::header::{Header, Reference, Selector, selectors};
 use super::names::{
-    ADDRESSING, ASSOCIATION_FILTER, CIM_BINDING, ENUMERATION, IDENTITY, SELECTOR_FILTER, SOAP, TRANSFER, WQL,
-    WSMAN,
+    ADDRESSING, ASSOCIATION_FILTER, CIM_BINDING, ENUMERATION, IDENTITY, IDENTITY_MISSPELLED, SELECTOR_FILTER,
+    SOAP, TRANSFER, WQL, WSMAN,
 };
 use super::{Fault, FaultKind, fault, time};
 use crate::xml::{self, Element, Node};
@@ -17,8 +17,8 @@ pub const ELEMENTS_MAX: u64 = 32_000;
 /// A request that was read.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Request {
-    /// What service this is; needs no header.
-    Identify,
+    /// What service this is; needs no header. The answer is in the same namespace.
+    Identify(&'static str),
     /// Everything else.
     Operation(Box<Header>, Operation),
 }
@@ -156,8 +156,10 @@ impl Request {
         if more.is_some() {
             return Err(related(invalid("the Body holds more than one element".to_owned())));
         }
-        if content.is_some_and(|content| content.is(IDENTITY, "Identify")) {
-            return Ok(Self::Identify);
+        for namespace in [IDENTITY, IDENTITY_MISSPELLED] {
+            if content.is_some_and(|content| content.is(namespace, "Identify")) {
+                return Ok(Self::Identify(namespace));
+            }
         }
         let empty = Element::default();
         let header = Header::read(header.unwrap_or(&empty)).map_err(related)?;

@@ -48,7 +48,7 @@ fn answers_hold_items_and_say_whether_more_follow() {
         ("TotalItemsCountEstimate", ""),
     ];
     assert_eq!(values, expected.map(|(name, value)| (name, value.to_owned())));
-    assert!(tree(&identify_envelope("Restock", "1")).elements().next().is_some());
+    assert!(tree(&identify_envelope("urn:i", "Restock", "1")).elements().next().is_some());
 }
 
 #[test]

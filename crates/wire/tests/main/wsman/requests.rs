@@ -27,7 +27,7 @@ fn operation(action: &str, more: &str, body: &str) -> Operation {
     let text = sent(&headers(action, more), body);
     match Request::read(&tree(&text)).unwrap_or_else(|refused| panic!("{refused:?}: {text}")) {
         Request::Operation(_, operation) => operation,
-        Request::Identify => panic!("{text}"),
+        Request::Identify(_) => panic!("{text}"),
     }
 }
 
@@ -262,7 +262,10 @@ fn a_fault_relates_to_the_request_it_answers() {
     assert_eq!(refused.message_id.as_deref(), Some("uuid:ABC"));
     let identify = "<s:Envelope xmlns:s='http://www.w3.org/2003/05/soap-envelope'><s:Header/><s:Body>\
         <i:Identify xmlns:i='http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd'/></s:Body></s:Envelope>";
-    assert_eq!(Request::read(&tree(identify)), Ok(Request::Identify));
+    let namespace = "http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd";
+    assert_eq!(Request::read(&tree(identify)), Ok(Request::Identify(namespace)));
+    let misspelled = identify.replace("/identity/", "/identify/");
+    assert!(matches!(Request::read(&tree(&misspelled)), Ok(Request::Identify(other)) if other != namespace));
 }
 
 proptest! {
@@ -302,7 +305,7 @@ fn sample(name: &str) -> (Header, Operation) {
         xml::read(&bytes, None, &Limits::default()).unwrap_or_else(|error| panic!("{name}: {error}"));
     match Request::read(&element).unwrap_or_else(|refused| panic!("{name}: {refused:?}")) {
         Request::Operation(header, operation) => (*header, operation),
-        Request::Identify => panic!("{name}"),
+        Request::Identify(_) => panic!("{name}"),
     }
 }
 
