@@ -12,6 +12,7 @@
 //! Source: docs/formats/manifest.md; docs/formats/chunking.md.
 
 mod folder;
+mod listed;
 mod local;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ use crate::hash::{FileHasher, chunk_digest};
 use crate::manifest::{CHUNK_BYTES_MAX, ChunkRun, Entry, EntryKind, Manifest, ManifestError};
 
 pub use self::folder::WORK_FOLDER;
+pub use self::listed::{FileSource, Listed, ListedFile, get_listed};
 
 /// Bytes of chunks that are fetched before they are written.
 const FETCH_BYTES_MAX: u64 = 8 << 20;

@@ -8,6 +8,7 @@
 //! What it does not do: it keeps no head outside the database itself (the running site does), and
 //! cannot stop who writes both database and heads. Source: docs/formats/audit.md.
 
+mod applied;
 mod encode;
 mod message;
 mod operation;
@@ -22,6 +23,7 @@ use restock_sitedb::{DatabaseError, Tx};
 use crate::errors::Action;
 use crate::object::Caller;
 
+pub use applied::applied;
 pub use encode::hash;
 pub(crate) use operation::{Subject, caller_of, result_of};
 pub use restock_sitedb::audit::Record;

@@ -21,7 +21,7 @@ use crate::failure::Failure;
 
 /// Whose rights hold.
 #[derive(Debug, Args)]
-pub(super) struct As {
+pub(crate) struct As {
     /// With the rights of this account of the site, in place of all rights
     #[arg(long = "as", value_name = "USER")]
     user: Option<String>,

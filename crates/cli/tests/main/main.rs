@@ -5,8 +5,10 @@
 mod admin;
 mod adminservice;
 mod arguments;
+mod commands;
 mod demo;
 mod links;
+mod negotiate;
 mod netns_sites;
 mod objects;
 mod offline;

@@ -117,11 +117,31 @@ impl Folder {
             .map_err(fail("create", name.as_bytes()))
     }
 
+    /// A file that an earlier run may have begun, named by what it is to become.
+    pub(super) fn open_part(&self, name: &str) -> Result<File, GetError> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.work, name, flags, Mode::RUSR | Mode::WUSR)
+            .map(File::from)
+            .map_err(fail("create", name.as_bytes()))
+    }
+
     /// Gives a file that was put together its mode, time and place.
     pub(super) fn put_file(
         &mut self,
         file: File,
         work: u64,
+        path: &EntryPath,
+        meta: Meta,
+    ) -> Result<(), GetError> {
+        let name = self.work_name(work);
+        self.put_part(file, &name, path, meta)
+    }
+
+    /// The same of a file of [`Self::open_part`].
+    pub(super) fn put_part(
+        &mut self,
+        file: File,
+        name: &str,
         path: &EntryPath,
         meta: Meta,
     ) -> Result<(), GetError> {
@@ -133,7 +153,7 @@ impl Folder {
         rustix::fs::futimens(&file, &times(meta.mtime_ns))
             .map_err(fail("set the time of", path.as_bytes()))?;
         drop(file);
-        self.rename_work(work, path, "a file")
+        self.rename_work(name, path, "a file")
     }
 
     /// Makes a link unless it is there; only its time is set then.
@@ -154,15 +174,15 @@ impl Folder {
             let name = self.work_name(work);
             rustix::fs::symlinkat(target, &self.work, &*name)
                 .map_err(fail("create the link", path.as_bytes()))?;
-            self.rename_work(work, path, "a link")?;
+            self.rename_work(&name, path, "a link")?;
         }
         rustix::fs::utimensat(&*parent, path.name(), &times(mtime_ns), AtFlags::SYMLINK_NOFOLLOW)
             .map_err(fail("set the time of", path.as_bytes()))
     }
 
-    fn rename_work(&mut self, work: u64, path: &EntryPath, wanted: &'static str) -> Result<(), GetError> {
+    fn rename_work(&mut self, name: &str, path: &EntryPath, wanted: &'static str) -> Result<(), GetError> {
         let parent = self.parent(path)?;
-        match rustix::fs::renameat(&self.work, &*self.work_name(work), &*parent, path.name()) {
+        match rustix::fs::renameat(&self.work, name, &*parent, path.name()) {
             Ok(()) => Ok(()),
             Err(Errno::ISDIR | Errno::NOTEMPTY | Errno::EXIST) => Err(in_the_way(path, "a folder", wanted)),
             Err(errno) => Err(fail("put in place", path.as_bytes())(errno)),
@@ -187,6 +207,20 @@ impl Folder {
                 .map_err(fail("set the time of", path.as_bytes()))?;
         }
         Ok(())
+    }
+
+    /// Gives a folder of which only its place is known the usual mode.
+    pub(super) fn set_meta_of_folder(&mut self, path: &EntryPath) -> Result<(), GetError> {
+        let parent = self.parent(path)?;
+        rustix::fs::chmodat(&*parent, path.name(), Mode::from_raw_mode(0o755), AtFlags::empty())
+            .map_err(fail("set the mode of", path.as_bytes()))
+    }
+
+    /// Opens a file for reading.
+    pub(super) fn open_file(&self, path: &EntryPath) -> Result<File, Errno> {
+        let parent = self.folder(path.parent().as_ref())?;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::openat(&*parent, path.name(), flags, Mode::empty()).map(File::from)
     }
 
     /// Removes an entry; one that is gone is fine, and a folder that is not empty stays.

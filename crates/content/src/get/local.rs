@@ -32,6 +32,7 @@ pub(super) struct Place {
 pub(super) struct Local {
     files: Vec<EntryPath>,
     digests: BTreeMap<EntryPath, Digest>,
+    paths: HashMap<Digest, EntryPath>,
     /// By the first eight bytes of the digest; what is read is hashed again.
     places: HashMap<u64, Place>,
     open: Vec<(u32, File)>,
@@ -89,46 +90,34 @@ impl Local {
         file: &File,
         progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> Result<(), GetError> {
-        let fail = |error| GetError::io("read", path.as_bytes())(error);
-        let size = file.metadata().map_err(fail)?.len();
         let number = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
-        let (mut cutter, mut block, mut hasher) =
-            (Cutter::default(), Block::default(), FileHasher::default());
-        cutter.start(size);
-        let (mut offset, mut run): (u64, Option<(Digest, u32, u32)>) = (0, None);
-        loop {
-            match cutter.next_block(&mut block, |buffer, at| file.read_at(buffer, at)) {
-                Ok(true) => {}
-                Ok(false) => break,
-                // It is being written to, and is not what it was.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
-                Err(error) => return Err(fail(error)),
-            }
-            for chunk in block.chunks() {
-                let (digest, length) = (chunk_digest(chunk), chunk.len() as u32);
-                if self.places.len() < PLACES_MAX && number != u32::MAX {
-                    self.places.entry(short(&digest)).or_insert(Place { file: number, offset });
+        let places = &mut self.places;
+        let read = digest_of(
+            file,
+            &mut |digest, offset| {
+                if places.len() < PLACES_MAX && number != u32::MAX {
+                    places.entry(short(digest)).or_insert(Place { file: number, offset });
                 }
-                offset += u64::from(length);
-                match &mut run {
-                    Some((before, of, repeat)) if (*before, *of) == (digest, length) => *repeat += 1,
-                    _ => {
-                        if let Some((before, of, repeat)) = run.replace((digest, length, 1)) {
-                            hasher.run(&before, of, repeat);
-                        }
-                    }
-                }
+            },
+            progress,
+        );
+        match read {
+            Ok(Some(digest)) => {
+                self.files.push(path.clone());
+                self.paths.entry(digest).or_insert_with(|| path.clone());
+                self.digests.insert(path, digest);
+                Ok(())
             }
-            if progress(block.length() as u64).is_break() {
-                return Err(GetError::Cancelled);
-            }
+            Ok(None) => Err(GetError::Cancelled),
+            // It is being written to, and is not what it was.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
+            Err(error) => Err(GetError::io("read", path.as_bytes())(error)),
         }
-        if let Some((digest, length, repeat)) = run {
-            hasher.run(&digest, length, repeat);
-        }
-        self.files.push(path.clone());
-        self.digests.insert(path, hasher.finish());
-        Ok(())
+    }
+
+    /// A file of the destination that has this digest.
+    pub(super) fn with_digest(&self, digest: &Digest) -> Option<&EntryPath> {
+        self.paths.get(digest)
     }
 
     /// True when the file at `path` has this digest.
@@ -155,15 +144,47 @@ impl Local {
             return Some(&self.open[at].1);
         }
         let path = self.files.get(number as usize)?;
-        let parent = folder.folder(path.parent().as_ref()).ok()?;
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&*parent, path.name(), flags, Mode::empty()).ok()?;
+        let file = folder.open_file(path).ok()?;
         if self.open.len() >= OPEN_MAX {
             self.open.remove(0);
         }
-        self.open.push((number, file.into()));
+        self.open.push((number, file));
         self.open.last().map(|(_, file)| file)
     }
+}
+
+/// The digest of a file as a manifest lists it. `on_chunk` hears each chunk and its offset; `None` when
+/// `progress`, which hears of bytes read, ended it.
+pub(super) fn digest_of(
+    file: &File,
+    on_chunk: &mut dyn FnMut(&Digest, u64),
+    progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
+) -> io::Result<Option<Digest>> {
+    let (mut cutter, mut block, mut hasher) = (Cutter::default(), Block::default(), FileHasher::default());
+    cutter.start(file.metadata()?.len());
+    let (mut offset, mut run): (u64, Option<(Digest, u32, u32)>) = (0, None);
+    while cutter.next_block(&mut block, |buffer, at| file.read_at(buffer, at))? {
+        for chunk in block.chunks() {
+            let (digest, length) = (chunk_digest(chunk), chunk.len() as u32);
+            on_chunk(&digest, offset);
+            offset += u64::from(length);
+            match &mut run {
+                Some((before, of, repeat)) if (*before, *of) == (digest, length) => *repeat += 1,
+                _ => {
+                    if let Some((before, of, repeat)) = run.replace((digest, length, 1)) {
+                        hasher.run(&before, of, repeat);
+                    }
+                }
+            }
+        }
+        if progress(block.length() as u64).is_break() {
+            return Ok(None);
+        }
+    }
+    if let Some((digest, length, repeat)) = run {
+        hasher.run(&digest, length, repeat);
+    }
+    Ok(Some(hasher.finish()))
 }
 
 fn short(digest: &Digest) -> u64 {

@@ -80,7 +80,7 @@ impl Subject {
     }
 }
 
-fn path_of(package: PackageId) -> String {
+pub(super) fn path_of(package: PackageId) -> String {
     format!("SMS_Package.PackageID=\"{package}\"")
 }
 

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use clap::Args;
 use restock_names::{Escaped, HumanBytes, SourceVersion};
 
+use crate::commands::files_text::from_hex;
 use crate::commands::{Session, package_id};
 use crate::control::{Ask, Door, FileKind, FileLine, FilesEnd};
 use crate::failure::{Failure, Kind};
@@ -79,13 +80,6 @@ fn text(line: &FileLine) -> String {
     let size = line.size.map(|s| s.to_string()).unwrap_or_default();
     let target = line.target.as_ref().map(|t| format!(" -> {}", Escaped(t.as_bytes()))).unwrap_or_default();
     format!("{letter} {} {size:>12}  {}{target}", line.mode, Escaped(&bytes))
-}
-
-fn from_hex(text: &str) -> Vec<u8> {
-    text.as_bytes()
-        .chunks(2)
-        .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-        .collect()
 }
 
 #[cfg(test)]
