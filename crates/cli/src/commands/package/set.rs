@@ -83,7 +83,6 @@ impl Set {
         let mut door = Door::open(&session.folder()?, "restock package set")?;
         let changes = self.changes;
         let change = PackageChange {
-            package,
             name: changes.name,
             source_flag: changes.source.is_some().then_some(SourceFlag::Direct),
             source_path: changes.source.map(source_text).transpose()?,
@@ -96,6 +95,7 @@ impl Set {
             allow_empty: changes.allow_empty,
             link_policy: changes.symlinks,
             schedule: changes.schedule.or(changes.no_schedule.then(String::new)),
+            ..PackageChange::of(package)
         };
         match door.perform(Operation::SetPackage(change))? {
             Answer::Changed(changed) => {
