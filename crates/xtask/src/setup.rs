@@ -17,6 +17,7 @@ use crate::process;
 const NEEDED: &[(&str, &str)] = &[
     ("cc", "gcc"),
     ("curl", "curl"),
+    ("wbemcli", "sblim-wbemcli"),
     ("rclone", "rclone"),
     ("cadaver", "cadaver"),
     ("strace", "strace"),

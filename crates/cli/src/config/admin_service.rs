@@ -136,7 +136,7 @@ impl Default for ProviderSection {
 }
 
 /// Nothing, or a loopback address.
-fn loopback_or_none<'de, D: Deserializer<'de>>(d: D) -> Result<Option<SocketAddr>, D::Error> {
+pub(super) fn loopback_or_none<'de, D: Deserializer<'de>>(d: D) -> Result<Option<SocketAddr>, D::Error> {
     let address = address_or_none(d)?;
     match address {
         Some(address) if !address.ip().is_loopback() => Err(serde::de::Error::custom(format!(
@@ -149,10 +149,12 @@ fn loopback_or_none<'de, D: Deserializer<'de>>(d: D) -> Result<Option<SocketAddr
 impl AdminServiceSection {
     /// The names that the certificate carries and a `Host` may hold.
     ///
-    /// `host`: the name by which clients resolve this machine.
-    pub(crate) fn all_names(&self, host: &str) -> Vec<String> {
+    /// `host`: the name by which clients resolve this machine. `others`: addresses of the other
+    /// doors.
+    pub(crate) fn all_names(&self, host: &str, others: &[Option<SocketAddr>]) -> Vec<String> {
         let own = [host.to_owned(), machine_name(), "localhost".to_owned()];
-        let bound = [self.listen, self.http_listen].into_iter().flatten().map(|address| address.ip());
+        let own_addresses = [self.listen, self.http_listen];
+        let bound = own_addresses.iter().chain(others).flatten().map(SocketAddr::ip);
         let loopback = ["127.0.0.1".to_owned(), "::1".to_owned()];
         let bound = bound.filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string());
         let mut names: Vec<String> =

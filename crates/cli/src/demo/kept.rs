@@ -16,6 +16,11 @@ pub(super) struct Kept<'a> {
     /// Base of the AdminService, and the same without TLS on loopback.
     adminservice: Option<String>,
     adminservice_http: Option<String>,
+    /// WS-Management and CIM-XML, with HTTPS, and without on loopback.
+    wsman: Option<String>,
+    wsman_http: Option<String>,
+    cimom: Option<String>,
+    cimom_http: Option<String>,
     /// An account that may do everything, at every site.
     user: &'a str,
     password: &'a str,
@@ -75,6 +80,10 @@ impl<'a> Kept<'a> {
             site_code: cast.site.code,
             adminservice: at.url.clone(),
             adminservice_http: at.http_url.clone(),
+            wsman: at.wsman.clone(),
+            wsman_http: at.wsman_http.clone(),
+            cimom: at.cimom.clone(),
+            cimom_http: at.cimom_http.clone(),
             user,
             password: password.reveal(),
             ca_file: at.ca_file.to_string_lossy().into_owned(),
@@ -95,6 +104,11 @@ impl<'a> Kept<'a> {
         }
         for url in [&self.adminservice, &self.adminservice_http].into_iter().flatten() {
             text.push_str(&format!("  AdminService  {url}\n"));
+        }
+        for (door, url) in [("WS-Management", &self.wsman), ("CIM-XML", &self.cimom)] {
+            if let Some(url) = url {
+                text.push_str(&format!("  {door}  {url}\n"));
+            }
         }
         for site in self.sites.iter().skip(1) {
             for url in [&site.adminservice, &site.adminservice_http].into_iter().flatten() {
