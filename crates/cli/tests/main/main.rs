@@ -5,6 +5,7 @@
 mod admin;
 mod adminservice;
 mod arguments;
+mod cimom;
 mod commands;
 mod demo;
 mod links;

@@ -1,0 +1,5 @@
+//! CIM-XML at the door of a running site: published clients, and what hostile ones send.
+
+mod clients;
+mod hostile;
+mod messages;
