@@ -13,6 +13,8 @@
 
 mod mark;
 mod rewrite;
+#[cfg(test)]
+mod tests;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

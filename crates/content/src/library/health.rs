@@ -148,18 +148,27 @@ impl Library {
     /// Keeps what was found damaged since the last call, with the time, and forgets what was found too long
     /// ago. Errors: the file cannot be written.
     pub fn remember_damage(&self, now: Timestamp) -> Result<(), LibraryError> {
+        let sequences: Vec<u64> = self.inner.sealed().iter().map(|pack| pack.header.sequence).collect();
+        let mut expired = Vec::new();
         self.inner.change_health(|health, known| {
             let before = health.damage.len();
-            let sequences: Vec<u64> = self.inner.sealed().iter().map(|pack| pack.header.sequence).collect();
-            health.damage.retain(|(sequence, _), at| {
-                sequences.contains(sequence) && (*at > now || now.since(*at) < EVIDENCE_KEPT)
+            health.damage.retain(|key, at| {
+                let is_kept = sequences.contains(&key.0) && (*at > now || now.since(*at) < EVIDENCE_KEPT);
+                if !is_kept {
+                    expired.push(*key);
+                }
+                is_kept
             });
             let kept = health.damage.len();
-            for key in known.iter().filter(|(sequence, _)| sequences.contains(sequence)) {
+            let is_evidence = |key: &(u64, Digest)| sequences.contains(&key.0) && !expired.contains(key);
+            for key in known.iter().filter(|key| is_evidence(key)) {
                 health.damage.entry(*key).or_insert(now);
             }
             kept != before || health.damage.len() != kept
-        })
+        })?;
+        let mut damaged = self.inner.damaged.lock().expect("no code panics while holding this lock");
+        expired.iter().for_each(|key| drop(damaged.remove(key)));
+        Ok(())
     }
 }
 

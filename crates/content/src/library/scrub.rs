@@ -223,3 +223,6 @@ fn forget_pages(pack: &SealedPack, record: &Record) {
     // Best effort: a page that somebody sends at this moment stays.
     let _ignored = rustix::fs::fadvise(pack.data(), record.offset, length, Advice::DontNeed);
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,28 +15,28 @@ use crate::manifest::{
 use crate::plan::Missing;
 use crate::statement::{SigningKey, Statement};
 
-fn create(role: Role) -> (TempDir, Library) {
+pub(super) fn create(role: Role) -> (TempDir, Library) {
     let folder = TempDir::new().expect("a temporary folder");
     let library = Library::create(Arc::new(DiskFiles), folder.path(), role).expect("an empty folder");
     (folder, library)
 }
 
-fn reopen(folder: &Path) -> (Library, Recovered) {
+pub(super) fn reopen(folder: &Path) -> (Library, Recovered) {
     Library::open(Arc::new(DiskFiles), folder).expect("the library opens")
 }
 
 /// Text that compresses, different for each `n`.
-fn text(n: u32) -> Vec<u8> {
+pub(super) fn text(n: u32) -> Vec<u8> {
     format!("line {n} of some text that repeats itself; ").repeat(50).into_bytes()
 }
 
-fn put(writer: &Writer, n: u32) -> Digest {
+pub(super) fn put(writer: &Writer, n: u32) -> Digest {
     let digest = chunk_digest(&text(n));
     writer.put_chunk(digest, &text(n)).expect("stored");
     digest
 }
 
-fn version(n: u32) -> ContentVersion {
+pub(super) fn version(n: u32) -> ContentVersion {
     ContentVersion {
         package: "XYZ00001".parse().expect("valid"),
         epoch: Epoch::FIRST,
@@ -44,7 +44,7 @@ fn version(n: u32) -> ContentVersion {
     }
 }
 
-fn statement(n: u32, root: ManifestRoot) -> Statement {
+pub(super) fn statement(n: u32, root: ManifestRoot) -> Statement {
     let key = SigningKey::from_bytes(&[1; 32]);
     Statement::sign("XYZ".parse().expect("valid"), version(n), root, Timestamp(0), &key)
 }
@@ -59,7 +59,7 @@ impl PageSink for Pages<'_> {
 }
 
 /// A manifest of one file for each number.
-fn manifest(writer: &Writer, files: std::ops::Range<u32>) -> ManifestRoot {
+pub(super) fn manifest(writer: &Writer, files: std::ops::Range<u32>) -> ManifestRoot {
     let mut sink = Pages(writer);
     let mut builder = Builder::new(&mut sink);
     for n in files {
@@ -73,7 +73,7 @@ fn manifest(writer: &Writer, files: std::ops::Range<u32>) -> ManifestRoot {
     builder.finish().expect("stored")
 }
 
-fn sealed_files(folder: &Path, end: &str) -> Vec<std::path::PathBuf> {
+pub(super) fn sealed_files(folder: &Path, end: &str) -> Vec<std::path::PathBuf> {
     let packs = std::fs::read_dir(folder.join("packs")).expect("readable");
     let mut paths: Vec<_> = packs.map(|e| e.expect("readable").path()).collect();
     paths.retain(|path| {
@@ -83,7 +83,7 @@ fn sealed_files(folder: &Path, end: &str) -> Vec<std::path::PathBuf> {
     paths
 }
 
-fn flip_first_byte(path: &Path) {
+pub(super) fn flip_first_byte(path: &Path) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).expect("owner");
     let mut bytes = std::fs::read(path).expect("readable");
     bytes[0] ^= 1;
@@ -159,7 +159,7 @@ fn one_owner_at_a_time() {
     ));
 }
 
-fn missing(files: std::ops::Range<u32>) -> Vec<Missing> {
+pub(super) fn missing(files: std::ops::Range<u32>) -> Vec<Missing> {
     files
         .map(|n| Missing {
             ordinal: n.into(),
