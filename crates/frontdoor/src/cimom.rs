@@ -62,6 +62,7 @@ struct Operation<'h> {
     id: &'h str,
     name: &'h str,
     space: Space,
+    is_first_version: bool,
 }
 
 /// Answers somebody who has signed in.
@@ -76,8 +77,8 @@ pub(crate) async fn serve(handler: &Handler, asked: Asked) -> Result<Answer, Ref
                 .with(HeaderName::from_static("cimerror"), name)
         })?;
     let content = match &message.call {
-        Call::Intrinsic(call) => intrinsic(handler, &asked.caller, &message.id, call).await,
-        Call::Method(call) => write::method(handler, &asked.caller, &message.id, call).await,
+        Call::Intrinsic(call) => intrinsic(handler, &asked, &message.id, call).await,
+        Call::Method(call) => write::method(handler, &asked, &message.id, call).await,
     };
     let answer = Answer::new(StatusCode::OK, XML, content);
     Ok(match extension {
@@ -122,11 +123,13 @@ pub(crate) fn refusal(refused: &Refused, correlation: &str) -> (&'static str, St
     (TEXT, format!("{}: {description}\ncorrelation: {correlation}\n", refused.code))
 }
 
-async fn intrinsic(handler: &Handler, caller: &Caller, id: &str, call: &Intrinsic) -> Content {
+async fn intrinsic(handler: &Handler, asked: &Asked, id: &str, call: &Intrinsic) -> Content {
+    let is_first_version = is_first_version(&asked.parts.headers);
     let answered = match Space::of(handler, &call.namespace) {
         Err(fault) => Err(fault),
         Ok(space) => {
-            let operation = Operation { handler, caller, id, name: &call.name, space };
+            let (caller, name) = (&asked.caller, &*call.name);
+            let operation = Operation { handler, caller, id, name, space, is_first_version };
             // Boxed: a few of the operations hold much while they wait.
             Box::pin(operation.answer(call)).await
         }
@@ -134,14 +137,14 @@ async fn intrinsic(handler: &Handler, caller: &Caller, id: &str, call: &Intrinsi
     match answered {
         Ok(content) => content,
         Err(fault) => {
-            let shown = shown(handler, Space::Site);
+            let shown = shown(handler, Space::Site, is_first_version);
             Content::Text(fault.write(Reply::intrinsic(id, &call.name), &shown).into())
         }
     }
 }
 
 /// What instances need to be shown.
-fn shown(handler: &Handler, space: Space) -> Shown {
+fn shown(handler: &Handler, space: Space, is_first_version: bool) -> Shown {
     let config = handler.provider.config();
     Shown {
         host: config.host.clone(),
@@ -150,7 +153,13 @@ fn shown(handler: &Handler, space: Space) -> Shown {
         only: None,
         has_origins: false,
         has_qualifiers: false,
+        is_first_version,
     }
+}
+
+/// True when a client says that it speaks version 1.0. One that says nothing is younger than that.
+fn is_first_version(headers: &HeaderMap) -> bool {
+    headers.get("cimprotocolversion").is_some_and(|version| version == "1.0")
 }
 
 impl Space {
@@ -220,7 +229,7 @@ impl Operation<'_> {
     }
 
     fn shown(&self) -> Shown {
-        shown(self.handler, self.space)
+        shown(self.handler, self.space, self.is_first_version)
     }
 
     fn reading(&self) -> Reading<'_> {

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use restock_provider::Caller;
 use restock_provider::rights::Rights;
 
-pub(crate) use enumeration::{Enumeration, Piece, PieceError};
+pub(crate) use enumeration::{Enumeration, PieceError};
 
 /// Open at once for one account at one door.
 pub(crate) const CONTEXTS_PER_ACCOUNT_MAX: usize = 64;

@@ -1,13 +1,13 @@
 //! Writing: objects and method calls.
 
 use restock_cim::{Name, ObjectPath, Value};
-use restock_provider::{Caller, MethodCall, Put, PutForm};
+use restock_provider::{MethodCall, Put, PutForm};
 use restock_wire::cimxml::{self, CimCode, Intrinsic, RawInstance, Reply, ValueError};
 
 use super::fault::Fault;
-use super::{LOCATOR_NAMESPACE, Operation, Space, reading, shown};
+use super::{LOCATOR_NAMESPACE, Operation, Space, is_first_version, reading, shown};
 use crate::content::Content;
-use crate::handler::Handler;
+use crate::handler::{Asked, Handler};
 
 impl Operation<'_> {
     pub(super) async fn create_instance(&self, call: &Intrinsic) -> Result<Content, Fault> {
@@ -101,22 +101,20 @@ fn clear_list(class: &restock_cim::Class, (name, value): &mut (Name, Value)) {
 }
 
 /// Calls a method.
-pub(super) async fn method(
-    handler: &Handler,
-    caller: &Caller,
-    id: &str,
-    call: &cimxml::MethodCall,
-) -> Content {
-    let text = match called(handler, caller, id, call).await {
+pub(super) async fn method(handler: &Handler, asked: &Asked, id: &str, call: &cimxml::MethodCall) -> Content {
+    let text = match called(handler, asked, id, call).await {
         Ok(text) => text,
-        Err(fault) => fault.write(Reply::method(id, &call.name), &shown(handler, Space::Site)),
+        Err(fault) => fault.write(
+            Reply::method(id, &call.name),
+            &shown(handler, Space::Site, is_first_version(&asked.parts.headers)),
+        ),
     };
     Content::Text(text.into())
 }
 
 async fn called(
     handler: &Handler,
-    caller: &Caller,
+    asked: &Asked,
     id: &str,
     call: &cimxml::MethodCall,
 ) -> Result<String, Fault> {
@@ -139,10 +137,11 @@ async fn called(
         // The provider refuses the call by the name that is not known.
         None => Vec::new(),
     };
-    let asked = MethodCall { path, method: call.name.as_str().into(), arguments };
-    let answer = handler.provider.invoke(caller, asked).await.map_err(|refusal| Fault::of(&refusal, true))?;
+    let invoked = MethodCall { path, method: call.name.as_str().into(), arguments };
+    let answer =
+        handler.provider.invoke(&asked.caller, invoked).await.map_err(|refusal| Fault::of(&refusal, true))?;
     let mut reply = Reply::method(id, &call.name);
-    let shown = shown(handler, space);
+    let shown = shown(handler, space, is_first_version(&asked.parts.headers));
     if let Some(method) = method {
         shown.return_value(reply.writer(), &method.returns, &answer.return_value);
         for (name, value) in &answer.out {

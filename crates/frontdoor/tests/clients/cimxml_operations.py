@@ -4,7 +4,7 @@ from steps import args, Steps
 a = args(5988); t = Steps('operations', a.debug)
 ssl = dict(no_verification=a.insecure, ca_certs=a.ca) if a.scheme == 'https' else {}
 URL = '%s://%s:%d' % (a.scheme, a.host, a.port)
-c = pywbem.WBEMConnection(URL, (a.user, a.password), default_namespace=a.namespace, timeout=60, **ssl)
+c = pywbem.WBEMConnection(URL, (a.user, a.password), default_namespace=a.namespace, timeout=60, use_pull_operations=True, **ssl)
 path = lambda pid: pywbem.CIMInstanceName('SMS_Package', {'PackageID': pid}, namespace=a.namespace)
 P = path(a.package); SITE = a.namespace[-3:]
 code = lambda *k: (lambda e: isinstance(e, pywbem.CIMError) and e.status_code in k)
@@ -65,14 +65,14 @@ def classes():
 def instances():
     i = c.EnumerateInstances('SMS_Package', IncludeClassOrigin=True, PropertyList=['Name', 'nothing'])[0]
     assert list(i.keys()) == ['Name'] and i.properties['Name'].class_origin == 'SMS_PackageBaseclass' and i.path.keybindings['PackageID']
-    assert c.EnumerateInstances('SMS_Package', PropertyList=[])[0].keys() == []
-    base = c.EnumerateInstances('SMS_PackageBaseclass', DeepInheritance=False); assert {x.classname for x in base} == {'SMS_Package'} and all(a.package for x in base)
+    assert not list(c.EnumerateInstances('SMS_Package', PropertyList=[])[0].keys())
+    base = c.EnumerateInstances('SMS_PackageBaseclass', DeepInheritance=False); assert {x.classname for x in base} == {'SMS_Package'} and any(x['PackageID'] == a.package for x in base)
     i = c.GetInstance(pywbem.CIMInstanceName('sms_PACKAGE', {'packageid': a.package.lower()}, namespace=a.namespace.upper())); assert i.classname == 'SMS_Package' and i['PackageID'] == a.package
     assert isinstance(i['SourceDate'], pywbem.CIMDateTime), type(i['SourceDate'])
     dp = c.EnumerateInstances('SMS_DistributionPoint')[0]; assert c.GetInstance(dp.path)['ServerNALPath'] == dp['ServerNALPath']
 def queries():
     one = c.ExecQuery('WQL', "SELECT Name FROM SMS_Package WHERE PackageID = '%s'" % a.package)[0]; assert list(one.keys()) == ['Name'] and one.path.keybindings == P.keybindings
-    n = c.ExecQuery('WQL', 'SELECT COUNT(*) FROM SMS_Package'); assert len(n) == 1 and n[0]['Count'] >= 1 and n[0].path is None, n
+    n = c.ExecQuery('WQL', 'SELECT COUNT(*) FROM SMS_Package'); assert len(n) == 1 and n[0]['Count'] >= 1 and not n[0].path.keybindings, n
     j = c.ExecQuery('WQL', "SELECT p.Name, d.ServerNALPath FROM SMS_Package AS p INNER JOIN SMS_DistributionPoint AS d ON p.PackageID = d.PackageID WHERE p.PackageID = '%s'" % a.package)
     assert j and j[0]['p']['Name'] == one['Name'] and j[0]['d']['ServerNALPath'], j
     assert ids(c.ExecQuery('wql', 'SELECT DISTINCT PackageID FROM SMS_Package')) == ids(c.EnumerateInstances('SMS_Package'))
@@ -108,6 +108,7 @@ def details():
     except pywbem.CIMError as e: assert e.instances[0].classname == '__ExtendedStatus' and 'column' in e.status_description, e
     rv, out = c.InvokeMethod('GetSiteID', pywbem.CIMClassName('SMS_Identification', namespace=a.namespace)); assert rv == 0 and out, out
     return out
+more = [c.CreateInstance(pywbem.CIMInstance('SMS_Package', {'Name': 'p%d' % n})) for n in range(3)]
 t.run('pulled enumerations', pulls); t.run('contexts', contexts); t.run('associations', associated); t.run('classes', classes); t.run('instances', instances)
 t.run('queries', queries); t.run('namespaces', namespaces); t.run('writing', written); t.run('details of errors', details)
 no = lambda name, fn, *k: t.expect_error(name, fn, code(*k))
@@ -120,4 +121,5 @@ no('too many objects', lambda: c.OpenEnumerateInstances('SMS_Package', MaxObject
 no('filter', lambda: c.OpenEnumerateInstances('SMS_Package', FilterQueryLanguage='DMTF:FQL', FilterQuery='x'), 25); no('continue on error', lambda: c.OpenEnumerateInstances('SMS_Package', ContinueOnError=True), 26)
 no('writing a class', lambda: c.CreateClass(pywbem.CIMClass('SMS_Mine')), 7); no('qualifiers', lambda: c.EnumerateQualifiers(), 7)
 no('class of another namespace', lambda: c.EnumerateInstances('SMS_Package', namespace='root/sms'), 5)
+for p in more: c.DeleteInstance(p)
 t.done()

@@ -72,7 +72,8 @@ impl Reply {
         self.writer.open("ERROR");
         self.writer.attribute("CODE", &code.number().to_string());
         self.writer.attribute("DESCRIPTION", description);
-        if let Some((shown, status)) = status {
+        // ERROR is empty in version 1.0.
+        if let Some((shown, status)) = status.filter(|(shown, _)| !shown.is_first_version) {
             shown.instance(&mut self.writer, status);
         }
         self.writer.close();

@@ -134,6 +134,8 @@ pub enum Raw {
     Paths(Vec<ObjectPath>),
     /// An instance; with its name when one was sent.
     Instance(Option<ObjectPath>, Box<RawInstance>),
+    /// The declaration of a class or qualifier, which no operation here takes.
+    Declaration,
 }
 
 /// A parameter that an operation cannot take: `INVALID_PARAMETER`.
@@ -277,6 +279,7 @@ fn raw(element: &Element) -> Result<Raw, ProtocolError> {
         }
         "VALUE.REFERENCE" => Raw::Path(referred(child)?),
         "VALUE.REFARRAY" => Raw::Paths(child.elements().map(referred).collect::<Result<_, _>>()?),
+        "CLASS" | "QUALIFIER.DECLARATION" => Raw::Declaration,
         "INSTANCE" => Raw::Instance(None, Box::new(instance(child)?)),
         "VALUE.NAMEDINSTANCE" => {
             let path = child.child("", "INSTANCENAME").map(object_path).transpose()?.flatten();

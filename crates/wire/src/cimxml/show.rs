@@ -24,6 +24,9 @@ pub struct Shown {
     pub has_origins: bool,
     /// Each property carries its qualifiers.
     pub has_qualifiers: bool,
+    /// The client speaks version 1.0 of the protocol, which knows no embedded objects: they are
+    /// texts to it.
+    pub is_first_version: bool,
 }
 
 impl Shown {
@@ -85,7 +88,7 @@ impl Shown {
             if has_origins {
                 writer.attribute("CLASSORIGIN", property.origin.as_str());
             }
-            if is_embedded {
+            if is_embedded && !self.is_first_version {
                 writer.attribute("EmbeddedObject", "instance");
             }
             if has_qualifiers {
@@ -172,7 +175,7 @@ impl Shown {
         writer.open("PARAMVALUE");
         writer.attribute("NAME", name);
         writer.attribute("PARAMTYPE", type_of(data_type));
-        if data_type.cim == CimType::Object {
+        if data_type.cim == CimType::Object && !self.is_first_version {
             writer.attribute("EmbeddedObject", "instance");
         }
         self.value(writer, value, Clock::Utc);

@@ -40,6 +40,7 @@ fn shown(zone: &str) -> Shown {
         only: None,
         has_origins: false,
         has_qualifiers: false,
+        is_first_version: false,
     }
 }
 

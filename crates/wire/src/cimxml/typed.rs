@@ -130,6 +130,7 @@ impl Reading<'_> {
             Raw::Many(_) | Raw::Paths(_) => Err(at.unfit(data_type, "an array".to_owned())),
             Raw::Path(_) => Err(at.unfit(data_type, "the name of an object".to_owned())),
             Raw::Instance(..) => Err(at.unfit(data_type, "an instance".to_owned())),
+            Raw::Declaration => Err(at.unfit(data_type, "a declaration".to_owned())),
         }
     }
 
