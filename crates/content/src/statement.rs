@@ -9,9 +9,11 @@
 //! Source: docs/formats/statement.md.
 
 mod authorities;
+mod content_token;
 mod head;
 
 pub use authorities::AuthorityList;
+pub use content_token::{ContentToken, ContentTokenError, TOKEN_LIFE_MAX, TOKEN_PACKAGES_MAX};
 pub use head::Head;
 
 use ed25519_dalek::{Signer, VerifyingKey};

@@ -207,6 +207,11 @@ impl Enrolled {
         self.lock().key_list.clone()
     }
 
+    /// The site's authorities, the newest first.
+    pub(crate) fn authorities(&self) -> Vec<CertificateDer<'static>> {
+        self.lock().authorities.clone()
+    }
+
     /// TLS as this machine.
     pub(crate) fn client_config(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.lock().config)

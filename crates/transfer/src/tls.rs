@@ -129,7 +129,7 @@ pub(crate) fn server_name(site: SiteCode) -> ServerName<'static> {
     ServerName::try_from(site_server_name(site)).expect("a site code makes a DNS label")
 }
 
-fn roots(authorities: &[CertificateDer<'static>]) -> Result<RootCertStore, TrustError> {
+pub(crate) fn roots(authorities: &[CertificateDer<'static>]) -> Result<RootCertStore, TrustError> {
     let mut roots = RootCertStore::empty();
     for authority in authorities {
         roots.add(authority.clone()).map_err(tls_failed)?;

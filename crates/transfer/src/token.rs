@@ -144,7 +144,7 @@ pub(crate) fn to_base64(bytes: &[u8]) -> String {
 }
 
 /// Base64 with the URL alphabet and without padding (RFC 4648, section 5).
-fn to_base64url(bytes: &[u8]) -> String {
+pub(crate) fn to_base64url(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {
         let mut word = 0_u32;
@@ -159,7 +159,7 @@ fn to_base64url(bytes: &[u8]) -> String {
 }
 
 /// `None` for other characters, an impossible length, or bits set beyond the last byte.
-fn from_base64url(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn from_base64url(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len() * 3 / 4);
     for group in text.as_bytes().chunks(4) {
         let mut word = 0_u32;

@@ -14,21 +14,14 @@ use restock_names::{ContentVersion, Digest, EntryPath, PackageId};
 
 use super::address::EntryAddress;
 use super::damage::Damages;
-use super::file_reader::damaged_page;
 use super::follow::{Place, follow};
+use super::rights::Caller;
+use super::shelf::{Found, Shelf};
+use super::source::damaged_page;
 use crate::packages::Packages;
 
 /// Digests kept of files with paged chunk lists.
 const DIGESTS_MAX: usize = 4_096;
-
-/// Who asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Caller {
-    /// Anybody: only public packages.
-    Anonymous,
-    /// On a listener that is set to serve every package.
-    Trusted,
-}
 
 /// Why the catalog cannot tell.
 #[derive(Debug, thiserror::Error)]
@@ -64,11 +57,12 @@ pub(crate) struct Catalog {
     library: Arc<Library>,
     packages: Arc<Packages>,
     digests: Mutex<HashMap<Digest, Digest>>,
+    shelf: Shelf,
 }
 
 impl Catalog {
     pub(crate) fn new(library: Arc<Library>, packages: Arc<Packages>) -> Self {
-        Self { library, packages, digests: Mutex::default() }
+        Self { library, packages, digests: Mutex::default(), shelf: Shelf::default() }
     }
 
     pub(crate) fn library(&self) -> &Arc<Library> {
@@ -76,8 +70,8 @@ impl Catalog {
     }
 
     /// Whether `caller` may read `package`.
-    pub(crate) fn is_readable(&self, package: &PackageId, caller: Caller) -> bool {
-        caller == Caller::Trusted || self.packages.is_public(package)
+    pub(crate) fn is_readable(&self, package: &PackageId, caller: &Caller) -> bool {
+        self.packages.is_public(package) || caller.may_read(package)
     }
 
     /// Whether anybody may read `package`, so that shared caches may keep it.
@@ -86,7 +80,7 @@ impl Catalog {
     }
 
     /// The active packages that `caller` may read, with their active versions.
-    pub(crate) fn readable(&self, caller: Caller) -> Vec<Statement> {
+    pub(crate) fn readable(&self, caller: &Caller) -> Vec<Statement> {
         let mut packages = self.library.packages();
         packages.sort();
         packages
@@ -96,13 +90,27 @@ impl Catalog {
             .collect()
     }
 
+    /// [`Self::version`], if telling it takes no time: `None` when it may.
+    pub(crate) fn version_at_once(
+        &self,
+        address: &EntryAddress,
+        caller: &Caller,
+    ) -> Option<Option<Statement>> {
+        if !self.is_readable(&address.package, caller) {
+            return Some(None);
+        }
+        let Some(active) = self.library.active(&address.package) else { return Some(None) };
+        let is_active = address.version.is_none_or(|version| version == active.version.version);
+        is_active.then_some(Some(active))
+    }
+
     /// The version an address names: a stored one by its number, else the active one.
     ///
     /// A package without an active version was removed, or never arrived; its versions are not read.
     pub(crate) fn version(
         &self,
         address: &EntryAddress,
-        caller: Caller,
+        caller: &Caller,
     ) -> Result<Option<Statement>, CatalogError> {
         if !self.is_readable(&address.package, caller) {
             return Ok(None);
@@ -128,6 +136,28 @@ impl Catalog {
         let Some(path) = path else { return Ok(Some(Place::Root)) };
         let manifest = self.manifest(statement);
         Ok(follow(path, |path| manifest.find(path))?)
+    }
+
+    /// The file at `path` of a version, if it was found a moment ago.
+    pub(crate) fn file_at_once(&self, statement: &Statement, path: &EntryPath) -> Option<Arc<Found>> {
+        self.shelf.get(&(statement.root.digest, path.clone()))
+    }
+
+    /// The file at `path` of a version, links followed; `None` for what is no file.
+    pub(crate) fn file(
+        &self,
+        statement: &Statement,
+        path: &EntryPath,
+    ) -> Result<Option<Arc<Found>>, CatalogError> {
+        if let Some(found) = self.file_at_once(statement, path) {
+            return Ok(Some(found));
+        }
+        let Some(Place::Entry(entry)) = self.place(statement, Some(path))? else { return Ok(None) };
+        let EntryKind::File { size, .. } = entry.kind else { return Ok(None) };
+        let digest = self.file_digest(statement, &entry)?;
+        let found = Arc::new(Found::new(entry, size, digest));
+        self.shelf.put((statement.root.digest, path.clone()), Arc::clone(&found));
+        Ok(Some(found))
     }
 
     /// The manifest of a version.

@@ -1,230 +1,252 @@
 //! Answers requests: method by method, from the catalog.
 //!
+//! [`Handler::at_once`] answers what needs no disk, on the thread of the connection; everything else
+//! is [`Handler::answer`], on a thread that may wait.
+//!
 //! Source: docs/formats/serving.md.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::sync_channel;
 
 use bytes::Bytes;
-use http::header::{
-    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    HOST, LAST_MODIFIED, RANGE, X_CONTENT_TYPE_OPTIONS,
-};
-use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::{Body, Incoming};
-use restock_content::manifest::{Entry, EntryKind};
+use restock_content::manifest::EntryKind;
 use restock_content::statement::Statement;
-use tokio::sync::{Semaphore, mpsc};
+use restock_names::EntryPath;
 
+use super::ServeStats;
 use super::address::{Address, EntryAddress, versioned};
-use super::answer::{METHODS, Refused};
-use super::body::{Content, FileBody, ListingBody, ReadAhead};
-use super::catalog::{Caller, Catalog, CatalogError};
+use super::answer::{Answer, Body, METHODS, Refused};
+use super::catalog::{Catalog, CatalogError};
 use super::damage::Damages;
-use super::file_reader::FileReader;
 use super::follow::Place;
-use super::listing::{EntryListed, Listing, PIECES_MAX};
+use super::head::Head;
+use super::listing::{EntryListed, Feed, Listing, PIECES_MAX};
 use super::multistatus::OCTETS;
-use super::propfind::{Asked, BODY_BYTES_MAX, depth};
+use super::piece::ReadAhead;
+use super::pool::Pool;
+use super::propfind::{Asked, depth};
 use super::range::{Wanted, wanted};
-use super::socket::Reset;
+use super::rights::Caller;
+use super::shelf::Found;
+use super::source::{FileSource, Part};
 use super::validator::{Outcome, Validator};
-use super::{ServeLimits, ServeStats};
 
-/// Bytes read before the head of an answer is sent; a small file is read whole.
-const FIRST_BYTES: u32 = 256 * 1024;
+/// A request whose head and body have arrived and whose host is known.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) head: Head,
+    /// The path of its target, without query.
+    pub(crate) path: String,
+    pub(crate) body: Vec<u8>,
+    pub(crate) caller: Caller,
+}
+
+impl Request {
+    fn is_head(&self) -> bool {
+        self.head.method() == "HEAD"
+    }
+}
 
 /// What all connections share.
 #[derive(Debug)]
 pub(crate) struct Handler {
-    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) catalog: Catalog,
     pub(crate) read_ahead: ReadAhead,
-    pub(crate) listings: Arc<Semaphore>,
+    /// Where listings are written.
+    pub(crate) listings: Pool,
     pub(crate) damages: Damages,
-    pub(crate) limits: ServeLimits,
     pub(crate) stats: Arc<ServeStats>,
-    pub(crate) request_prefix: u32,
-    pub(crate) request_count: AtomicU64,
+}
+
+/// A file that is asked for, found.
+struct Asking<'a> {
+    request: &'a Request,
+    address: EntryAddress,
+    statement: Statement,
+    found: Arc<Found>,
 }
 
 impl Handler {
-    /// Answers one request; refusals are answers too.
-    pub(crate) async fn answer(
-        self: Arc<Self>,
-        request: Request<Incoming>,
-        caller: Caller,
-        reset: Reset,
-    ) -> Response<Content> {
-        let number = self.request_count.fetch_add(1, Ordering::Relaxed);
-        let (parts, body) = request.into_parts();
-        let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
-        let answered = Arc::clone(&self).dispatch(parts, body, caller, reset).await;
-        let mut response = answered.unwrap_or_else(|refused| {
-            self.stats.refusals.fetch_add(1, Ordering::Relaxed);
-            refused.answer()
-        });
-        let id = format!("{:08x}-{number:x}", self.request_prefix);
-        tracing::debug!(
-            target: "smsdpprov",
-            status = response.status().as_u16(),
-            request.id = %id,
-            request.method = %method,
-            request.path = %path,
-            bytes = response.body().size_hint().exact(),
-            "request answered"
-        );
-        let id = HeaderValue::try_from(id).expect("hex digits are a header value");
-        response.headers_mut().insert("x-request-id", id);
-        response
+    /// Answers `request` if that needs no disk; gives it back when it may.
+    pub(crate) fn at_once(&self, request: Request) -> Result<Answer, Request> {
+        match self.dispatch_at_once(&request) {
+            Ok(Some(answer)) => Ok(answer),
+            Ok(None) => Err(request),
+            Err(refused) => Ok(self.refuse(&refused)),
+        }
     }
 
-    async fn dispatch(
-        self: Arc<Self>,
-        parts: Parts,
-        body: Incoming,
-        caller: Caller,
-        reset: Reset,
-    ) -> Result<Response<Content>, Refused> {
-        if parts.version == Version::HTTP_11 && parts.headers.get_all(HOST).iter().count() != 1 {
-            return Err(Refused::Host);
-        }
-        if parts.method == Method::OPTIONS {
-            return Ok(options());
-        }
-        let is_listing = parts.method.as_str() == "PROPFIND";
-        let is_head = parts.method == Method::HEAD;
-        if !is_listing && !is_head && parts.method != Method::GET {
-            return Err(Refused::Method);
-        }
-        let address = Address::parse(parts.uri.path())?;
-        if is_listing {
-            return self.list(&parts.headers, body, address, caller, reset).await;
-        }
-        let Address::Entry(address) = address else { return Err(Refused::NotFound) };
-        blocking(move || {
-            let wanted = Get { headers: &parts.headers, is_head, caller };
-            self.get(&address, &wanted, reset)
-        })
-        .await
+    /// Answers `request`; may wait for a disk. `wake` is called when a listing goes on.
+    pub(crate) fn answer(self: &Arc<Self>, request: &Request, wake: Box<dyn Fn() + Send>) -> Answer {
+        let answered = match request.head.method() {
+            "PROPFIND" => self.list(request, wake),
+            _ => self.get(request),
+        };
+        answered.unwrap_or_else(|refused| self.refuse(&refused))
     }
 
-    /// Answers GET and HEAD of an entry. Blocking.
-    fn get(&self, address: &EntryAddress, get: &Get<'_>, reset: Reset) -> Result<Response<Content>, Refused> {
-        let statement = self.version(address, get.caller)?;
-        let place = self.noted(&statement, self.catalog.place(&statement, address.path.as_ref()))?;
-        let Some(Place::Entry(file)) = place else { return Err(Refused::NotFound) };
-        let EntryKind::File { size, .. } = file.kind else { return Err(Refused::NotFound) };
-        if address.is_folder_wanted {
-            return Err(Refused::NotFound);
+    /// The answer that refuses.
+    pub(crate) fn refuse(&self, refused: &Refused) -> Answer {
+        self.stats.refusals.fetch_add(1, Ordering::Relaxed);
+        refused.answer()
+    }
+
+    fn dispatch_at_once(&self, request: &Request) -> Result<Option<Answer>, Refused> {
+        match request.head.method() {
+            "OPTIONS" => return Ok(Some(options())),
+            "PROPFIND" => return Ok(None),
+            "GET" | "HEAD" => {}
+            _ => return Err(Refused::Method),
         }
-        let validator = self.validator(&statement, &file, address)?;
-        let mut response = Response::new(Content::Empty);
-        self.describe(response.headers_mut(), &statement, address, &validator);
-        match validator.judge(get.headers) {
-            Outcome::Proceed => {}
-            Outcome::Failed => return Err(Refused::Precondition),
-            Outcome::NotModified => {
-                *response.status_mut() = StatusCode::NOT_MODIFIED;
-                return Ok(response);
+        let (address, path) = file_address(&request.path)?;
+        let Some(statement) = self.catalog.version_at_once(&address, &request.caller) else {
+            return Ok(None);
+        };
+        let statement = statement.ok_or(Refused::NotFound)?;
+        let Some(found) = self.catalog.file_at_once(&statement, &path) else { return Ok(None) };
+        let asking = Asking { request, address, statement, found };
+        let (mut answer, parts) = self.respond(&asking)?;
+        let Some((length, parts)) = parts else { return Ok(Some(answer)) };
+        let mut source = self.source(asking, parts);
+        Ok(source.at_once().map(|pieces| {
+            self.stats.files.fetch_add(1, Ordering::Relaxed);
+            answer.body = Body::File { length, pieces, source: None };
+            answer
+        }))
+    }
+
+    /// Answers GET and HEAD of an entry.
+    fn get(&self, request: &Request) -> Result<Answer, Refused> {
+        let (address, path) = file_address(&request.path)?;
+        let _hold = self.catalog.library().hold();
+        let statement = self.version(&address, &request.caller)?;
+        let found = self.noted(&statement, self.catalog.file(&statement, &path))?;
+        let found = found.ok_or(Refused::NotFound)?;
+        let asking = Asking { request, address, statement, found };
+        let (mut answer, parts) = self.respond(&asking)?;
+        if let Some((length, parts)) = parts {
+            let mut source = self.source(asking, parts);
+            let pieces = source.first().map_err(|_told| Refused::Damaged)?;
+            self.stats.files.fetch_add(1, Ordering::Relaxed);
+            let source = (!source.is_done()).then(|| Box::new(source));
+            answer.body = Body::File { length, pieces, source };
+        }
+        Ok(answer)
+    }
+
+    fn source(&self, asking: Asking<'_>, parts: VecDeque<Part>) -> FileSource {
+        let library = Arc::clone(self.catalog.library());
+        let Asking { statement, found, .. } = asking;
+        FileSource::new(library, statement, found, parts, self.read_ahead.clone(), self.damages.clone())
+    }
+
+    /// The head of the answer to a file's request, and the parts of its body with their length.
+    #[expect(clippy::type_complexity, reason = "a head and what follows it, used in two places")]
+    fn respond(&self, asking: &Asking<'_>) -> Result<(Answer, Option<(u64, VecDeque<Part>)>), Refused> {
+        let Asking { request, address, statement, found } = asking;
+        let size = found.size;
+        let validator = Validator {
+            digest: found.digest,
+            modified_s: found.modified_s(),
+            is_immutable: address.version.is_some(),
+        };
+        let outcome = validator.judge(&request.head);
+        if outcome == Outcome::Failed {
+            return Err(Refused::Precondition);
+        }
+        let mut answer = Answer::new(200);
+        self.describe(&mut answer, statement, address, &validator);
+        if outcome == Outcome::NotModified {
+            (answer.status, answer.body) = (304, Body::None);
+            return Ok((answer, None));
+        }
+        answer.header("X-Content-Type-Options", "nosniff");
+        // A HEAD has no ranges (RFC 9110 section 14.2).
+        let range = request.head.only("range").filter(|_| !request.is_head());
+        let wanted = match range.filter(|_| validator.allows_range(&request.head)) {
+            Some(range) => wanted(range, size),
+            None => Wanted::Whole,
+        };
+        let (parts, length) = match wanted {
+            Wanted::Unsatisfiable => return Err(Refused::Range { size }),
+            Wanted::TooMany(count) => return Err(Refused::Ranges { count }),
+            Wanted::Whole => {
+                answer.header("Content-Type", OCTETS);
+                (VecDeque::from([Part::Span(0..size)]), size)
             }
-        }
-        let (mut start, mut end) = (0, size);
-        if let Some(range) = get.range(&validator) {
-            match wanted(range, size) {
-                Wanted::Whole => {}
-                Wanted::Unsatisfiable => return Err(Refused::Range { size }),
-                Wanted::TooMany(count) => return Err(Refused::Ranges { count }),
-                Wanted::Part { start: from, end: to } => {
-                    (start, end) = (from, to);
-                    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-                    let value = format!("bytes {start}-{}/{size}", end - 1);
-                    response.headers_mut().insert(CONTENT_RANGE, header(value));
+            Wanted::Parts(parts) => {
+                answer.status = 206;
+                match parts.as_slice() {
+                    [part] => {
+                        let range = format_args!("bytes {}-{}/{size}", part.start, part.end - 1);
+                        answer.header("Content-Range", range);
+                        answer.header("Content-Type", OCTETS);
+                        (VecDeque::from([Part::Span(part.clone())]), part.end - part.start)
+                    }
+                    _ => multipart(&mut answer, &parts, size, &validator),
                 }
             }
+        };
+        if request.is_head() {
+            answer.body = Body::File { length, pieces: Vec::new(), source: None };
+            return Ok((answer, None));
         }
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_LENGTH, (end - start).into());
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(OCTETS));
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        if get.is_head {
-            return Ok(response);
-        }
-        let library = Arc::clone(self.catalog.library());
-        let mut reader = FileReader::new(library, statement, file, start, end, self.damages.clone());
-        let first = reader.read(FIRST_BYTES).map_err(|_told| Refused::Damaged)?;
-        self.stats.files.fetch_add(1, Ordering::Relaxed);
-        self.stats.bytes.fetch_add(end - start, Ordering::Relaxed);
-        let body = FileBody::new(first, reader, self.read_ahead.clone(), reset);
-        *response.body_mut() = Content::File(Box::new(body));
-        Ok(response)
+        Ok((answer, Some((length, parts))))
     }
 
     /// The headers that 200, 206 and 304 share.
     fn describe(
         &self,
-        headers: &mut HeaderMap,
+        answer: &mut Answer,
         statement: &Statement,
         address: &EntryAddress,
         validator: &Validator,
     ) {
-        headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        headers.insert(ETAG, header(validator.etag()));
+        answer.header("Accept-Ranges", "bytes");
+        answer.header("ETag", validator.etag());
         if let Some(date) = validator.last_modified() {
-            headers.insert(LAST_MODIFIED, header(date));
+            answer.header("Last-Modified", date);
         }
-        headers.insert(CONTENT_LOCATION, header(versioned(&statement.version, address.path.as_ref())));
+        answer.header("Content-Location", versioned(&statement.version, address.path.as_ref()));
         let cache_control = match (validator.is_immutable, self.catalog.is_public(&address.package)) {
             (false, _) => "no-cache",
             (true, true) => "public, max-age=31536000, immutable",
             (true, false) => "private, max-age=31536000, immutable",
         };
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache_control));
+        answer.header("Cache-Control", cache_control);
     }
 
     /// Answers PROPFIND.
-    async fn list(
-        self: Arc<Self>,
-        headers: &HeaderMap,
-        body: Incoming,
-        address: Address,
-        caller: Caller,
-        reset: Reset,
-    ) -> Result<Response<Content>, Refused> {
-        let depth = depth(headers)?;
-        let asked = Asked::parse(&collect(body, self.limits.body_timeout).await?)?;
-        let place = Arc::clone(&self);
-        let listing = blocking(move || place.listing(address, caller)).await?;
+    fn list(self: &Arc<Self>, request: &Request, wake: Box<dyn Fn() + Send>) -> Result<Answer, Refused> {
+        let depth = depth(&request.head)?;
+        let asked = Asked::parse(&request.body)?;
+        let listing = self.listing(&request.path, &request.caller)?;
+        let (sheets, receiver) = sync_channel(PIECES_MAX);
         // One listing is one thread while it is written; the others wait their turn.
-        let Ok(turn) = Arc::clone(&self.listings).acquire_owned().await else {
-            return Err(Refused::Unreadable);
-        };
-        let (sender, pieces) = mpsc::channel(PIECES_MAX);
-        let stall_max = self.limits.stall_max;
-        let handler = Arc::clone(&self);
-        drop(tokio::task::spawn_blocking(move || {
-            listing.write(&handler.catalog, &handler.damages, depth, &asked, &sender, stall_max);
-            drop(turn);
-        }));
-        let mut response = Response::new(Content::Listing(ListingBody { pieces, reset }));
-        *response.status_mut() = StatusCode::MULTI_STATUS;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/xml; charset=utf-8"));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        Ok(response)
+        let handler = Arc::clone(self);
+        self.listings.submit(move || {
+            let feed = Feed { sheets, wake: &*wake };
+            listing.write(&handler.catalog, &handler.damages, depth, &asked, &feed);
+        });
+        let mut answer = Answer::new(207);
+        answer.header("Content-Type", "application/xml; charset=utf-8");
+        answer.header("Cache-Control", "no-cache");
+        answer.header("X-Content-Type-Options", "nosniff");
+        answer.body = Body::Listing(receiver);
+        Ok(answer)
     }
 
-    /// What a PROPFIND of `address` lists. Blocking.
-    fn listing(&self, address: Address, caller: Caller) -> Result<Listing, Refused> {
-        let address = match address {
+    /// What a PROPFIND of `path` lists.
+    fn listing(&self, path: &str, caller: &Caller) -> Result<Listing, Refused> {
+        let address = match Address::parse(path)? {
             Address::Nothing => return Err(Refused::NotFound),
             Address::Root => return Ok(Listing::Root),
             Address::Packages => return Ok(Listing::Packages(self.catalog.readable(caller))),
             Address::Entry(address) => address,
         };
+        let hold = self.catalog.library().hold();
         let statement = self.version(&address, caller)?;
         let place = self.noted(&statement, self.catalog.place(&statement, address.path.as_ref()))?;
         let place = place.ok_or(Refused::NotFound)?;
@@ -232,10 +254,10 @@ impl Handler {
         if is_file && address.is_folder_wanted {
             return Err(Refused::NotFound);
         }
-        Ok(Listing::Entry(Box::new(EntryListed { address, statement, place })))
+        Ok(Listing::Entry(Box::new(EntryListed { address, statement, place, _hold: hold })))
     }
 
-    fn version(&self, address: &EntryAddress, caller: Caller) -> Result<Statement, Refused> {
+    fn version(&self, address: &EntryAddress, caller: &Caller) -> Result<Statement, Refused> {
         match self.catalog.version(address, caller) {
             Ok(Some(statement)) => Ok(statement),
             Ok(None) => Err(Refused::NotFound),
@@ -251,17 +273,6 @@ impl Handler {
         }
     }
 
-    fn validator(
-        &self,
-        statement: &Statement,
-        file: &Entry,
-        address: &EntryAddress,
-    ) -> Result<Validator, Refused> {
-        let digest = self.noted(statement, self.catalog.file_digest(statement, file))?;
-        let modified_s = file.mtime_ns.div_euclid(1_000_000_000);
-        Ok(Validator { digest, modified_s, is_immutable: address.version.is_some() })
-    }
-
     /// Turns a failure to read a manifest into the answer, and tells it.
     fn noted<T>(&self, statement: &Statement, result: Result<T, CatalogError>) -> Result<T, Refused> {
         result.map_err(|error| {
@@ -271,54 +282,50 @@ impl Handler {
     }
 }
 
-/// What a GET or HEAD brings beside its address.
-struct Get<'a> {
-    headers: &'a HeaderMap,
-    is_head: bool,
-    caller: Caller,
-}
-
-impl<'a> Get<'a> {
-    /// The range to serve, if any. HEAD has none (RFC 9110 section 14.2).
-    fn range(&self, validator: &Validator) -> Option<&'a [u8]> {
-        let range = self.headers.get(RANGE).filter(|_| !self.is_head)?;
-        validator.allows_range(self.headers).then(|| range.as_bytes())
-    }
-}
-
-fn options() -> Response<Content> {
-    let mut response = Response::new(Content::Empty);
-    let headers = response.headers_mut();
-    headers.insert("dav", HeaderValue::from_static("1"));
-    headers.insert(ALLOW, HeaderValue::from_static(METHODS));
-    headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-    response
-}
-
-fn header(text: String) -> HeaderValue {
-    HeaderValue::try_from(text).expect("digits, hex digits and escaped paths are header values")
-}
-
-/// Runs `work` where it may block.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Refused> + Send + 'static,
-) -> Result<T, Refused> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => {
-            tracing::error!(target: "smsdpprov", %error, "a request ended unexpectedly");
-            Err(Refused::Unreadable)
+/// The address of a path that can be a file's.
+fn file_address(path: &str) -> Result<(EntryAddress, EntryPath), Refused> {
+    let Address::Entry(address) = Address::parse(path)? else { return Err(Refused::NotFound) };
+    match &address.path {
+        Some(path) if !address.is_folder_wanted => {
+            let path = path.clone();
+            Ok((address, path))
         }
+        _ => Err(Refused::NotFound),
     }
 }
 
-async fn collect(body: Incoming, timeout: Duration) -> Result<Bytes, Refused> {
-    let body = Limited::new(body, BODY_BYTES_MAX).collect();
-    match tokio::time::timeout(timeout, body).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(Refused::BodyTooLarge { limit: BODY_BYTES_MAX })
-        }
-        Ok(Err(_)) | Err(_) => Err(Refused::BodyTimeout),
+/// A body of several ranges (RFC 9110 section 14.6): its parts and its length.
+fn multipart(
+    answer: &mut Answer,
+    parts: &[std::ops::Range<u64>],
+    size: u64,
+    validator: &Validator,
+) -> (VecDeque<Part>, u64) {
+    // A digest of the file's bytes is in none of them but by intent.
+    let boundary = format!("restock-{}", &validator.digest.to_string()[..32]);
+    answer.header("Content-Type", format_args!("multipart/byteranges; boundary={boundary}"));
+    let mut body = VecDeque::new();
+    let mut length = 0;
+    let mut text = |text: String| {
+        length += text.len() as u64;
+        Part::Text(Bytes::from(text))
+    };
+    for (at, part) in parts.iter().enumerate() {
+        let start = if at == 0 { "" } else { "\r\n" };
+        let (from, last) = (part.start, part.end - 1);
+        body.push_back(text(format!(
+            "{start}--{boundary}\r\nContent-Type: {OCTETS}\r\nContent-Range: bytes {from}-{last}/{size}\r\n\r\n"
+        )));
+        body.push_back(Part::Span(part.clone()));
     }
+    body.push_back(text(format!("\r\n--{boundary}--\r\n")));
+    length += parts.iter().map(|part| part.end - part.start).sum::<u64>();
+    (body, length)
+}
+
+fn options() -> Answer {
+    let mut answer = Answer::new(200);
+    answer.header("DAV", "1");
+    answer.header("Allow", METHODS);
+    answer
 }

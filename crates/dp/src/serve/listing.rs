@@ -1,17 +1,14 @@
 //! Writes listings piece by piece, so that a folder of any size needs little memory. Blocking.
 
-use std::time::Duration;
+use std::sync::mpsc::SyncSender;
 
 use bytes::Bytes;
+use restock_content::library::Hold;
 use restock_content::manifest::{Entry, EntryKind};
 use restock_content::statement::Statement;
 use restock_names::EntryPath;
-use tokio::runtime::Handle;
-use tokio::sync::mpsc;
-use tokio::time::timeout;
 
 use super::address::{EntryAddress, PACKAGES_FOLDER, escape, unversioned, versioned};
-use super::body::BodyError;
 use super::catalog::{Catalog, CatalogError};
 use super::damage::Damages;
 use super::follow::Place;
@@ -22,6 +19,22 @@ use super::propfind::{Asked, Depth};
 pub(crate) const PIECES_MAX: usize = 2;
 /// About the size of a piece.
 const PIECE_BYTES: usize = 32 * 1024;
+
+/// A part of a listing on its way to the reader.
+#[derive(Debug)]
+pub(crate) enum Sheet {
+    Text(Bytes),
+    /// The listing is whole.
+    End,
+    /// It is not, and ends here.
+    Broken,
+}
+
+/// Where a listing is written: a short queue, and what wakes its reader.
+pub(crate) struct Feed<'a> {
+    pub(crate) sheets: SyncSender<Sheet>,
+    pub(crate) wake: &'a dyn Fn(),
+}
 
 /// What is listed.
 #[derive(Debug)]
@@ -40,11 +53,13 @@ pub(crate) struct EntryListed {
     pub(crate) address: EntryAddress,
     pub(crate) statement: Statement,
     pub(crate) place: Place,
+    /// Cleaning removes nothing that the listing still reads.
+    pub(crate) _hold: Hold,
 }
 
 /// Why a listing ends early.
 enum Stop {
-    /// The reader is gone or takes nothing.
+    /// The reader is gone.
     Reader,
     /// The manifest cannot be read on.
     Catalog(CatalogError),
@@ -57,17 +72,16 @@ impl From<CatalogError> for Stop {
 }
 
 impl Listing {
-    /// Writes the whole answer into `sender`; ends when its reader is gone or stalls.
+    /// Writes the whole answer into `feed`; ends when its reader is gone.
     pub(crate) fn write(
         &self,
         catalog: &Catalog,
         damages: &Damages,
         depth: Depth,
         asked: &Asked,
-        sender: &mpsc::Sender<Result<Bytes, BodyError>>,
-        stall_max: Duration,
+        feed: &Feed<'_>,
     ) {
-        let mut page = Page { text: HEAD.to_owned(), asked, sender, stall_max };
+        let mut page = Page { text: HEAD.to_owned(), asked, feed };
         let written = match self {
             Self::Root => root(depth, &mut page),
             Self::Packages(packages) => list_packages(packages, depth, &mut page),
@@ -77,14 +91,12 @@ impl Listing {
             page.text.push_str(TAIL);
             page.send()
         });
-        match (written, self) {
-            (Err(Stop::Catalog(error)), Self::Entry(listed)) => {
-                error.note(damages, &listed.statement.version);
-                page.give(Err(BodyError::Listing(error))).unwrap_or(());
-            }
-            (Err(Stop::Reader), _) => page.give(Err(BodyError::Stopped)).unwrap_or(()),
-            _ => {}
+        if let (Err(Stop::Catalog(error)), Self::Entry(listed)) = (&written, self) {
+            error.note(damages, &listed.statement.version);
         }
+        let last = if written.is_ok() { Sheet::End } else { Sheet::Broken };
+        // A reader that is gone needs no end.
+        drop(page.give(last));
     }
 }
 
@@ -92,8 +104,7 @@ impl Listing {
 struct Page<'a> {
     text: String,
     asked: &'a Asked,
-    sender: &'a mpsc::Sender<Result<Bytes, BodyError>>,
-    stall_max: Duration,
+    feed: &'a Feed<'a>,
 }
 
 impl Page<'_> {
@@ -104,14 +115,13 @@ impl Page<'_> {
 
     fn send(&mut self) -> Result<(), Stop> {
         let text = std::mem::replace(&mut self.text, String::with_capacity(PIECE_BYTES + 1024));
-        self.give(Ok(Bytes::from(text)))
+        self.give(Sheet::Text(Bytes::from(text)))
     }
 
-    fn give(&self, piece: Result<Bytes, BodyError>) -> Result<(), Stop> {
-        match Handle::current().block_on(timeout(self.stall_max, self.sender.send(piece))) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Stop::Reader),
-        }
+    fn give(&self, sheet: Sheet) -> Result<(), Stop> {
+        let given = self.feed.sheets.send(sheet).map_err(|_gone| Stop::Reader);
+        (self.feed.wake)();
+        given
     }
 }
 
@@ -155,7 +165,7 @@ struct EntryListing<'a> {
 
 impl EntryListing<'_> {
     fn write(&self, depth: Depth, page: &mut Page<'_>) -> Result<(), Stop> {
-        let EntryListed { address, statement, place } = self.listed;
+        let EntryListed { address, statement, place, .. } = self.listed;
         let own = self.href(address.path.as_ref());
         let (folder, is_folder) = match place {
             Place::Root => (None, true),

@@ -4,10 +4,11 @@
 //! reader of listings does not need (locks, writing, `Depth: infinity`) does not exist here.
 //! Source: RFC 4918 section 9.1; docs/formats/serving.md, "Listings".
 
-use http::HeaderMap;
 use quick_xml::NsReader;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::name::ResolveResult;
+
+use super::head::Head;
 
 /// The longest body read, in bytes.
 pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -80,8 +81,8 @@ impl AskError {
 }
 
 /// Reads the `Depth` header. A missing one means infinity (RFC 4918 section 10.2).
-pub(crate) fn depth(headers: &HeaderMap) -> Result<Depth, AskError> {
-    match headers.get("depth").map(|v| v.as_bytes().trim_ascii()) {
+pub(crate) fn depth(head: &Head) -> Result<Depth, AskError> {
+    match head.first("depth") {
         None => Err(AskError::Infinity),
         Some(b"0") => Ok(Depth::Zero),
         Some(b"1") => Ok(Depth::One),
@@ -234,7 +235,7 @@ pub(crate) fn is_xml_char(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{AskError, Asked, Depth, depth};
-    use http::HeaderMap;
+    use crate::serve::head::tests::head;
 
     fn asked(body: &str) -> String {
         match Asked::parse(body.as_bytes()) {
@@ -296,12 +297,11 @@ mod tests {
 
     #[test]
     fn only_finite_depths_are_given() {
-        let with =
-            |value: &str| depth(&HeaderMap::from_iter([("depth".parse().unwrap(), value.parse().unwrap())]));
+        let with = |value: &str| depth(&head(&[("depth", value)]));
         assert_eq!(with("0"), Ok(Depth::Zero));
         assert_eq!(with("1"), Ok(Depth::One));
         assert_eq!(with("Infinity"), Err(AskError::Infinity));
         assert_eq!(with("1,noroot"), Err(AskError::Depth));
-        assert_eq!(depth(&HeaderMap::new()), Err(AskError::Infinity));
+        assert_eq!(depth(&head(&[])), Err(AskError::Infinity));
     }
 }

@@ -5,10 +5,10 @@
 //! bring an *older* file), so there `If-Modified-Since` must equal `Last-Modified` exactly and a
 //! date in `If-Range` never matches. Source: RFC 9110 section 13; docs/formats/serving.md, "Conditions".
 
-use http::HeaderMap;
-use http::header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE};
 use jiff::fmt::rfc2822::{DateTimeParser, DateTimePrinter};
 use restock_names::Digest;
+
+use super::head::Head;
 
 /// What tells one state of a resource from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,29 +43,42 @@ impl Validator {
         http_date(self.modified_s)
     }
 
-    /// Judges `If-Match`, `If-None-Match` and `If-Modified-Since`, in the order of the RFC.
-    pub(crate) fn judge(&self, headers: &HeaderMap) -> Outcome {
+    /// Judges `If-Match`, `If-Unmodified-Since`, `If-None-Match` and `If-Modified-Since`, in the order
+    /// of the RFC.
+    pub(crate) fn judge(&self, head: &Head) -> Outcome {
         let etag = self.etag();
-        if headers.contains_key(IF_MATCH) && !names_tag(headers, IF_MATCH, &etag, Comparison::Strong) {
+        if head.has("if-match") {
+            if !names_tag(head, "if-match", &etag, Comparison::Strong) {
+                return Outcome::Failed;
+            }
+        } else if let Some(since) = head.only("if-unmodified-since").and_then(seconds)
+            && !self.is_unmodified_since(since)
+        {
             return Outcome::Failed;
         }
-        if headers.contains_key(IF_NONE_MATCH) {
-            return match names_tag(headers, IF_NONE_MATCH, &etag, Comparison::Weak) {
+        if head.has("if-none-match") {
+            return match names_tag(head, "if-none-match", &etag, Comparison::Weak) {
                 true => Outcome::NotModified,
                 false => Outcome::Proceed,
             };
         }
-        let since = headers.get(IF_MODIFIED_SINCE).and_then(|v| seconds(v.as_bytes()));
+        let since = head.only("if-modified-since").and_then(seconds);
         match since {
-            Some(since) if since == self.modified_s => Outcome::NotModified,
-            Some(since) if self.is_immutable && self.modified_s <= since => Outcome::NotModified,
+            Some(since) if self.is_unmodified_since(since) => Outcome::NotModified,
             _ => Outcome::Proceed,
         }
     }
 
+    fn is_unmodified_since(&self, since: i64) -> bool {
+        since == self.modified_s || (self.is_immutable && self.modified_s <= since)
+    }
+
     /// Whether a `Range` header counts: there is no `If-Range`, or it names this state.
-    pub(crate) fn allows_range(&self, headers: &HeaderMap) -> bool {
-        let Some(value) = headers.get(IF_RANGE).map(|v| v.as_bytes().trim_ascii()) else { return true };
+    pub(crate) fn allows_range(&self, head: &Head) -> bool {
+        if !head.has("if-range") {
+            return true;
+        }
+        let Some(value) = head.only("if-range") else { return false };
         if value.starts_with(b"\"") || value.starts_with(b"W/") {
             return value == self.etag().as_bytes();
         }
@@ -79,8 +92,8 @@ enum Comparison {
     Weak,
 }
 
-fn names_tag(headers: &HeaderMap, name: http::HeaderName, etag: &str, comparison: Comparison) -> bool {
-    headers.get_all(name).iter().flat_map(|v| v.as_bytes().split(|b| *b == b',')).any(|tag| {
+fn names_tag(head: &Head, name: &str, etag: &str, comparison: Comparison) -> bool {
+    head.all(name).flat_map(|value| value.split(|b| *b == b',')).any(|tag| {
         let tag = tag.trim_ascii();
         let tag = match comparison {
             Comparison::Weak => tag.strip_prefix(b"W/").unwrap_or(tag),
@@ -104,7 +117,7 @@ fn seconds(value: &[u8]) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::{Outcome, Validator};
-    use http::HeaderMap;
+    use crate::serve::head::tests::head;
     use restock_names::Digest;
 
     const MODIFIED: i64 = 784_111_777;
@@ -113,15 +126,8 @@ mod tests {
         Validator { digest: Digest([0xab; 32]), modified_s: MODIFIED, is_immutable }
     }
 
-    fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
-        lines.iter().fold(HeaderMap::new(), |mut map, (name, value)| {
-            map.append(*name, value.parse().expect("a header value"));
-            map
-        })
-    }
-
-    fn judged(is_immutable: bool, lines: &[(&'static str, &str)]) -> Outcome {
-        validator(is_immutable).judge(&headers(lines))
+    fn judged(is_immutable: bool, lines: &[(&str, &str)]) -> Outcome {
+        validator(is_immutable).judge(&head(lines))
     }
 
     #[test]
@@ -183,9 +189,9 @@ mod tests {
             (true, "Sun, 06 Nov 1994 08:49:38 GMT", false),
             (true, "rubbish", false),
         ] {
-            let headers = headers(&[("if-range", value)]);
-            assert_eq!(validator(is_immutable).allows_range(&headers), want, "{value}");
+            let head = head(&[("if-range", value)]);
+            assert_eq!(validator(is_immutable).allows_range(&head), want, "{value}");
         }
-        assert!(validator(false).allows_range(&HeaderMap::new()));
+        assert!(validator(false).allows_range(&head(&[])));
     }
 }

@@ -189,7 +189,6 @@ fn ranges_give_exactly_their_bytes() {
     let many = format!("Range: bytes={}0-0", "0-0,".repeat(999));
     let answer = shop.request("GET", path, &[&many]);
     assert_eq!((answer.status, answer.text().starts_with("RANGE_TOO_MANY: ")), (400, true));
-    assert_eq!(shop.request("GET", path, &["Range: bytes=0-1,5-6"]).body.len(), 3_000_000);
     let head = shop.request("HEAD", path, &["Range: bytes=0-1"]);
     assert_eq!((head.status, head.header("content-length")), (200, Some("3000000")));
     assert_eq!(shop.request("GET", "/SMS_DP_SMSPKG$/XYZ00001/empty", &["Range: bytes=0-"]).status, 416);

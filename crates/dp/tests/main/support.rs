@@ -13,8 +13,11 @@ use restock_content::files::DiskFiles;
 use restock_content::hash::chunk_digest;
 use restock_content::library::{Library, LibraryError, Role, Writer};
 use restock_content::manifest::{Builder, ChunkRun, Entry, EntryKind, FileChunks, PageError, PageSink};
-use restock_content::statement::{SigningKey, Statement};
-use restock_dp::{ContentServer, Damage, ListenerConfig, PackageFacts, Packages, ServeConfig, ServeLimits};
+use restock_content::statement::{KeyList, SigningKey, Statement};
+use restock_dp::{
+    ContentKeys, ContentServer, Damage, ListenerConfig, PackageFacts, Packages, ServeConfig, ServeLimits,
+    ServeParts, TlsListenerConfig,
+};
 use restock_names::{
     Clock, ContentVersion, Digest, EntryPath, Epoch, PackageId, SourceVersion, SystemClock, Timestamp,
 };
@@ -67,6 +70,7 @@ pub(crate) struct Shop {
 pub(crate) struct Options {
     pub(crate) serves_everything: bool,
     pub(crate) limits: ServeLimits,
+    pub(crate) tls_listeners: Vec<TlsListenerConfig>,
 }
 
 impl Shop {
@@ -108,16 +112,21 @@ impl Shop {
                 address: SocketAddr::from(([127, 0, 0, 1], 0)),
                 serves_everything: options.serves_everything,
             }],
+            tls_listeners: options.tls_listeners,
+            hosts: vec!["dp".into()],
             limits: options.limits,
         };
         let cancel = CancellationToken::new();
-        let (tracker, clock) = (TaskTracker::new(), SystemClock);
+        let tracker = TaskTracker::new();
         let started = ContentServer::start(
             config,
-            Arc::clone(&library),
-            Arc::clone(&packages),
-            sender,
-            &clock,
+            ServeParts {
+                library: Arc::clone(&library),
+                packages: Arc::clone(&packages),
+                keys: ContentKeys::Listed(Arc::new(key_list())),
+                damage: sender,
+                clock: Arc::new(SystemClock),
+            },
             &tracker,
             &cancel,
         );
@@ -239,6 +248,16 @@ pub(crate) fn flip(library: &Path, needle: &[u8]) -> PathBuf {
     }
     assert_eq!(flipped.len(), 1, "the fault was injected once");
     flipped.remove(0)
+}
+
+/// The key that signs the shop's content tokens.
+pub(crate) fn token_key() -> SigningKey {
+    SigningKey::from_bytes(&[2; 32])
+}
+
+fn key_list() -> KeyList {
+    let site = "XYZ".parse().expect("valid");
+    KeyList::sign(site, 1, vec![token_key().public()], &SigningKey::from_bytes(&[9; 32]))
 }
 
 pub(crate) fn package(number: u32) -> PackageId {

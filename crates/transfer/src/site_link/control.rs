@@ -93,10 +93,7 @@ async fn converse<S: SiteSide>(
     }
 }
 
-async fn tell_keys(
-    keys: &mut watch::Receiver<Arc<KeyList>>,
-    writer: &mut Writer,
-) -> Result<(), LinkError> {
+async fn tell_keys(keys: &mut watch::Receiver<Arc<KeyList>>, writer: &mut Writer) -> Result<(), LinkError> {
     let key_list = keys.borrow_and_update().encode();
     writer.message(&Message::KeyList { key_list }).await
 }
