@@ -63,6 +63,8 @@ struct Operation<'h> {
     name: &'h str,
     space: Space,
     is_first_version: bool,
+    /// Rows at most.
+    rows_max: Option<u64>,
 }
 
 /// Answers somebody who has signed in.
@@ -129,7 +131,8 @@ async fn intrinsic(handler: &Handler, asked: &Asked, id: &str, call: &Intrinsic)
         Err(fault) => Err(fault),
         Ok(space) => {
             let (caller, name) = (&asked.caller, &*call.name);
-            let operation = Operation { handler, caller, id, name, space, is_first_version };
+            let rows_max = asked.qualifiers.rows_max;
+            let operation = Operation { handler, caller, id, name, space, is_first_version, rows_max };
             // Boxed: a few of the operations hold much while they wait.
             Box::pin(operation.answer(call)).await
         }

@@ -28,6 +28,7 @@ use crate::documents::Documents;
 use crate::host::Known;
 use crate::negotiate::{NotSealed, Sealing};
 use crate::page::Seal;
+use crate::qualifiers::{Handles, Qualifiers};
 use crate::refused::{Mapping, Refused};
 use crate::route::Route;
 use crate::socket::Shared;
@@ -62,6 +63,7 @@ pub(crate) struct Handler {
     pub(crate) seal: Arc<Seal>,
     pub(crate) cimom: Cimom,
     pub(crate) wsman: WsMan,
+    pub(crate) handles: Handles,
     /// How this server is called in a sign-in with NTLM.
     pub(crate) ntlm_names: ServerNames,
     /// `root\sms\site_XYZ`
@@ -75,6 +77,8 @@ pub(crate) struct Asked {
     /// `https://host:port`.
     pub(crate) origin: String,
     pub(crate) body: Vec<u8>,
+    /// What the request says of its context.
+    pub(crate) qualifiers: Qualifiers,
 }
 
 /// An answer without what all answers have.
@@ -213,8 +217,11 @@ impl Handler {
                 "without TLS a sign-in with NTLM is good for sealed bodies alone; seal them, or use HTTPS",
             ));
         }
-        let caller = entered.caller;
-        let asked = Asked { parts, caller, origin, body };
+        let mut caller = entered.caller;
+        let qualifiers = self.handles.read(&parts.headers, &mut caller, self.clock.monotonic());
+        let qualifiers =
+            qualifiers.map_err(|e| Refused::transport(400, "CONTEXT_QUALIFIER", e.to_string()))?;
+        let asked = Asked { parts, caller, origin, body, qualifiers };
         match route {
             Route::Service => {
                 if !asked.body.is_empty() && !service::is_json(&asked.parts.headers) {

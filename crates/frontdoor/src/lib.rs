@@ -23,6 +23,7 @@ mod listen;
 mod negotiate;
 mod page;
 mod prefer;
+mod qualifiers;
 mod refused;
 mod route;
 mod service;
@@ -52,6 +53,7 @@ use handler::Handler;
 use host::Known;
 use listen::{Accepting, PerAddress};
 use page::Seal;
+use qualifiers::Handles;
 use refused::Mapping;
 use wsman::WsMan;
 
@@ -105,6 +107,7 @@ impl ManagementDoor {
             seal: Arc::new(Seal::new().map_err(DoorError::Randomness)?),
             cimom: Cimom::default(),
             wsman: WsMan::default(),
+            handles: Handles::default(),
             ntlm_names: negotiate::names(provider.host(), site.as_str()),
             namespace: format!(r"root\sms\site_{site}"),
             provider,

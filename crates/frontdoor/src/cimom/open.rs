@@ -98,8 +98,8 @@ impl Operation<'_> {
         class: Option<(std::sync::Arc<restock_cim::Class>, ClassForm)>,
     ) -> Result<Content, Fault> {
         let Asking { queries, ready, shown, form } = asking;
-        let mut rows =
-            if queries.is_empty() { Enumeration::of_rows(ready) } else { Enumeration::of(queries) };
+        let rows = if queries.is_empty() { Enumeration::of_rows(ready) } else { Enumeration::of(queries) };
+        let mut rows = rows.at_most(self.rows_max);
         let piece = rows.next(&self.handler.provider, self.caller, opening.objects).await?;
         let mut reply = self.reply();
         reply.begin_values();

@@ -83,6 +83,7 @@ impl Operation<'_> {
             queries: VecDeque::from(queries),
             ready: VecDeque::from(ready),
             current: None,
+            left: self.rows_max,
         };
         Ok(stream_of(rows, self.reply(), shown, form).await?)
     }

@@ -107,10 +107,22 @@ pub(super) struct Sequence {
     /// Rows that are there already; they come first.
     pub(super) ready: VecDeque<Instance>,
     pub(super) current: Option<Rows>,
+    /// Rows that may still come; `None`: all.
+    pub(super) left: Option<u64>,
 }
 
 impl Sequence {
     async fn next(&mut self) -> Result<Option<Instance>, Refusal> {
+        if self.left == Some(0) {
+            self.current = None;
+            return Ok(None);
+        }
+        let row = self.any().await?;
+        self.left = self.left.map(|left| left.saturating_sub(1));
+        Ok(row)
+    }
+
+    async fn any(&mut self) -> Result<Option<Instance>, Refusal> {
         loop {
             if let Some(row) = self.ready.pop_front() {
                 return Ok(Some(row));

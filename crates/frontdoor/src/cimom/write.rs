@@ -138,8 +138,10 @@ async fn called(
         None => Vec::new(),
     };
     let invoked = MethodCall { path, method: call.name.as_str().into(), arguments };
-    let answer =
-        handler.provider.invoke(&asked.caller, invoked).await.map_err(|refusal| Fault::of(&refusal, true))?;
+    let answer = handler
+        .invoke(&asked.caller, invoked, &asked.qualifiers)
+        .await
+        .map_err(|refusal| Fault::of(&refusal, true))?;
     let mut reply = Reply::method(id, &call.name);
     let shown = shown(handler, space, is_first_version(&asked.parts.headers));
     if let Some(method) = method {

@@ -24,6 +24,8 @@ pub(crate) struct Enumeration {
     place: Option<Place>,
     /// Rows that were read and not given out.
     kept: VecDeque<Instance>,
+    /// Rows that may still be given out; `None`: all.
+    left: Option<u64>,
 }
 
 /// Some rows.
@@ -50,12 +52,17 @@ pub(crate) enum PieceError {
 impl Enumeration {
     /// The rows of `queries`, one query after the other.
     pub(crate) fn of(queries: impl IntoIterator<Item = Query>) -> Self {
-        Self { queries: queries.into_iter().collect(), place: None, kept: VecDeque::new() }
+        Self { queries: queries.into_iter().collect(), place: None, kept: VecDeque::new(), left: None }
     }
 
     /// Rows that are there already.
     pub(crate) fn of_rows(rows: impl IntoIterator<Item = Instance>) -> Self {
-        Self { queries: VecDeque::new(), place: None, kept: rows.into_iter().collect() }
+        Self { queries: VecDeque::new(), place: None, kept: rows.into_iter().collect(), left: None }
+    }
+
+    /// The same with so many rows at most.
+    pub(crate) fn at_most(self, rows: Option<u64>) -> Self {
+        Self { left: rows, ..self }
     }
 
     /// The next rows: up to `rows` of them and never more than [`PIECE_ROWS_MAX`]; with 0 none.
@@ -67,7 +74,8 @@ impl Enumeration {
         caller: &Caller,
         rows: usize,
     ) -> Result<Piece, PieceError> {
-        let wanted = rows.min(PIECE_ROWS_MAX);
+        let allowed = self.left.map_or(usize::MAX, |left| usize::try_from(left).unwrap_or(usize::MAX));
+        let wanted = rows.min(PIECE_ROWS_MAX).min(allowed);
         let mut piece = Vec::new();
         // One row more than wanted tells whether another follows.
         while piece.len() <= wanted {
@@ -80,13 +88,16 @@ impl Enumeration {
             }
             self.read(provider, caller, wanted.saturating_add(1) - piece.len()).await?;
         }
-        let is_over = piece.len() <= wanted;
-        self.give_back(piece.split_off(wanted.min(piece.len())));
+        let is_over = piece.len() <= wanted || wanted == allowed;
+        let rest = piece.split_off(wanted.min(piece.len()));
+        rest.into_iter().rev().for_each(|row| self.kept.push_front(row));
+        self.left = self.left.map(|left| left.saturating_sub(piece.len() as u64));
         Ok(Piece { rows: piece, is_over })
     }
 
     /// Puts rows back to the front, in their order: they did not fit into the answer.
     pub(crate) fn give_back(&mut self, rows: Vec<Instance>) {
+        self.left = self.left.map(|left| left.saturating_add(rows.len() as u64));
         for row in rows.into_iter().rev() {
             self.kept.push_front(row);
         }

@@ -27,6 +27,7 @@ impl Handler {
         let raw = without_token(sent);
         let mut query = options.query(class.name.clone());
         let counting = options.count_query(class.name.clone());
+        query.limit = least(query.limit, asked.qualifiers.rows_max);
         let selection = system_members(&mut query, &class);
         let preferences = Preferences::of(&asked.parts.headers);
         let bound_to = format!("{}\0{}\0{raw}", asked.caller.account, class.name);
@@ -177,6 +178,11 @@ impl Handler {
             "the link to a next page is of another query or account, or from before a restart; begin again";
         self.mapping.core(Status::InvalidQuery, "PAGE_TOKEN", text, "ExecQuery", class.name.as_str())
     }
+}
+
+/// The smaller of two limits.
+fn least(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.into_iter().chain(other).min()
 }
 
 /// The options of a link to a next page without its token: those of the first page.

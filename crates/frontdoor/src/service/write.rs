@@ -104,7 +104,10 @@ impl Handler {
         let body = Body::of_call(self.provider.schema(), class, method, json, zone)
             .map_err(|error| self.body_refused_by(&error, "ExecMethod", &shown))?;
         let call = MethodCall { path, method: method.name.clone(), arguments: body.values };
-        let answer = self.provider.invoke(&asked.caller, call).await.map_err(|r| self.mapping.refusal(&r))?;
+        let answer = self
+            .invoke(&asked.caller, call, &asked.qualifiers)
+            .await
+            .map_err(|r| self.mapping.refusal(&r))?;
         let is_generic = Preferences::of(&asked.parts.headers).is_generic;
         let text = method_answer(&asked.base(), method, &answer.return_value, &answer.out, is_generic, zone);
         Ok(Answer::json(StatusCode::CREATED, text))

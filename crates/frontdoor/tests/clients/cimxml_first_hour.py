@@ -47,7 +47,7 @@ def schedule():
 def groups():
     g = c.CreateInstance(pywbem.CIMInstance('SMS_DistributionPointGroup', {'Name': 'Editors', 'Description': 'x'}))
     call('AddDistributionPoints', g, DPNALPath=[a.nal], AddTargetedPackages=False); call('AddPackages', g, PackageIDs=[K['id']])
-    assert wql("SELECT * FROM SMS_DPGroupPackages " + where()); call('RemovePackages', g, PackageIDs=[K['id']]); c.DeleteInstance(g)
+    assert wql("SELECT * FROM SMS_DPGroupPackages WHERE PkgID = '%s'" % K['id']); call('RemovePackages', g, PackageIDs=[K['id']]); c.DeleteInstance(g)
 def gone():
     c.DeleteInstance(K['path'])
     try: c.GetInstance(K['path']); raise AssertionError('still there')
