@@ -133,6 +133,14 @@ impl Shares {
         Ok(Self { library, root: root.to_owned(), root_fd, own: own_fd, switching, busy: Mutex::default() })
     }
 
+    /// Lets trees change places as on a file system that cannot exchange two names.
+    #[doc(hidden)]
+    pub fn switching_by_links(self) -> Result<Self, ShareError> {
+        let switching = Switching::Link;
+        place::protect(&self.own, switching).map_err(ShareError::io("protect", self.own_path()))?;
+        Ok(Self { switching, ..self })
+    }
+
     /// Makes the folder `name` equal to `content`, whose manifest is `root`; afterwards the package has no
     /// other folder here. What is right already is not touched. Blocking.
     ///

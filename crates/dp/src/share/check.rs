@@ -185,12 +185,15 @@ fn is_right(
 
 /// Does the file hold the run at `offset`?
 fn holds(file: &std::fs::File, offset: u64, run: &ChunkRun) -> io::Result<bool> {
-    if fill::is_hole(run) && lies_in_hole(file, offset, run.bytes()) {
-        return Ok(true);
-    }
+    let (end, is_hole) = (offset + run.bytes(), fill::is_hole(run));
     let mut bytes = vec![0; run.length as usize];
     for times in 0..u64::from(run.repeat) {
-        match file.read_exact_at(&mut bytes, offset + times * u64::from(run.length)) {
+        let at = offset + times * u64::from(run.length);
+        // Asked each time: a hole begins only where the block of the bytes before it ends.
+        if is_hole && lies_in_hole(file, at, end - at) {
+            return Ok(true);
+        }
+        match file.read_exact_at(&mut bytes, at) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
             Err(error) => return Err(error),

@@ -17,6 +17,7 @@ fn job(id: u64, kind: JobKind, package: u32, version: u32) -> Work {
         statement: Vec::new(),
         is_public: false,
         name: String::new(),
+        share: None,
     })
 }
 
