@@ -80,6 +80,11 @@ impl DataFolder {
         self.path.join("library")
     }
 
+    /// Which library belongs here.
+    pub(crate) fn library_id(&self) -> PathBuf {
+        self.path.join("library.id")
+    }
+
     /// Key, certificate and site of a distribution point.
     pub(crate) fn identity(&self) -> PathBuf {
         self.path.join("identity")

@@ -267,6 +267,13 @@ impl Library {
         Ok((library, recovered))
     }
 
+    /// Role and name of the library in `folder`, without opening it: nothing is written.
+    ///
+    /// Errors: `LIBRARY_NOT_FOUND`, `LIBRARY_FORMAT`, I/O.
+    pub fn identify(folder: &Path) -> Result<(Role, LibraryId), LibraryError> {
+        read_identity(folder)
+    }
+
     /// The library's name.
     pub fn id(&self) -> LibraryId {
         self.inner.id

@@ -9,7 +9,7 @@ use sqlx::AnyConnection;
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
-use crate::engine::quick_check;
+use crate::engine::{quick_check, without_password};
 use crate::query::connections::Connections;
 use crate::writer::Writer;
 use crate::{DatabaseError, Engine, Tx, Views, migration};
@@ -71,7 +71,13 @@ impl Database {
     }
 
     /// Opens the database at `url` (`sqlite://…` or `postgres://…`) likewise.
+    ///
+    /// Errors: `DB_TOO_NEW`, `DB_CORRUPT`, `DB_READ_ONLY` where that is what is wrong with it.
     pub async fn open(url: &str) -> Result<Self, DatabaseError> {
+        Self::open_as_it_is(url).await.map_err(|error| error.of_file(without_password(url)))
+    }
+
+    async fn open_as_it_is(url: &str) -> Result<Self, DatabaseError> {
         sqlx::any::install_default_drivers();
         let engine = Engine::of_url(url).ok_or_else(|| DatabaseError::Open {
             place: url.chars().take_while(|c| *c != ':').collect(),

@@ -193,7 +193,7 @@ fn check_sqlite_version(found: &str) -> Result<(), DatabaseError> {
 }
 
 /// The URL as it may be shown: what stands between `//` and `@` is left out.
-fn without_password(url: &str) -> String {
+pub(crate) fn without_password(url: &str) -> String {
     match (url.split_once("//"), url.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, place))) => format!("{scheme}//{place}"),
         _ => url.to_owned(),

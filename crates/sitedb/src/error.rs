@@ -20,15 +20,23 @@ pub enum DatabaseError {
         wanted: &'static str,
     },
     /// A check after an unclean stop found damage.
-    #[error("DATABASE_DAMAGED: the database at {place} is damaged: {found}")]
+    #[error("DB_CORRUPT: the database at {place} is damaged: {found}")]
     Damaged {
         /// Where it is.
         place: String,
         /// The first damage found.
         found: String,
     },
+    /// It can be read but not written.
+    #[error("DB_READ_ONLY: the database at {place} cannot be written")]
+    ReadOnly {
+        /// Where it is.
+        place: String,
+        /// What the driver said.
+        source: sqlx::Error,
+    },
     /// The tables were made by a later release.
-    #[error("DATABASE_NEWER: the database has schema {found}, this release knows up to {known}")]
+    #[error("DB_TOO_NEW: the database has schema {found}, this release knows up to {known}")]
     Newer {
         /// The highest migration in the database.
         found: i64,
@@ -89,6 +97,28 @@ pub enum DatabaseError {
 }
 
 impl DatabaseError {
+    /// What opening it failed with, as what is wrong with the file at `place`, where that is known.
+    pub(crate) fn of_file(self, place: String) -> Self {
+        let number = match &self {
+            Self::Open { source, .. } | Self::Migration { source, .. } | Self::Statement { source, .. } => {
+                source.as_database_error().and_then(|e| e.code()).and_then(|code| code.parse::<u32>().ok())
+            }
+            _ => None,
+        };
+        // 8: SQLITE_READONLY, 11: SQLITE_CORRUPT, 26: SQLITE_NOTADB and their extended forms.
+        match (number.filter(|n| *n < 10_000).map(|n| n & 0xff), self) {
+            (
+                Some(8),
+                Self::Open { source, .. } | Self::Migration { source, .. } | Self::Statement { source, .. },
+            ) => Self::ReadOnly { place, source },
+            (
+                Some(11 | 26),
+                Self::Open { source, .. } | Self::Migration { source, .. } | Self::Statement { source, .. },
+            ) => Self::Damaged { place, found: source.to_string() },
+            (_, error) => error,
+        }
+    }
+
     /// True when the same call may succeed a moment later.
     pub fn is_transient(&self) -> bool {
         match self {

@@ -44,9 +44,12 @@ pub(in crate::commands) enum LibraryDoor {
 }
 
 pub(in crate::commands) fn open(folder: &DataFolder, command: &str) -> Result<LibraryDoor, Failure> {
-    folder.role()?;
+    let role = folder.role()?;
     match folder.lock_or_ask(command)? {
         Locked::Instead(client) => Ok(LibraryDoor::Running(client)),
-        Locked::Here(lock) => Ok(LibraryDoor::Opened(running::library::open(&folder.library())?, lock)),
+        Locked::Here(lock) => {
+            running::library::check_identity(folder, role)?;
+            Ok(LibraryDoor::Opened(running::library::open(&folder.library())?, lock))
+        }
     }
 }

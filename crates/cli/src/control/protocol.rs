@@ -59,6 +59,8 @@ pub(crate) enum Ask {
     Objects(ObjectAsk),
     /// A new enrolment token: [`TokenGiven`]. Site only.
     CreateToken { kind: TokenFor, name: String, valid_ms: u64 },
+    /// A new content token, for these packages or all: `restock_site::ContentTokenMade`. Site only.
+    CreateContentToken { packages: Option<Vec<PackageId>>, valid_ms: u64 },
     /// The entries of a version: events are arrays of [`FileLine`], the answer is [`FilesEnd`]. Site only.
     Files { package: PackageId, version: Option<SourceVersion> },
     /// The manifest of a version in the library: [`super::ContentRoot`].
@@ -210,6 +212,9 @@ pub(crate) struct AdminServiceAt {
     pub(crate) wsman: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) wsman_http: Option<String>,
+    /// The same for bodies sealed with NTLM alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) wsman_sealed: Option<String>,
     /// CIM-XML, with HTTPS and without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cimom: Option<String>,
@@ -336,7 +341,7 @@ mod tests {
     use super::{Ask, Body, Reply, Request};
 
     /// Lines as version 1 has them for ever.
-    const REQUESTS: [&str; 22] = [
+    const REQUESTS: [&str; 25] = [
         r#"{"restock":1,"id":1,"ask":"hello"}"#,
         r#"{"restock":1,"id":2,"request_id":"a-1","ask":{"perform":{"operation":"refresh_pkg_source","package":"xyz00001"}}}"#,
         r#"{"restock":1,"id":3,"ask":{"perform":{"operation":"add_distribution_points","package":"XYZ00001","points":["DP01"]}}}"#,
@@ -359,6 +364,9 @@ mod tests {
         r#"{"restock":1,"id":20,"ask":{"plan":{"package":"XYZ00001","keep_ms":3600000}}}"#,
         r#"{"restock":1,"id":21,"ask":{"diff":{"before":{"package":"XYZ00001","version":1},"after":{"package":"XYZ00001","version":null}}}}"#,
         r#"{"restock":1,"id":22,"ask":{"apply_plan":{"plan":"XYZ00001-0f1e2d3c"}}}"#,
+        r#"{"restock":1,"id":23,"ask":{"clean_library":{"grace_ms":null}}}"#,
+        r#"{"restock":1,"id":24,"ask":"repair_library"}"#,
+        r#"{"restock":1,"id":25,"ask":{"roll_back":{"package":"XYZ00001","version":2}}}"#,
     ];
 
     #[test]
@@ -401,6 +409,6 @@ mod tests {
             assert!(serde_json::from_str::<Ask>(&ask).is_ok(), "{ask} {rest}");
             seen += 1;
         }
-        assert_eq!(seen, 27, "all examples were found");
+        assert_eq!(seen, 30, "all examples were found");
     }
 }

@@ -50,6 +50,7 @@ pub(crate) struct SiteDesk {
 impl SiteDesk {
     /// Opens the site of `folder`, whose lock the caller holds.
     pub(crate) async fn open(folder: &DataFolder) -> Result<Self, Failure> {
+        library::check_identity(folder, Role::Site)?;
         let settings: SiteSettings = config::read(&folder.config())?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let config = settings.config(folder.path());
@@ -249,6 +250,10 @@ impl Desk for SiteDesk {
             }
             Ask::CreateToken { kind, name, valid_ms } => {
                 self.token(kind, &name, Duration::from_millis(valid_ms)).await.map(|t| value(&t))
+            }
+            Ask::CreateContentToken { packages, valid_ms } => {
+                let made = self.site.create_content_token(packages, Duration::from_millis(valid_ms));
+                made.map(|made| value(&made)).map_err(site_failure)
             }
             Ask::Files { package, version } => self.files(package, version, events).await.map(|e| value(&e)),
             Ask::ContentRoot(of) => {

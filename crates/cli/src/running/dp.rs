@@ -45,6 +45,7 @@ async fn serve(frame: Arc<Frame<'_>>, settings: &DpSettings) -> Result<(), Failu
         Failure::new(Kind::Failed, chain(&e)).hint("restock dp init, with a new token, in a new data folder")
     })?;
     let identity = Arc::new(identity);
+    library::check_identity(folder, Role::Dp)?;
     let path = folder.library();
     let library = tokio::task::spawn_blocking(move || library::open(&path))
         .await

@@ -5,13 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use restock_content::files::DiskFiles;
-use restock_content::library::{Library, LibraryError};
+use restock_content::files::{DiskFiles, replace};
+use restock_content::library::{self as content, Library, LibraryError};
 use restock_names::{Clock, SystemClock};
 
+use crate::config::Role;
 use crate::control::{CheckProgress, Events, LibraryChecked, LibraryMeasured, PackageHeld, put};
+use crate::data_folder::DataFolder;
 use crate::failure::{Failure, Kind};
-use crate::output::shown_path;
+use crate::output::{shown, shown_path};
 
 /// How often a check says how far it is.
 const PROGRESS_PERIOD: Duration = Duration::from_millis(200);
@@ -22,6 +24,51 @@ pub(crate) fn open(folder: &Path) -> Result<Arc<Library>, Failure> {
     let (library, recovered) = Library::open(files, folder).map_err(|e| failure(folder, &e))?;
     tracing::debug!(?recovered, "library opened");
     Ok(Arc::new(library))
+}
+
+/// Makes sure that the library in the data folder is the one that was there before, and of `role`.
+/// Nothing in it is written.
+///
+/// Errors: `LIBRARY_ID_MISMATCH`. A folder without a library is somebody else's to refuse.
+pub(crate) fn check_identity(data: &DataFolder, role: Role) -> Result<(), Failure> {
+    let folder = data.library();
+    let (found_role, found) = match Library::identify(&folder) {
+        Err(LibraryError::NotFound(_)) => return Ok(()),
+        identified => identified.map_err(|e| failure(&folder, &e))?,
+    };
+    let path = data.library_id();
+    let known = match std::fs::read_to_string(&path) {
+        Ok(text) => Some(text.trim().to_owned()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+        Err(e) => {
+            return Err(Failure::caused(Kind::Failed, format!("cannot read {}", shown_path(&path)), &e));
+        }
+    };
+    let is_of_role = match role {
+        Role::Site => found_role == content::Role::Site,
+        Role::Dp => found_role == content::Role::DistributionPoint,
+    };
+    match known {
+        Some(known) if known != found.to_string() || !is_of_role => Err(Failure::refused(format!(
+            "LIBRARY_ID_MISMATCH: {} holds library {found}, library {} belongs here",
+            shown_path(&folder),
+            shown(&known),
+        ))
+        .hint("mount the right library")
+        .hint(format!("remove {} if this library is to be used from now on", shown_path(&path)))),
+        None if !is_of_role => Err(Failure::refused(format!(
+            "LIBRARY_ID_MISMATCH: the library in {} is not that of a {}",
+            shown_path(&folder),
+            match role {
+                Role::Site => "site",
+                Role::Dp => "distribution point",
+            }
+        ))
+        .hint("mount the right library")),
+        Some(_) => Ok(()),
+        None => replace(&DiskFiles, &path, format!("{found}\n").as_bytes())
+            .map_err(|e| Failure::caused(Kind::Failed, format!("cannot write {}", shown_path(&path)), &e)),
+    }
 }
 
 /// Why a library cannot be used.

@@ -8,6 +8,7 @@ mod arguments;
 mod cimom;
 mod commands;
 mod demo;
+mod library;
 mod links;
 mod negotiate;
 mod netns_sites;

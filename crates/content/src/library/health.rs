@@ -167,7 +167,7 @@ impl Library {
             kept != before || health.damage.len() != kept
         })?;
         let mut damaged = self.inner.damaged.lock().expect("no code panics while holding this lock");
-        expired.iter().for_each(|key| drop(damaged.remove(key)));
+        damaged.retain(|key| !expired.contains(key));
         Ok(())
     }
 }

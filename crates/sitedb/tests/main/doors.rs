@@ -266,7 +266,7 @@ async fn a_database_of_a_later_release_is_refused() {
         .unwrap();
     assert!(later.success());
     let refused = Database::open_file(&path).await.unwrap_err();
-    assert!(refused.to_string().starts_with("DATABASE_NEWER: "), "{refused}");
+    assert!(refused.to_string().starts_with("DB_TOO_NEW: "), "{refused}");
 }
 
 #[tokio::test]
@@ -288,6 +288,6 @@ async fn a_database_that_was_damaged_while_open_is_refused_at_start() {
     }
     std::fs::write(&path, bytes).unwrap();
     let refused = Database::open_file(&path).await.unwrap_err().to_string();
-    assert!(refused.starts_with("DATABASE_DAMAGED: ") || refused.starts_with("DATABASE_OPEN: "), "{refused}");
+    assert!(refused.starts_with("DB_CORRUPT: ") || refused.starts_with("DATABASE_OPEN: "), "{refused}");
     drop(database);
 }
