@@ -92,9 +92,8 @@ fn wbemcli_enumerates_reads_and_calls() {
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     // Whether the shell's own quoting of a NAL path survives is the client's affair; the array arrived.
     assert!(said.contains("AddDistributionPoints: 0") || said.contains("NAL path"), "{said}");
-    let missing =
-        Command::new("wbemcli").args(["gi", &at("http", plain, "SMS_Package.PackageID=\"NOPE0000\"")]);
-    let missing = { missing }.output().unwrap();
+    let missing = at("http", plain, "SMS_Package.PackageID=\"NOPE0000\"");
+    let missing = Command::new("wbemcli").args(["gi", &missing]).output().unwrap();
     let said =
         format!("{}{}", String::from_utf8_lossy(&missing.stdout), String::from_utf8_lossy(&missing.stderr));
     assert!(said.contains("CIM_ERR_NOT_FOUND"), "{said}");

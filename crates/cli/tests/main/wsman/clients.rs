@@ -19,7 +19,7 @@ fn check(demo: &Demo, script: &str, steps: &str, arguments: &[&str]) {
 #[test]
 fn published_clients_do_all_their_steps() {
     let demo = Demo::start();
-    let (ca, tls, plain) = (demo.text("ca_file"), demo.port("adminservice"), demo.port("adminservice_http"));
+    let (ca, tls, plain) = (demo.text("ca_file"), demo.port("wsman"), demo.port("wsman_http"));
     let encrypted = ["--scheme", "https", "--port", tls, "--ca", ca];
     let loopback = ["--scheme", "http", "--port", plain];
     for arguments in [&encrypted[..], &loopback] {
