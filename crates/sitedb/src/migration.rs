@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0006_installed.sql"),
     include_str!("../migrations/0007_sign_in.sql"),
     include_str!("../migrations/0008_package_options.sql"),
+    include_str!("../migrations/0009_installed_counts.sql"),
 ];
 
 /// The number PostgreSQL's advisory lock is taken under while migrating ("restock").

@@ -25,7 +25,7 @@ const STATISTICS: &[(&str, &str, &str)] = &[
     ("targets", "targets_by_package_state", "1000000 10 3 1"),
     ("targets", "targets_by_point_state", "1000000 1000 250 1"),
     ("targets", "targets_by_summarizer_state", "1000000 100000"),
-    ("targets", "targets_installed", "900000 900 900"),
+    ("installed_counts", "sqlite_autoindex_installed_counts_1", "1000 1"),
     ("copies", "sqlite_autoindex_copies_1", "50000 5 1"),
     ("scope_members", "sqlite_autoindex_scope_members_1", "101000 50000 25000 1"),
     ("scope_members", "scope_members_by_object", "101000 50000 2"),

@@ -3,6 +3,7 @@
 //! A target whose distribution point belongs to another site is shown as that site tells: events
 //! start nothing there, and people's wishes travel (`elsewhere`).
 
+mod counted;
 mod elsewhere;
 mod notes;
 
@@ -278,6 +279,7 @@ impl Tx {
     /// Keeps a target, new or changed.
     pub async fn put_target(&mut self, t: &Target) -> Result<(), DatabaseError> {
         let job = t.facts.job;
+        self.count_installed(t, t.facts.state == TargetState::Installed).await?;
         self.execute(
             "INSERT INTO targets (package_id, point, state, wanted_version, serving_version, job, job_kind,
                  is_redistributing, has_given_up, skip_until, attempts, next_attempt, cause, damage, why,
@@ -328,6 +330,7 @@ impl Tx {
     }
 
     async fn delete_target(&mut self, t: &Target) -> Result<(), DatabaseError> {
+        self.count_installed(t, false).await?;
         self.execute("DELETE FROM targets WHERE package_id = $1 AND point = $2", bind![t.package, &t.point])
             .await?;
         if t.other_site.is_none() {

@@ -133,6 +133,7 @@ impl Sight {
                 });
                 !hidden.is_empty()
             }
+            Rule::Counted => self.hides(Parent::Package) || self.hides(Parent::Point),
         }
     }
 
@@ -295,6 +296,8 @@ enum Rule {
     Member,
     /// All of these rows must be visible.
     Of(&'static [Parent]),
+    /// Numbers kept of the targets: counted anew from the visible ones when any may be hidden.
+    Counted,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -344,6 +347,10 @@ const fn table(name: &'static str, rule: Rule) -> Table {
     Table { name, base: name, rule }
 }
 
+/// What the numbers of [`Rule::Counted`] are, over the targets that are visible.
+const COUNTED: &str =
+    "SELECT t.point, COUNT(*) AS installed FROM targets t WHERE t.state = 'installed' GROUP BY t.point";
+
 /// Every table that views may read. Tables that the rules of others read stand before those.
 pub(crate) const TABLES: &[Table] = &[
     table("site", Rule::Everyone),
@@ -371,6 +378,7 @@ pub(crate) const TABLES: &[Table] = &[
     table("copies", Rule::Of(&[Parent::Package])),
     table("programs", Rule::Of(&[Parent::Package])),
     table("targets", Rule::Of(&[Parent::Package, Parent::Point])),
+    table("installed_counts", Rule::Counted),
     table("stops", Rule::Of(&[Parent::Package, Parent::Point])),
     table("dp_group_members", Rule::Of(&[Parent::Group, Parent::Point])),
     table("dp_group_packages", Rule::Of(&[Parent::Group, Parent::Package])),
@@ -390,6 +398,7 @@ impl Table {
         match self.rule {
             Rule::Of(parents) => parents.iter().map(|parent| parent.table()).collect(),
             Rule::OfSite => vec!["visible_site"],
+            Rule::Counted => vec!["targets"],
             Rule::Message => vec!["visible_sites", "packages", "distribution_points"],
             Rule::OfMessage => vec!["status_messages"],
             Rule::Member => vec!["visible_sites", "packages", "distribution_points", "dp_groups", "scopes"],
@@ -415,8 +424,12 @@ pub(crate) fn write_tables(sight: &Sight, wanted: impl IntoIterator<Item = &'sta
     }
     for table in TABLES.iter().filter(|table| needed.contains(&table.name)) {
         let mark = (sql.text.len(), sql.values.len());
-        sql.push(table.name).push(" AS NOT MATERIALIZED (SELECT t.* FROM ");
-        sql.push(schema_of(sql.engine)).push(table.base).push(" t WHERE ");
+        sql.push(table.name).push(" AS NOT MATERIALIZED (");
+        let schema = schema_of(sql.engine);
+        match table.rule {
+            Rule::Counted => sql.push(COUNTED),
+            _ => sql.push("SELECT t.* FROM ").push(schema).push(table.base).push(" t WHERE "),
+        };
         if sight.write(table.rule, sql) {
             sql.push("),\n");
         } else {

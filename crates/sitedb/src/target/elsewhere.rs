@@ -316,6 +316,7 @@ impl Tx {
     /// Removes a distribution point of another site with its targets.
     pub(crate) async fn forget_point(&mut self, point: &DistributionPointName) -> Result<(), DatabaseError> {
         self.execute("DELETE FROM targets WHERE point = $1", bind![point]).await?;
+        self.execute("DELETE FROM installed_counts WHERE point = $1", bind![point]).await?;
         self.execute("DELETE FROM stops WHERE point = $1", bind![point]).await?;
         self.remove_from_scopes(TYPE_POINT, point.as_str()).await?;
         self.execute("DELETE FROM distribution_points WHERE name = $1", bind![point]).await?;

@@ -1,7 +1,6 @@
 -- A distribution point is in error when any of its packages is, else in progress when any is.
--- MessageCount is the number of its rows in SMS_DPStatusDetails that are no success. Nothing but
--- NumberInstalled reads what is installed, which is nearly all: the rest are few entries of an index. The
--- cast keeps it to the index of what is installed alone, whose entries are the smallest.
+-- MessageCount is the number of its rows in SMS_DPStatusDetails that are no success. What is installed,
+-- which is nearly all, is counted as it changes; the rest are few entries of an index.
 WITH states (name) AS (
     VALUES ('waiting'), ('receiving'), ('complete'), ('retrying'), ('failed'), ('installed'), ('damaged'),
         ('removal_asked'), ('removal_retrying'), ('removal_failed')
@@ -33,8 +32,7 @@ SELECT
      WHERE t.point = d.name
         AND t.state IN ('waiting', 'receiving', 'complete', 'retrying', 'removal_retrying'))
         AS "NumberInProgress",
-    (SELECT COUNT(*) FROM targets AS t WHERE CAST(t.point AS TEXT) = d.name AND t.state = 'installed')
-        AS "NumberInstalled",
+    COALESCE((SELECT c.installed FROM installed_counts AS c WHERE c.point = d.name), 0) AS "NumberInstalled",
     0 AS "NumberUnknown",
     COALESCE(d.software, '') AS "Version"
 FROM distribution_points AS d

@@ -219,6 +219,13 @@ async fn forget(tx: &mut Tx, id: PackageId, arrival: &Arrival<'_>) -> Result<Tak
     tx.mark_package_deleting(id).await?;
     leave_points(tx, id, arrival).await?;
     tx.execute(
+        "UPDATE installed_counts SET installed = installed - 1 WHERE point IN
+             (SELECT t.point FROM targets t JOIN distribution_points d ON d.name = t.point
+              WHERE t.package_id = $1 AND t.state = 'installed' AND d.site_code <> $2)",
+        bind![id, arrival.own],
+    )
+    .await?;
+    tx.execute(
         "DELETE FROM targets WHERE package_id = $1 AND point IN
              (SELECT d.name FROM distribution_points d WHERE d.site_code <> $2)",
         bind![id, arrival.own],
