@@ -21,6 +21,9 @@ pub(crate) struct AdminServiceSection {
     /// Address of a listener without TLS; loopback only.
     #[serde(deserialize_with = "loopback_or_none")]
     pub(crate) http_listen: Option<SocketAddr>,
+    /// Address of a listener without TLS, on any address, for bodies sealed with NTLM alone.
+    #[serde(deserialize_with = "address_or_none")]
+    pub(crate) sealed_listen: Option<SocketAddr>,
     /// Names beside the machine's own, `localhost`, and the listener's address.
     pub(crate) names: Vec<String>,
     /// Origins of pages that may change things.
@@ -96,6 +99,7 @@ impl Default for AdminServiceSection {
         Self {
             listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8725)),
             http_listen: None,
+            sealed_listen: None,
             names: Vec::new(),
             origins: Vec::new(),
             limits: LimitsSection::default(),
@@ -153,7 +157,7 @@ impl AdminServiceSection {
     /// doors.
     pub(crate) fn all_names(&self, host: &str, others: &[Option<SocketAddr>]) -> Vec<String> {
         let own = [host.to_owned(), machine_name(), "localhost".to_owned()];
-        let own_addresses = [self.listen, self.http_listen];
+        let own_addresses = [self.listen, self.http_listen, self.sealed_listen];
         let bound = own_addresses.iter().chain(others).flatten().map(SocketAddr::ip);
         let loopback = ["127.0.0.1".to_owned(), "::1".to_owned()];
         let bound = bound.filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string());
@@ -195,6 +199,9 @@ impl AdminServiceSection {
 listen = \"{}\"
 # Address of the same service without TLS: loopback only. Empty: none.
 http_listen = \"{}\"
+# Address of a listener without TLS, also for others, that takes no password and no token: only bodies
+# sealed with the keys of a sign-in with NTLM. WS-Management clients look at port 5985. Empty: none.
+sealed_listen = \"{}\"
 # Names by which clients ask, beside this machine's own name, localhost and the addresses above.
 names = {}
 # Origins of web pages that may change things, such as \"https://console.example\".
@@ -222,6 +229,7 @@ page_rows_max = {}
 ",
             address(self.listen),
             address(self.http_listen),
+            address(self.sealed_listen),
             list(&self.names),
             list(&self.origins),
             limits.connections_max,

@@ -67,6 +67,7 @@ pub(crate) async fn start(
                 let certificates: Arc<dyn Certificates> = Arc::<SiteCertificates>::clone(certificate);
                 Protection::Tls(certificates)
             }
+            _ if wanted.is_sealed => Protection::Sealed,
             _ => Protection::None,
         };
         ListenerConfig { address: wanted.address, protection, doors: wanted.doors }
@@ -101,6 +102,10 @@ pub(crate) async fn start(
             let scheme = if wanted.is_tls { "https" } else { "http" };
             is_spoken.then(|| format!("{scheme}://{authority}/{path}"))
         };
+        if wanted.is_sealed {
+            at.wsman_sealed = url("wsman", wanted.doors.wsman);
+            continue;
+        }
         let [service, wsman, cimom] = match wanted.is_tls {
             true => [&mut at.url, &mut at.wsman, &mut at.cimom],
             false => [&mut at.http_url, &mut at.wsman_http, &mut at.cimom_http],
@@ -121,6 +126,8 @@ pub(crate) async fn start(
 struct Wanted {
     address: SocketAddr,
     is_tls: bool,
+    /// Bodies sealed with NTLM alone.
+    is_sealed: bool,
     doors: Doors,
 }
 
@@ -137,9 +144,17 @@ fn wanted(settings: &SiteSettings) -> Vec<Wanted> {
     let mut wanted = Vec::new();
     for (tls, plain, doors) in all {
         for (address, is_tls) in [(tls, true), (plain, false)] {
-            wanted.extend(address.map(|address| Wanted { address, is_tls, doors }));
+            wanted.extend(address.map(|address| Wanted { address, is_tls, is_sealed: false, doors }));
         }
     }
+    // Clients of CIM-XML know no NTLM.
+    let doors = Doors { cimom: false, ..shared };
+    wanted.extend(service.sealed_listen.map(|address| Wanted {
+        address,
+        is_tls: false,
+        is_sealed: true,
+        doors,
+    }));
     wanted
 }
 

@@ -1,14 +1,12 @@
-//! Clients that speak something else than TLS on the TLS port, or show a certificate of the link.
+//! Clients that speak something else than TLS on the TLS port.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::Command;
 use std::time::Duration;
 
 use restock_names::{Clock, SystemClock};
 
 use crate::adminservice::door::Door;
-use crate::support::json;
 
 /// A ClientHello of an old version with these cipher suites.
 fn old_hello(version: [u8; 2], suites: &[[u8; 2]]) -> Vec<u8> {
@@ -56,24 +54,4 @@ fn old_tls_null_ciphers_and_plain_http_end_in_the_handshake_with_one_line() {
         assert_eq!(said(), 1, "{what}");
     }
     assert_eq!(door.request("GET", "/AdminService/wmi/SMS_Site", &[], "").status, 200);
-}
-
-#[test]
-fn a_certificate_of_a_distribution_point_or_of_the_site_opens_no_management_door() {
-    let mut door = Door::new(&[]);
-    door.world.add_point("DP01");
-    let (point, keys) = (door.world.path("DP01").join("identity"), door.world.site_data().join("keys"));
-    let url = format!("https://{}/AdminService/wmi/SMS_Site", door.https);
-    for (certificate, key) in [
-        (point.join("certificate.pem"), point.join("key.pem")),
-        (keys.join("link.pem"), keys.join("link-key.pem")),
-    ] {
-        assert!(certificate.exists() && key.exists(), "{}", certificate.display());
-        let mut curl = Command::new("curl");
-        curl.args(["-sk", "-o", "/dev/null", "-w", "%{http_code}", "--cert"]).arg(&certificate);
-        let output = curl.arg("--key").arg(&key).arg(&url).output().unwrap();
-        // The door asks for no certificate: who shows one is nobody, like who shows none.
-        assert_eq!(String::from_utf8(output.stdout).unwrap(), "401", "{}", certificate.display());
-    }
-    assert_eq!(json(&door.world.site_data(), &["status"]).code, 0);
 }
