@@ -6,6 +6,7 @@ mod audit;
 mod bugreport;
 mod cancel;
 mod completions;
+mod content_token;
 mod demo;
 mod diff;
 mod distribute;
@@ -93,6 +94,8 @@ enum Command {
     #[command(subcommand)]
     Token(token::Token),
     #[command(subcommand)]
+    ContentToken(content_token::ContentToken),
+    #[command(subcommand)]
     Dp(dp::Dp),
     #[command(subcommand)]
     Source(source::Source),
@@ -165,6 +168,7 @@ impl Arguments {
             Command::Demo(c) => c.run(&session),
             Command::Site(c) => c.run(&session),
             Command::Token(c) => c.run(&session),
+            Command::ContentToken(c) => c.run(&session),
             Command::Dp(c) => c.run(&session),
             Command::Source(c) => c.run(&session),
             Command::Package(c) => c.run(&session),

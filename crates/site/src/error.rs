@@ -36,6 +36,12 @@ pub enum SiteError {
     /// A token would live too long.
     #[error("TOKEN_LIFE: a token lives at least a minute and at most 24 hours")]
     TokenLife,
+    /// A content token would live too short or too long.
+    #[error("CONTENT_TOKEN_LIFE: a content token lives at least a minute and at most 366 days")]
+    ContentTokenLife,
+    /// A content token would name no package, or too many.
+    #[error("CONTENT_TOKEN_PACKAGES: a content token names 1 to 256 packages, or all")]
+    ContentTokenPackages,
     /// The site stands below another one already.
     #[error("SITE_HAS_PARENT: the site stands below {0} already")]
     HasParent(SiteCode),
@@ -134,7 +140,7 @@ impl SiteError {
             | Self::Enrol(EnrolError::Link(LinkError::Refused(_)))
             | Self::Library(LibraryError::Locked { .. }) => 6,
             Self::Plan(error) => error.exit_code(),
-            Self::TokenLife | Self::Token(_) => 2,
+            Self::TokenLife | Self::Token(_) | Self::ContentTokenLife | Self::ContentTokenPackages => 2,
             Self::Rollback(error) => error.exit_code(),
             _ => 1,
         }
@@ -146,6 +152,8 @@ impl SiteError {
             Self::Exists { .. } => Some("restock site run, or another --data folder".to_owned()),
             Self::NotFound(_) => Some("restock site init".to_owned()),
             Self::TokenLife => Some("--valid 24h".to_owned()),
+            Self::ContentTokenLife => Some("--valid 30d".to_owned()),
+            Self::ContentTokenPackages => Some("--all, or fewer packages in each token".to_owned()),
             Self::HasParent(_) => Some("restock site leave".to_owned()),
             Self::NotBelow(_) => Some("restock site tree; a site is removed at the one above it".to_owned()),
             Self::Token(_) => {

@@ -16,6 +16,7 @@
 mod backup;
 mod clean;
 mod config;
+mod content_token;
 mod distribute;
 mod driver;
 mod error;
@@ -46,6 +47,7 @@ pub use backup::fuzz_backups;
 pub use backup::{ArchiveError, BackedUp, Promoted, Restored};
 pub use clean::{CleanLoop, LibraryCleaned};
 pub use config::SiteConfig;
+pub use content_token::ContentTokenMade;
 pub use distribute::DistributeLoop;
 pub use error::SiteError;
 pub use fetch::{Fetch, FetchError, FetchLoop, Fetched, LinkFetch, Neighbour};

@@ -3,12 +3,30 @@
 //! Source: docs/formats/content-token.md.
 
 use restock_content::statement::{ContentToken, ContentTokenError};
+use restock_names::{PackageId, Timestamp};
 
 use crate::token::{from_base64url, to_base64url};
+use crate::{SiteTrust, TrustError};
 
 const PREFIX: &str = "rct_";
 /// The text of the largest token has fewer characters.
 const TEXT_MAX: usize = 4_096;
+
+impl SiteTrust {
+    /// A token of this site for `packages` (`None`: all), with an identifier of its own, that counts
+    /// from one moment to another.
+    ///
+    /// Errors: no randomness.
+    pub fn content_token(
+        &self,
+        packages: Option<Vec<PackageId>>,
+        times: (Timestamp, Timestamp),
+    ) -> Result<ContentToken, TrustError> {
+        let mut id = [0; 16];
+        getrandom::fill(&mut id).map_err(|source| TrustError::Random { source })?;
+        Ok(ContentToken::sign(self.site(), id, times, packages, self.signing_key()))
+    }
+}
 
 /// `rct_` and the token's bytes in base64url without padding.
 pub fn content_token_text(token: &ContentToken) -> String {

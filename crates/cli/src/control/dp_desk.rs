@@ -82,6 +82,7 @@ impl Desk for DpDesk {
             | Ask::ExportAudit
             | Ask::Objects(_)
             | Ask::CreateToken { .. }
+            | Ask::CreateContentToken { .. }
             | Ask::Files { .. }
             | Ask::Plan { .. }
             | Ask::ApplyPlan { .. }

@@ -146,7 +146,7 @@ impl Shop {
     pub(crate) fn publish(&self, number: u32, version: u32, tree: &[(&[u8], Node)]) -> Statement {
         let statement = self.store(number, version, tree);
         self.packages
-            .set(statement.version.package, PackageFacts { is_public: true, name: "test".into() })
+            .set(statement.version.package, PackageFacts { is_public: true, name: "test".into(), share: None })
             .expect("written");
         self.library.activate(&statement.version).expect("activated");
         statement
@@ -345,6 +345,11 @@ pub(crate) struct Answer {
 impl Answer {
     /// Reads one answer until the connection ends.
     pub(crate) fn read(stream: &mut TcpStream) -> Self {
+        Self::of(stream)
+    }
+
+    /// Reads one answer until its stream ends.
+    pub(crate) fn of(stream: &mut impl Read) -> Self {
         let mut bytes = Vec::new();
         let ended = stream.read_to_end(&mut bytes);
         let at = bytes.windows(4).position(|w| w == b"\r\n\r\n").map_or(bytes.len(), |at| at + 4);
