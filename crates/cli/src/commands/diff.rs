@@ -12,7 +12,7 @@ use crate::commands::library::{LibraryDoor, open};
 use crate::commands::version_ref::version_ref;
 use crate::control::{Ask, Change, DiffEnd, DiffLine, FileKind};
 use crate::failure::{Failure, Kind};
-use crate::output::{Done, Output, count};
+use crate::output::{Done, Output, count, grouped};
 
 const EXAMPLE: &str = "\
 Example:
@@ -154,19 +154,18 @@ pub(crate) fn text(line: &DiffLine) -> String {
 
 /// `2 added (3 KiB), 1 removed (1 KiB), …`
 pub(crate) fn totals_text(totals: &PlanTotals) -> String {
-    if totals.added + totals.removed + totals.changed + totals.touched == 0 {
-        return "nothing differs".to_owned();
-    }
-    format!(
-        "{} added ({}), {} removed ({}), {} changed ({}), {} with another mode or time alone",
-        totals.added,
-        HumanBytes(totals.bytes_added),
-        totals.removed,
-        HumanBytes(totals.bytes_removed),
-        totals.changed,
-        HumanBytes(totals.bytes_changed),
-        totals.touched,
-    )
+    let parts = [
+        (totals.added, "added", Some(totals.bytes_added)),
+        (totals.removed, "removed", Some(totals.bytes_removed)),
+        (totals.changed, "changed", Some(totals.bytes_changed)),
+        (totals.touched, "with another mode or time alone", None),
+    ];
+    let parts = parts.iter().filter(|(count, ..)| *count > 0).map(|(count, word, bytes)| match bytes {
+        Some(bytes) => format!("{} {word} ({})", grouped(*count), HumanBytes(*bytes)),
+        None => format!("{} {word}", grouped(*count)),
+    });
+    let text = parts.collect::<Vec<_>>().join(", ");
+    if text.is_empty() { "nothing differs".to_owned() } else { text }
 }
 
 #[cfg(test)]

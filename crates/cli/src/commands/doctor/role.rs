@@ -56,6 +56,7 @@ fn site(folder: &DataFolder, findings: &mut Vec<Finding>) -> Result<(), Failure>
         let hello: Hello = door.ask(Ask::Hello)?;
         let text = format!("site {} runs as process {}, {}", hello.site_code, hello.pid, hello.software);
         findings.push(Finding::good("process", text));
+        findings.extend(hello.metrics.map(|url| Finding::good("metrics", url)));
         loops(&mut door, findings)?;
         links(&mut door, findings)?;
     } else {
@@ -161,6 +162,7 @@ fn point(folder: &DataFolder, findings: &mut Vec<Finding>) -> Result<(), Failure
     let text =
         format!("{name} of site {} runs as process {}, {}", hello.site_code, hello.pid, hello.software);
     findings.push(Finding::good("process", text));
+    findings.extend(hello.metrics.map(|url| Finding::good("metrics", url)));
     findings.push(match (hello.is_connected, hello.stale_since) {
         (Some(true), None) => Finding::good("links", format!("connected to site {}", hello.site_code)),
         (Some(true), Some(since)) => {

@@ -76,7 +76,7 @@ fn a_report_holds_what_helps_and_no_secret() {
     let (site, folder) = (world.site_data(), world.path("report"));
     let password = add_account(&site, "anna", Some("Full Administrator"));
     let enrol = world.ask(&["token", "create", "DP02"]).done()["token"].as_str().unwrap().to_owned();
-    let access = world.ask(&["admin", "token", "create", "anna"]).done();
+    let access = world.ask(&["admin", "token", "create", "anna", "report"]).done();
     let access = access["token"].as_str().unwrap().to_owned();
     // What should never be in a log, and may be all the same.
     let key = std::fs::read_to_string(site.join("keys/ca-key.pem")).unwrap();
