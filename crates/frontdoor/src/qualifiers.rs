@@ -1,7 +1,8 @@
 //! Context qualifiers: what a call says beside its object and its parameters.
 //!
 //! Clients of WMI set them as name and value on a call. Here they come in the request header
-//! `SMS-Context`, whatever the door: `ApplicationName=Tool; InstanceCount=10`.
+//! `SMS-Context`, whatever the door: `ApplicationName=Tool; InstanceCount=10`; at WS-Management also
+//! as options.
 //! `SMS_ContextMethods.GetContextHandle` keeps those of its call under a handle, and a later call
 //! names the handle instead; what it says itself goes before.
 //!
@@ -44,9 +45,13 @@ pub(crate) struct Qualifiers {
 }
 
 impl Qualifiers {
-    /// What the options of a call have made of its caller.
-    pub(crate) fn of(caller: &Caller) -> Self {
-        Self { application: Some(caller.application.clone()), ..Self::default() }
+    fn or(self, other: Self) -> Self {
+        Self {
+            application: self.application.or(other.application),
+            machine: self.machine.or(other.machine),
+            locale: self.locale.or(other.locale),
+            rows_max: self.rows_max.or(other.rows_max),
+        }
     }
 }
 
@@ -85,18 +90,23 @@ struct Kept {
 const UNSUPPORTED: [&str; 4] =
     ["LimitToCollectionIDs", "QueryQualifiers", "SessionHandle", "ObjectLockContext"];
 
-/// The pairs of the header: qualifiers, and the handle among them.
-fn parse(text: &str) -> Result<(Qualifiers, Option<String>), QualifierError> {
-    let mut qualifiers = Qualifiers::default();
-    let (mut handle, mut seen) = (None, Vec::new());
-    for pair in text.split(';').map(str::trim).filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').ok_or(QualifierError::Form)?;
-        let (name, value) = (name.trim(), value.trim().trim_matches('"'));
+/// What a call says itself, pair by pair.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    qualifiers: Qualifiers,
+    handle: Option<String>,
+    seen: Vec<String>,
+}
+
+impl Said {
+    /// Takes one pair; each name stands once.
+    pub(crate) fn pair(&mut self, name: &str, value: &str) -> Result<(), QualifierError> {
         let folded = name.to_ascii_lowercase();
-        if seen.len() >= COUNT_MAX || seen.contains(&folded) {
+        if self.seen.len() >= COUNT_MAX || self.seen.contains(&folded) {
             return Err(QualifierError::Form);
         }
         let value: String = value.chars().take(VALUE_MAX).collect();
+        let qualifiers = &mut self.qualifiers;
         match folded.as_str() {
             "applicationname" => qualifiers.application = Some(value),
             "machinename" => qualifiers.machine = Some(value),
@@ -108,11 +118,11 @@ fn parse(text: &str) -> Result<(Qualifiers, Option<String>), QualifierError> {
                 qualifiers.locale = Some(value);
             }
             "instancecount" => {
-                let rows = value.parse().ok().filter(|rows| *rows > 0);
+                let rows = value.trim().parse().ok().filter(|rows| *rows > 0);
                 qualifiers.rows_max =
                     Some(rows.ok_or(QualifierError::Value("InstanceCount", "a whole number, at least 1"))?);
             }
-            "contexthandle" => handle = Some(value),
+            "contexthandle" => self.handle = Some(value),
             // What WMI itself says of a call.
             system if system.starts_with("__") => {}
             other => {
@@ -123,13 +133,23 @@ fn parse(text: &str) -> Result<(Qualifiers, Option<String>), QualifierError> {
                 });
             }
         }
-        seen.push(folded);
+        self.seen.push(folded);
+        Ok(())
     }
-    Ok((qualifiers, handle))
+}
+
+/// The pairs of the header.
+fn parse(text: &str) -> Result<Said, QualifierError> {
+    let mut said = Said::default();
+    for pair in text.split(';').map(str::trim).filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').ok_or(QualifierError::Form)?;
+        said.pair(name.trim(), value.trim().trim_matches('"'))?;
+    }
+    Ok(said)
 }
 
 impl Handles {
-    /// What a request says of its context, and gives the caller the name of its program.
+    /// What a request's header says of its context, and gives the caller the name of its program.
     pub(crate) fn read(
         &self,
         headers: &HeaderMap,
@@ -141,8 +161,20 @@ impl Handles {
         if values.next().is_some() {
             return Err(QualifierError::Form);
         }
-        let (own, handle) = parse(value.to_str().map_err(|_unreadable| QualifierError::Form)?)?;
-        let kept = match handle {
+        let said = parse(value.to_str().map_err(|_unreadable| QualifierError::Form)?)?;
+        self.resolve(said, Qualifiers::default(), caller, now)
+    }
+
+    /// What a call says, then what its handle stands for, then `otherwise`; and gives the caller
+    /// the name of its program.
+    pub(crate) fn resolve(
+        &self,
+        said: Said,
+        otherwise: Qualifiers,
+        caller: &mut Caller,
+        now: Instant,
+    ) -> Result<Qualifiers, QualifierError> {
+        let kept = match said.handle {
             None => Qualifiers::default(),
             Some(handle) => {
                 let mut all = self.lock();
@@ -155,12 +187,7 @@ impl Handles {
                 kept.qualifiers.clone()
             }
         };
-        let qualifiers = Qualifiers {
-            application: own.application.or(kept.application),
-            machine: own.machine.or(kept.machine),
-            locale: own.locale.or(kept.locale),
-            rows_max: own.rows_max.or(kept.rows_max),
-        };
+        let qualifiers = said.qualifiers.or(kept).or(otherwise);
         if let Some(application) = &qualifiers.application {
             caller.application.clone_from(application);
         }

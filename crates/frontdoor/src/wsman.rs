@@ -23,17 +23,13 @@ use restock_wire::xml;
 use crate::content::Content;
 use crate::contexts::Contexts;
 use crate::handler::{Answer, Asked, Handler};
+use crate::qualifiers::{QualifierError, Qualifiers, Said};
 use crate::refused::Refused;
 use enumerate::Open;
 use scope::Request;
 
 /// The header by which Identify is asked without signing in.
 const IDENTIFY: &str = "wsmanidentify";
-/// Characters of `ApplicationName` that are kept.
-const APPLICATION_MAX: usize = 100;
-/// Options that mean something here, or may be sent without a meaning.
-const OPTIONS: [&str; 6] =
-    ["ApplicationName", "MachineName", "InstanceCount", "LocaleID", "QueryQualifiers", "SessionHandle"];
 const VENDOR: &str = "Restock";
 /// What a stranger is told of the version.
 const NO_VERSION: &str = "0.0";
@@ -81,7 +77,7 @@ pub(crate) async fn serve(handler: &Handler, asked: Asked) -> Result<Answer, Ref
         }
     };
     let id = asked.caller.correlation.clone();
-    match answered(handler, asked.caller, &header, &operation).await {
+    match answered(handler, asked.caller, asked.qualifiers, &header, &operation).await {
         Ok(text) => Ok(ok(text)),
         Err(fault) => Ok(failed(handler, &fault, Some(&header.message_id), &id, Some(&header))),
     }
@@ -120,10 +116,11 @@ fn read(handler: &Handler, headers: &HeaderMap, body: &[u8]) -> Result<wsman::Re
 async fn answered(
     handler: &Handler,
     mut caller: Caller,
+    of_header: Qualifiers,
     header: &Header,
     operation: &Operation,
 ) -> Result<String, Fault> {
-    take_options(&mut caller, header)?;
+    let qualifiers = qualifiers(handler, &mut caller, header, of_header)?;
     let name = match operation {
         Operation::Get => "GetObject",
         Operation::Put(_) | Operation::Create(_) => "PutInstance",
@@ -131,7 +128,7 @@ async fn answered(
         Operation::Enumerate(_) | Operation::Pull(_) | Operation::Release(_) => "ExecQuery",
         Operation::Invoke { .. } => "ExecMethod",
     };
-    let request = Request::new(handler, &caller, header, name)?;
+    let request = Request::new(handler, &caller, header, &qualifiers, name)?;
     let running = async {
         match operation {
             Operation::Enumerate(asked) => request.enumerate(asked).await,
@@ -167,20 +164,29 @@ async fn answered(
     }
 }
 
-/// What options say of the caller.
-fn take_options(caller: &mut Caller, header: &Header) -> Result<(), Fault> {
+/// What options say of the call's context; `of_header`: what the HTTP header says of it.
+fn qualifiers(
+    handler: &Handler,
+    caller: &mut Caller,
+    header: &Header,
+    of_header: Qualifiers,
+) -> Result<Qualifiers, Fault> {
+    let refused = |error: QualifierError| {
+        let detail = match error {
+            QualifierError::Value(..) | QualifierError::Handle => "InvalidValue",
+            QualifierError::Form => "InvalidName",
+            QualifierError::Unknown(_) | QualifierError::Unsupported(_) => "NotSupported",
+        };
+        Fault::new(FaultKind::InvalidOptions, "OPTIONS", error.to_string()).detail(detail)
+    };
+    let mut said = Said::default();
     for option in &header.options {
-        let is_known = OPTIONS.iter().any(|known| known.eq_ignore_ascii_case(&option.name));
-        if option.must_comply && !is_known {
-            let shown: String = option.name.chars().take(100).collect();
-            let text = format!("the option {shown:?} is not known; {} are", OPTIONS.join(", "));
-            return Err(Fault::new(FaultKind::InvalidOptions, "OPTIONS", text).detail("NotSupported"));
-        }
-        if option.name.eq_ignore_ascii_case("ApplicationName") {
-            caller.application = option.value.chars().take(APPLICATION_MAX).collect();
+        match said.pair(&option.name, &option.value) {
+            Err(QualifierError::Unknown(_) | QualifierError::Unsupported(_)) if !option.must_comply => {}
+            other => other.map_err(refused)?,
         }
     }
-    Ok(())
+    handler.handles.resolve(said, of_header, caller, handler.clock.monotonic()).map_err(refused)
 }
 
 fn timed_out(what: &str) -> Fault {

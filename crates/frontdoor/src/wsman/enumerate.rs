@@ -23,8 +23,6 @@ const CHUNK_ROWS: u64 = 100;
 const ENVELOPE_BYTES_DEFAULT: u64 = 512 * 1024;
 /// The largest answer with items, whatever the client takes.
 const ENVELOPE_BYTES_MAX: u64 = 4 * 1024 * 1024;
-/// The option that limits the rows of a query.
-const INSTANCE_COUNT: &str = "InstanceCount";
 
 /// An enumeration that was begun.
 #[derive(Debug)]
@@ -221,30 +219,13 @@ impl Request<'_> {
                 self.only_keys(query);
             }
         }
-        if let Some(most) = self.instance_count()? {
-            for query in &mut queries {
-                query.limit = Some(query.limit.map_or(most, |limit| limit.min(most)));
-            }
-        }
         Ok(Open {
-            enumeration: Enumeration::of(queries),
+            enumeration: Enumeration::of(queries).at_most(self.qualifiers.rows_max),
             shown: self.shown(),
             mode: asked.mode,
             polymorphism: asked.polymorphism,
             class,
             form: if is_whole { Form::Whole } else { Form::Fragment },
-        })
-    }
-
-    fn instance_count(&self) -> Result<Option<u64>, Fault> {
-        let options = &self.header.options;
-        let Some(option) = options.iter().find(|option| option.name.eq_ignore_ascii_case(INSTANCE_COUNT))
-        else {
-            return Ok(None);
-        };
-        option.value.trim().parse().map(Some).map_err(|_unread| {
-            let text = format!("{INSTANCE_COUNT} is no whole number");
-            Fault::new(FaultKind::InvalidOptions, "OPTIONS", text).detail("InvalidValue")
         })
     }
 

@@ -6,7 +6,6 @@ use restock_wire::wsman::{Fault, FaultKind, Form, Operation, arguments, created,
 use restock_wire::xml::{Element, Writer};
 
 use super::scope::Request;
-use crate::qualifiers::Qualifiers;
 
 impl Request<'_> {
     /// Carries out an operation on one object; gives what stands in the answer's body.
@@ -89,8 +88,7 @@ impl Request<'_> {
         let arguments = arguments(self.handler.provider.schema(), class, method, input, zone)
             .map_err(|error| self.body_refused(&error, &path.relative().to_string()))?;
         let call = MethodCall { path, method: method.name.clone(), arguments };
-        let qualifiers = Qualifiers::of(self.caller);
-        let answer = self.handler.invoke(self.caller, call, &qualifiers).await;
+        let answer = self.handler.invoke(self.caller, call, self.qualifiers).await;
         let answer = answer.map_err(|refusal| self.refused(&refusal))?;
         let mut out = Writer::new();
         // The client looks for the method in its own spelling.

@@ -10,6 +10,7 @@ use restock_wire::wsman::names::NAMESPACE_SELECTOR;
 use restock_wire::wsman::{Fault, FaultKind, Header, Reference, ResourceUri, Selector, SelectorValue, Shown};
 
 use crate::handler::Handler;
+use crate::qualifiers::Qualifiers;
 use crate::refused::split_code;
 
 /// The namespace that only locates the provider, and the class in it.
@@ -21,6 +22,8 @@ pub(super) struct Request<'r> {
     pub(super) handler: &'r Handler,
     pub(super) caller: &'r Caller,
     pub(super) header: &'r Header,
+    /// What the call says of its context.
+    pub(super) qualifiers: &'r Qualifiers,
     /// `root\sms\site_XYZ`, or the one of the locator.
     pub(super) namespace: String,
     /// What the core calls the operation.
@@ -33,10 +36,11 @@ impl<'r> Request<'r> {
         handler: &'r Handler,
         caller: &'r Caller,
         header: &'r Header,
+        qualifiers: &'r Qualifiers,
         operation: &'static str,
     ) -> Result<Self, Fault> {
         let site = handler.namespace.clone();
-        let mut request = Self { handler, caller, header, namespace: site, operation };
+        let mut request = Self { handler, caller, header, qualifiers, namespace: site, operation };
         if let Some(named) = named_namespace(&header.resource, &header.selectors)? {
             request.namespace = request.known_namespace(&named)?;
         }
