@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use restock_cim::{DateTime, Instance, KeyValue, Keys, Schema, Value};
 use restock_names::{Timestamp, Zone};
 
-use super::{Call, CimCode, ClassForm, Message, ProtocolError, Reading, Reply, Shown, fuzz_one};
+use super::{Call, CimCode, ClassForm, Message, ProtocolError, Raw, Reading, Reply, Shown, fuzz_one};
 use crate::xml::{self, Limits};
 
 const MOF: &str = r#"
@@ -298,4 +298,47 @@ proptest! {
         fuzz_one(text.as_bytes());
         fuzz_one(parts.concat().as_bytes());
     }
+}
+
+macro_rules! sample {
+    ($name:literal) => {
+        include_str!(concat!("../../../../docs/formats/samples/cimxml/", $name))
+    };
+}
+
+/// Messages as published clients sent them once: pywbem 1.9.1 and wbemcli 1.6.3.
+#[test]
+fn kept_messages_of_clients_are_read_as_they_always_were() {
+    let read = |text: &str| {
+        let message = Message::read(text.as_bytes(), Some("utf-8"), &Limits::default()).expect("a message");
+        (message.id, message.call)
+    };
+    let (id, Call::Intrinsic(call)) = read(sample!("modify-instance.xml")) else { panic!("an operation") };
+    assert_eq!((id.as_str(), call.name.as_str()), ("1001", "ModifyInstance"));
+    let (path, sent) = call.instance("ModifiedInstance").expect("an instance");
+    assert_eq!(path.map(ToString::to_string).as_deref(), Some("SMS_Package.PackageID=\"XYZ00001\""));
+    assert_eq!(call.names("PropertyList"), Ok(Some(vec!["RefreshSchedule".into(), "Name".into()])));
+    let Raw::Many(tokens) = &sent.properties[0].raw else { panic!("an array") };
+    assert!(
+        tokens[0]
+            .as_ref()
+            .is_some_and(|token| token.starts_with("<INSTANCE CLASSNAME=\"SMS_ST_RecurInterval\">"))
+    );
+    assert_eq!(sent.properties[1].raw, Raw::One("<a & \"b\">".to_owned()));
+    let (_, Call::Method(call)) = read(sample!("add-distribution-points.xml")) else { panic!("a method") };
+    assert_eq!(call.path.to_string(), r#"root\sms\site_XYZ:SMS_Package.PackageID="XYZ00001""#);
+    let nal = r#"["Display=\\DP01\"]MSWNET:["SMS_SITE=XYZ"]\\DP01\"#.to_owned();
+    assert_eq!(call.parameters[1].raw, Raw::Many(vec![Some(nal)]));
+    let (id, Call::Intrinsic(call)) = read(sample!("get-instance.xml")) else { panic!("an operation") };
+    assert_eq!((id.as_str(), call.flag("IncludeClassOrigin", false)), ("4711", Ok(true)));
+    assert!(call.only(&["LocalOnly", "IncludeQualifiers", "IncludeClassOrigin", "InstanceName"]).is_ok());
+}
+
+#[test]
+fn an_answer_is_written_as_it_always_was() {
+    let schema = schema();
+    let mut reply = Reply::intrinsic("1001", "GetInstance");
+    reply.begin_values();
+    shown("Europe/Berlin").instance(reply.writer(), &thing(&schema));
+    assert_eq!(reply.finish(), sample!("answer.xml").trim_end());
 }
