@@ -30,7 +30,7 @@ Example:
   restock get XYZ00001 ./editor                      the version that is served, as files
   restock get XYZ00001.3 ./editor --delete           version 3, and nothing else in the folder
   restock --data /srv/dp1 get XYZ00001 ./editor      from the library of a DP
-  restock get XYZ00001 ./editor --from https://dp1:8722 --ca ca.pem --token-file token";
+  restock get XYZ00001 ./editor --from https://dp1:8726 --ca ca.pem --token-file token";
 
 /// Show one object with all its properties; with DEST bring a package's files into a folder
 ///
@@ -60,11 +60,12 @@ pub(crate) struct Get {
     #[arg(long, value_name = "URL", requires = "destination")]
     from: Option<String>,
 
-    /// File with a content token, for packages that are not public (only over https)
+    /// File with a content token (restock content-token create), for packages that are not public; sent
+    /// over https only
     #[arg(long, value_name = "FILE", requires = "from")]
     token_file: Option<PathBuf>,
 
-    /// File with the certificate authority of the site, in PEM, for https
+    /// File with the certificate that https is to be trusted by, in PEM
     #[arg(long, value_name = "FILE", requires = "from")]
     ca: Option<PathBuf>,
 
@@ -107,6 +108,21 @@ impl Get {
         let (of, report) = got?;
         Ok(done(of, destination, &report))
     }
+}
+
+/// Brings a version from the library of the data folder into `destination`.
+pub(in crate::commands) fn export(
+    session: &Session,
+    what: &str,
+    destination: &Path,
+    removes_others: bool,
+) -> Result<Done, Failure> {
+    let of = version_ref(what)?;
+    let mut line = ProgressLine::new(session.output, "exporting");
+    let got = from_library(session, of, destination, GetOptions { removes_others }, &mut line);
+    line.finish();
+    let (of, report) = got?;
+    Ok(done(of, destination, &report))
 }
 
 fn done(of: VersionRef, destination: &Path, report: &GetReport) -> Done {

@@ -183,6 +183,7 @@ mod tests {
             format!("url = \"postgres://{canary}@host\"\n"),
             format!("enrol with rj1_{canary} now\n"),
             format!("Bearer rst_{canary}\n"),
+            format!("opened with rct_{canary}_-{canary}\n"),
             format!("a\n-----BEGIN PRIVATE KEY-----\n{canary}\n-----END PRIVATE KEY-----\nb\n"),
             format!(
                 "{{\"pem\":\"-----BEGIN EC PRIVATE KEY-----\\n{canary}\\n-----END EC PRIVATE KEY-----\"}}\nb\n"

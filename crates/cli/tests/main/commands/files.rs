@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{World, json, restock};
+use crate::support::{Running, World, json, restock};
 
 fn world() -> World {
     let mut world = World::new();
@@ -87,6 +87,54 @@ fn a_version_is_brought_over_http_and_goes_on_where_it_ended() {
 
     let missing = from("XYZ00009");
     assert_eq!((missing.code, missing.document()["error"]["code"].as_str()), (4, Some("NOT_FOUND")));
+}
+
+/// A DP that serves over TLS as well: its address there, and the certificate to trust it by.
+fn with_tls(world: &mut World, name: &str) -> (String, std::path::PathBuf) {
+    let token = world.ask(&["token", "create", name]).done()["token"].as_str().unwrap().to_owned();
+    let (data, site) = (world.path(name), world.site.as_ref().unwrap().url().to_owned());
+    json(&data, &["dp", "init", "--site", &site, "--token", &token, "--serve", "127.0.0.1:0"]).done();
+    let (key, certificate) = (data.join("tls-key.pem"), data.join("tls.pem"));
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
+        .args(["-subj", "/CN=dp", "-addext", "subjectAltName=IP:127.0.0.1"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-days", "2", "-keyout"])
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let config = data.join("restock.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let text = text.replace("tls_listen = \"\"", &format!("tls_listen = \"{address}\""));
+    let text = text.replace("tls_certificate = \"\"", "tls_certificate = \"tls.pem\"");
+    std::fs::write(&config, text.replace("tls_key = \"\"", "tls_key = \"tls-key.pem\"")).unwrap();
+    world.points.push(Running::start(&data, "dp"));
+    (format!("https://{address}"), certificate)
+}
+
+#[test]
+fn a_package_that_is_not_public_is_brought_over_tls_with_a_token_alone() {
+    let mut world = world();
+    let (url, ca) = with_tls(&mut world, "DP02");
+    world.ask(&["distribute", "XYZ00001", "--to", "DP02", "--wait", "--timeout", "60s"]).done();
+    world.ask(&["package", "set", "XYZ00001", "--public", "false"]).done();
+    world.ask(&["refresh", "XYZ00001", "--wait", "--timeout", "60s"]).done();
+    let made = world.ask(&["content-token", "create", "XYZ00001"]).done();
+    let token = world.path("token");
+    std::fs::write(&token, made["token"].as_str().unwrap()).unwrap();
+    let (to, nobody) = (world.path("out"), world.path("nobody"));
+    let from = ["get", "XYZ00001", to.to_str().unwrap(), "--from", &url, "--ca", ca.to_str().unwrap()];
+    let refused = json(&nobody, &from);
+    assert_eq!((refused.code, refused.document()["error"]["code"].as_str()), (4, Some("NOT_FOUND")));
+    let with_token = [&from[..], &["--token-file", token.to_str().unwrap()]].concat();
+    json(&nobody, &with_token).done();
+    assert_same(&world.root().join("app"), &to);
+    let strange = world.path("site/ca.pem");
+    let distrusted = json(&nobody, &[&from[..6], &[strange.to_str().unwrap()]].concat());
+    assert_eq!(distrusted.code, 1, "{distrusted:?}");
 }
 
 #[test]
