@@ -32,6 +32,9 @@ pub struct PackageFacts {
     pub is_public: bool,
     /// Its name, shown only.
     pub name: String,
+    /// The folder of plain files it is kept in too, see [`crate::Shares`]; none for most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -133,7 +136,7 @@ mod tests {
         let package: PackageId = "XYZ00001".parse().expect("valid");
         let packages = open().expect("opens");
         assert!(!packages.is_public(&package));
-        let facts = PackageFacts { is_public: true, name: "=cmd()\n\"".into() };
+        let facts = PackageFacts { is_public: true, name: "=cmd()\n\"".into(), share: Some("Apps$".into()) };
         packages.set(package, facts.clone()).expect("written");
         let again = open().expect("opens");
         assert_eq!((again.is_public(&package), again.facts(&package)), (true, facts));

@@ -16,6 +16,7 @@ use crate::packages::{Packages, PackagesError};
 use crate::receive::{JobStatus, Parts, Receiving, Side, serve_urls};
 use crate::scrub::Scrub;
 use crate::serve::{ContentKeys, ContentServer, ServeConfig, ServeError, ServeParts, ServeStats};
+use crate::share::ShareRoot;
 
 /// Damage that waits to be healed; more is dropped, since the next reader finds it again.
 const DAMAGE_QUEUE_MAX: usize = 256;
@@ -27,6 +28,8 @@ pub struct DistributionPointConfig {
     pub folder: PathBuf,
     /// Its content listeners.
     pub serve: ServeConfig,
+    /// Where packages that ask for it have a folder of plain files; made when the first one asks.
+    pub share: PathBuf,
     /// The URLs the site tells clients, each ending with `/`. Empty: made of the listeners' addresses.
     pub serve_urls: Vec<String>,
     /// Packages received side by side.
@@ -47,6 +50,7 @@ impl DistributionPointConfig {
     /// The defaults, with everything in `folder` and no listener.
     pub fn new(folder: PathBuf) -> Self {
         Self {
+            share: folder.join("share"),
             folder,
             serve: ServeConfig::default(),
             serve_urls: Vec::new(),
@@ -119,9 +123,11 @@ impl DistributionPoint {
             &run.cancel,
         )
         .await?;
+        let shares = Arc::new(ShareRoot::new(config.share, Arc::clone(&library)));
         let receiving = Receiving::new(Parts {
             library,
             packages: Arc::clone(&packages),
+            shares: Arc::clone(&shares),
             identity: Arc::clone(&identity),
             packages_at_once: config.packages_at_once,
             options: config.pull,
@@ -136,6 +142,7 @@ impl DistributionPoint {
         run.tracker.spawn(Arc::clone(&receiving).heal(damages));
         run.tracker.spawn(clean(Arc::clone(&cleaner), run.clone()));
         run.tracker.spawn(scrub.clone().keep_up());
+        run.tracker.spawn(shares.keep_up(Arc::clone(&packages), config.health.scrub_period, run.clone()));
         Ok(Self {
             server,
             receiving,

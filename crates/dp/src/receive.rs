@@ -29,6 +29,7 @@ use tokio::sync::{Semaphore, SetOnce, mpsc};
 
 use crate::packages::Packages;
 use crate::serve::Damage;
+use crate::share::ShareRoot;
 use board::Board;
 use failure::JobError;
 use perform::{Attempt, facts};
@@ -46,6 +47,7 @@ const HEAL_OBJECTS_MAX: usize = 1_000;
 pub(crate) struct Receiving {
     library: Arc<Library>,
     packages: Arc<Packages>,
+    shares: Arc<ShareRoot>,
     identity: Arc<DpIdentity>,
     link: SetOnce<DpLink>,
     queue: Mutex<Queue>,
@@ -65,6 +67,7 @@ pub(crate) struct Receiving {
 pub(crate) struct Parts {
     pub(crate) library: Arc<Library>,
     pub(crate) packages: Arc<Packages>,
+    pub(crate) shares: Arc<ShareRoot>,
     pub(crate) identity: Arc<DpIdentity>,
     pub(crate) packages_at_once: usize,
     pub(crate) options: PullOptions,
@@ -79,6 +82,7 @@ impl Receiving {
         Arc::new(Self {
             library: parts.library,
             packages: parts.packages,
+            shares: parts.shares,
             identity: parts.identity,
             link: SetOnce::new(),
             queue: Mutex::new(Queue::new(parts.run.cancel.clone())),

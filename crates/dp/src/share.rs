@@ -18,6 +18,7 @@ mod folders;
 mod place;
 mod state;
 mod tree;
+mod upkeep;
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -35,6 +36,7 @@ use self::state::{State, Tree};
 use self::tree::{Change, Donor};
 
 pub use self::check::ShareDamage;
+pub(crate) use self::upkeep::ShareRoot;
 
 /// The folder in the share's root that is this program's own.
 pub(crate) const OWN_FOLDER: &str = ".restock";
@@ -251,6 +253,9 @@ impl Shares {
         if live.is_none() {
             self.require_free(package, &place)?;
         }
+        if is_stopped() {
+            return Err(ShareError::Stopped);
+        }
         // From here on the spare tree is in the making: a crash leaves one that is made anew.
         let before = state.spare.take();
         self.store(package, &state)?;
@@ -273,6 +278,10 @@ impl Shares {
             }
         };
         rustix::fs::syncfs(&self.own).map_err(ShareError::io("sync", &self.root))?;
+        if is_stopped() {
+            place.remove_spare()?;
+            return Err(ShareError::Stopped);
+        }
         state.spare = Some(spare);
         self.store(package, &state)?;
         place.switch(live.is_some())?;

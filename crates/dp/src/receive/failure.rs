@@ -8,6 +8,7 @@ use restock_names::ContentVersion;
 use restock_transfer::PullError;
 
 use crate::packages::PackagesError;
+use crate::share::ShareError;
 
 /// Why a job was not done.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,9 @@ pub(crate) enum JobError {
     /// The records of packages failed.
     #[error("PACKAGES_FILE: the record of the package cannot be kept")]
     Packages(#[from] PackagesError),
+    /// The version is served, and the package's folder of plain files is not made.
+    #[error(transparent)]
+    Share(#[from] ShareError),
     /// Objects are still damaged after they were fetched again.
     #[error("CONTENT_DAMAGED: {pages} pages and {chunks} chunks are damaged again after they were fetched")]
     Unrepaired { pages: usize, chunks: usize },
@@ -49,6 +53,7 @@ impl JobError {
                 "NO_SPACE".to_owned()
             }
             Self::Pull(error) => error.code(),
+            Self::Share(error) => error.code().to_owned(),
             other => code_of(&other.to_string()),
         }
     }
@@ -57,6 +62,7 @@ impl JobError {
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Pull(error) => error.is_transient(),
+            Self::Share(error) => error.is_transient(),
             Self::Library(LibraryError::Downgrade { .. }) => false,
             Self::Library(_) | Self::Packages(_) | Self::Unrepaired { .. } => true,
             Self::Statement(_) | Self::Conflict(_) | Self::Unknown | Self::Cancelled | Self::Internal => {
@@ -67,7 +73,7 @@ impl JobError {
 
     /// Whether the job was ended from outside.
     pub(crate) fn is_cancelled(&self) -> bool {
-        matches!(self, Self::Cancelled | Self::Pull(PullError::Cancelled))
+        matches!(self, Self::Cancelled | Self::Pull(PullError::Cancelled) | Self::Share(ShareError::Stopped))
     }
 
     /// The error and its causes in one line.

@@ -39,6 +39,7 @@ impl Attempt<'_> {
         let statement = self.accept(job).await?;
         let active = self.library().active(&statement.version.package);
         if active.is_some_and(|active| active.version == statement.version) {
+            self.share(job, &statement, false).await?;
             return Ok(Totals { bytes_total: statement.root.bytes, ..Totals::default() });
         }
         let followed = tokio::select! {
@@ -64,6 +65,7 @@ impl Attempt<'_> {
             Ok(())
         })
         .await?;
+        self.share(job, &statement, false).await?;
         let mut totals = totals(&pulled, statement.root);
         totals.add(&followed);
         Ok(totals)
@@ -80,15 +82,28 @@ impl Attempt<'_> {
         }
         let _slot = self.slot(job).await?;
         self.receiving.report(self.ticket, job.content, ReportState::Receiving, "checks what is stored");
-        let totals = self.audit_and_repair(&statement).await?;
+        let mut totals = self.audit_and_repair(&statement).await?;
         // Statement and pointer are small: written again they are right again.
-        let (content, stored) = (statement.version, statement.into_inner());
+        let (content, stored) = (statement.version, statement.clone().into_inner());
         self.blocking(move |library| {
             library.store_statement(&stored)?;
             library.activate(&content)
         })
         .await?;
+        totals.repaired += self.share(job, &statement, true).await?;
         Ok(totals)
+    }
+
+    /// Brings the package's folder of plain files, if it is to have one, to the version that is served.
+    /// With `reads` every file of it is compared; returns how many entries were wrong.
+    async fn share(&self, job: &Job, statement: &AcceptedStatement, reads: bool) -> Result<u64, JobError> {
+        let (shares, cancel) = (Arc::clone(&self.receiving.shares), self.ticket.cancel.clone());
+        let (name, statement) = (job.share.clone(), statement.clone());
+        let shared = tokio::task::spawn_blocking(move || match reads {
+            true => shares.check(name.as_deref(), &statement, true, &cancel),
+            false => shares.bring(name.as_deref(), &statement, &cancel).map(|()| 0),
+        });
+        Ok(shared.await.map_err(|_panicked| JobError::Internal)??)
     }
 
     async fn audit_and_repair(&self, statement: &AcceptedStatement) -> Result<Totals, JobError> {
@@ -145,6 +160,9 @@ impl Attempt<'_> {
         let package = job.content.package;
         self.receiving.stop_following(&package).await;
         let packages = Arc::clone(&self.receiving.packages);
+        let shares = Arc::clone(&self.receiving.shares);
+        let unshared = tokio::task::spawn_blocking(move || shares.remove(&package)).await;
+        unshared.map_err(|_panicked| JobError::Internal)??;
         self.blocking(move |library| {
             library.forget(&package)?;
             for draft in library.drafts().iter().filter(|draft| draft.package == package) {
@@ -250,7 +268,7 @@ impl Attempt<'_> {
 
 /// Writes down who may read the package, and its name.
 pub(crate) fn facts(job: &Job) -> PackageFacts {
-    PackageFacts { is_public: job.is_public, name: job.name.clone() }
+    PackageFacts { is_public: job.is_public, name: job.name.clone(), share: job.share.clone() }
 }
 
 /// Gives up what was received of versions that the new one has overtaken.

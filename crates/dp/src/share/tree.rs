@@ -165,6 +165,10 @@ struct Folder {
 impl Maker<'_, '_> {
     fn meet(&mut self, entry: Entry, before: Option<Entry>, given: Option<Entry>) -> Result<(), Failed> {
         self.leave_up_to(&entry.path)?;
+        if entry.path.parent().as_ref() != self.folders.last().map(|folder| &folder.entry.path) {
+            let source = std::io::Error::other("what it lies in is no folder of the version");
+            return Err(Failed::Io { step: "make", path: entry.path, source });
+        }
         let is_kept = before.as_ref() == Some(&entry);
         match &entry.kind {
             EntryKind::Folder => self.enter(entry, before),
