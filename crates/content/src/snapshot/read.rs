@@ -4,6 +4,7 @@
 //! times of a file system advance in steps, so a write within the step of the first stat would
 //! leave no trace: a file changed that recently is read until two readings agree.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -135,8 +136,11 @@ impl<'p, 'a> Reader<'p, 'a> {
                 length: before.size,
                 is_sparse: before.size >= SPARSE_BYTES_MIN && space < before.size,
                 may_wait: may_wait || before.size > LATE_BYTES_MAX,
+                was_cold: Cell::new(may_wait),
             };
-            let chunks = match self.read_once(&file, job) {
+            let read = self.read_once(&file, job);
+            file.give_back();
+            let chunks = match read {
                 Ok(chunks) => chunks,
                 Err(Failure::Stop(error)) => return Err(Trouble::Fatal(error)),
                 Err(Failure::Read(error)) => match error.kind() {
@@ -245,13 +249,16 @@ pub(super) struct OpenFile<'f> {
     is_sparse: bool,
     /// False to read only what lies in memory.
     may_wait: bool,
+    /// True when the disk had to be asked.
+    was_cold: Cell<bool>,
 }
 
 impl OpenFile<'_> {
     pub(super) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        if !self.may_wait {
+        if !self.was_cold.get() {
             let mut parts = [IoSliceMut::new(&mut *buffer)];
             match rustix::io::preadv2(self.fd, &mut parts, offset, ReadWriteFlags::NOWAIT) {
+                Err(Errno::AGAIN) if self.may_wait => self.was_cold.set(true),
                 Err(Errno::AGAIN) => {
                     // Best effort: without it the disk is asked when the file is read.
                     let _ignored = rustix::fs::fadvise(self.fd, 0, None, Advice::WillNeed);
@@ -263,6 +270,14 @@ impl OpenFile<'_> {
             }
         }
         retry_on_intr(|| rustix::io::pread(self.fd, &mut *buffer, offset))
+    }
+
+    /// What was not in memory before is not left there: it would take the place of what is served.
+    fn give_back(&self) {
+        if self.may_wait && self.was_cold.get() {
+            // Best effort: it is only room.
+            let _ignored = rustix::fs::fadvise(self.fd, 0, None, Advice::DontNeed);
+        }
     }
 }
 

@@ -93,6 +93,8 @@ pub(super) struct Source {
     path: PathBuf,
     /// False once the kernel said that it has no `openat2`.
     has_openat2: AtomicBool,
+    /// False once a file could not be opened without a trace in its access time.
+    leaves_atime: AtomicBool,
     /// Cloned with each folder kept open, so its count is theirs.
     held: Arc<()>,
     follows_links: bool,
@@ -133,6 +135,7 @@ impl Source {
             root,
             path: path.to_owned(),
             has_openat2: AtomicBool::new(true),
+            leaves_atime: AtomicBool::new(true),
             held: Arc::new(()),
             follows_links: false,
             excludes: ExcludeMatcher::default(),
@@ -204,6 +207,17 @@ impl Source {
     }
 
     fn open_beneath(&self, from: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+        if self.leaves_atime.load(Ordering::Relaxed) {
+            match self.open_as(from, path, flags | OFlags::NOATIME) {
+                // Only for the owner of a file and the superuser.
+                Err(Errno::PERM) => self.leaves_atime.store(false, Ordering::Relaxed),
+                other => return other,
+            }
+        }
+        self.open_as(from, path, flags)
+    }
+
+    fn open_as(&self, from: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
         let path = if path.is_empty() { b"." } else { path };
         let flags = flags | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         if self.has_openat2.load(Ordering::Relaxed) {
