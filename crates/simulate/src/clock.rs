@@ -1,7 +1,8 @@
 //! Simulated time, and each node's own view of it.
 
+use std::panic;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,10 @@ impl Time {
     }
 }
 
+/// What is unwound when a process dies within a step.
+#[derive(Debug)]
+pub(crate) struct Crash;
+
 /// A node's clock: the simulated time with a skew, and a count of how often it was read.
 ///
 /// The count is where a node may be crashed within a step: see [`NodeClock::crash_after`].
@@ -36,6 +41,8 @@ pub(crate) struct NodeClock {
     skew_us: AtomicI64,
     /// The thread that runs the simulation.
     home: ThreadId,
+    /// A step is being taken.
+    is_stepping: AtomicBool,
     /// Readings left before the crash; `u64::MAX` for none.
     reads_left: AtomicU64,
     crash: tokio::sync::Notify,
@@ -48,6 +55,7 @@ impl NodeClock {
             base: SystemClock.monotonic(),
             skew_us: AtomicI64::new(skew),
             home: thread::current().id(),
+            is_stepping: AtomicBool::new(false),
             reads_left: AtomicU64::new(u64::MAX),
             crash: tokio::sync::Notify::new(),
         })
@@ -64,6 +72,11 @@ impl NodeClock {
         self.reads_left.store(reads.unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
+    /// A step begins or has ended: a process dies within one only.
+    pub(crate) fn step(&self, begins: bool) {
+        self.is_stepping.store(begins, Ordering::Relaxed);
+    }
+
     /// Ends at the reading that [`Self::crash_after`] named.
     pub(crate) async fn crashed(&self) {
         self.crash.notified().await;
@@ -74,12 +87,16 @@ impl Clock for NodeClock {
     fn now(&self) -> Timestamp {
         let before = self.reads_left.load(Ordering::Relaxed);
         if before != u64::MAX {
-            // A thread that reads a source counts. Whether the step goes on before it notices would be chance.
-            let is_now = before <= 1 && thread::current().id() == self.home;
+            let is_now = before <= 1
+                && self.is_stepping.load(Ordering::Relaxed)
+                && thread::current().id() == self.home;
             let left = if is_now { u64::MAX } else { before.saturating_sub(1) };
             self.reads_left.store(left, Ordering::Relaxed);
             if is_now {
                 self.crash.notify_one();
+                // At this very place: how far a step would get before it is dropped is a matter of chance,
+                // since it does not stop where a thread has already answered.
+                panic::resume_unwind(Box::new(Crash));
             }
         }
         Timestamp(START.0 + self.time.now() + self.skew_us.load(Ordering::Relaxed))

@@ -1,6 +1,7 @@
 //! A site of the simulation: the production site, opened in a copy of the image, its loops stepped.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use restock_site::{
 use restock_sitedb::{Wake, WakeListener};
 use restock_transfer::{Fingerprint, Registration};
 
-use crate::clock::NodeClock;
+use crate::clock::{Crash, NodeClock};
 use crate::error::SimulateError;
 use crate::fetching::{Holder, Shared, SimFetch};
 
@@ -155,14 +156,23 @@ impl Running {
                 Which::Fetch => self.fetch.run_once(now).await,
             }
         };
-        tokio::select! {
+        clock.step(true);
+        let stepped = tokio::select! {
             biased;
+            // In a transaction, which has then failed.
             () = clock.crashed() => Stepped::Crashed,
-            outcome = step => match outcome {
-                Ok(outcome) => Stepped::Done(outcome),
-                Err(error) => Stepped::Failed(error.to_string()),
+            outcome = AssertUnwindSafe(step).catch_unwind() => match outcome {
+                Ok(Ok(outcome)) => Stepped::Done(outcome),
+                Ok(Err(error)) => Stepped::Failed(error.to_string()),
+                Err(panic) if panic.is::<Crash>() => {
+                    clock.crashed().await;
+                    Stepped::Crashed
+                }
+                Err(panic) => resume_unwind(panic),
             },
-        }
+        };
+        clock.step(false);
+        stepped
     }
 
     /// The key by which the site above knows this one.
