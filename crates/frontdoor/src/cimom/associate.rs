@@ -106,7 +106,7 @@ impl Operation<'_> {
             // A class or path of a parameter is a parameter here, not a query.
             let is_parameter = matches!(error.kind, QueryErrorKind::UnknownClass | QueryErrorKind::WqlSyntax);
             let fault = Fault::of_query(error, "");
-            if is_parameter { fault.as_code(CimCode::InvalidParameter) } else { fault }
+            if is_parameter { fault.with_code(CimCode::InvalidParameter) } else { fault }
         })?;
         let mut shown = self.shown_as(call)?;
         shown.only = shown_only;

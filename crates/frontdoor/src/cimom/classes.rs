@@ -16,7 +16,7 @@ impl Operation<'_> {
         let name = required(call.class_name("ClassName")?, "ClassName")?;
         // The standard has a number of its own for a class that is asked for itself.
         let class = self.class(&name).map_err(|fault| match fault.code() {
-            CimCode::InvalidClass => fault.as_code(CimCode::NotFound),
+            CimCode::InvalidClass => fault.with_code(CimCode::NotFound),
             _ => fault,
         })?;
         let form = ClassForm { only: call.names("PropertyList")?, ..form(call)? };

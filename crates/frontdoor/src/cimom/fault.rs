@@ -32,7 +32,7 @@ impl Fault {
     }
 
     /// The same with another number.
-    pub(super) fn as_code(mut self, code: CimCode) -> Self {
+    pub(super) fn with_code(mut self, code: CimCode) -> Self {
         self.code = code;
         self
     }
