@@ -185,13 +185,15 @@ fn is_right(
 
 /// Does the file hold the run at `offset`?
 fn holds(file: &std::fs::File, offset: u64, run: &ChunkRun) -> io::Result<bool> {
-    let (end, is_hole) = (offset + run.bytes(), fill::is_hole(run));
+    let (length, is_hole) = (u64::from(run.length), fill::is_hole(run));
     let mut bytes = vec![0; run.length as usize];
-    for times in 0..u64::from(run.repeat) {
-        let at = offset + times * u64::from(run.length);
-        // Asked each time: a hole begins only where the block of the bytes before it ends.
-        if is_hole && lies_in_hole(file, at, end - at) {
-            return Ok(true);
+    let (mut at, end) = (offset, offset + run.bytes());
+    while at < end {
+        // Whole chunks of it; what lies in a block with other bytes is read.
+        let passed = if is_hole { hole_at(file, at, end) / length * length } else { 0 };
+        if passed > 0 {
+            at += passed;
+            continue;
         }
         match file.read_exact_at(&mut bytes, at) {
             Ok(()) => {}
@@ -201,13 +203,17 @@ fn holds(file: &std::fs::File, offset: u64, run: &ChunkRun) -> io::Result<bool> 
         if chunk_digest(&bytes) != run.digest {
             return Ok(false);
         }
+        at += length;
     }
     Ok(true)
 }
 
-fn lies_in_hole(file: &std::fs::File, offset: u64, length: u64) -> bool {
-    match rustix::fs::seek(file, SeekFrom::Data(offset)) {
-        Ok(data) => data >= offset.saturating_add(length),
-        Err(errno) => errno == Errno::NXIO,
+/// Bytes from `at` on, up to `end`, that lie in a hole; none where that cannot be found out.
+fn hole_at(file: &std::fs::File, at: u64, end: u64) -> u64 {
+    match rustix::fs::seek(file, SeekFrom::Data(at)) {
+        Ok(data) => data.clamp(at, end) - at,
+        // Only a hole is left.
+        Err(Errno::NXIO) => end - at,
+        Err(_) => 0,
     }
 }
