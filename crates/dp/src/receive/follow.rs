@@ -87,19 +87,18 @@ impl Receiving {
         }
     }
 
-    /// Waits until the draft that became `content`, or one before it, is fetched; returns what that
-    /// moved.
+    /// Waits until the draft that became `content`, or one before it, is fetched; returns what was
+    /// moved of `content`.
     pub(super) async fn followed(&self, content: &ContentVersion) -> PullReport {
-        let ended = {
+        let follow = {
             let follows = self.follows.lock();
-            let follow = follows.get(&content.package);
-            follow.filter(|follow| follow.content <= *content).map(|follow| follow.ended.clone())
+            let follow = follows.get(&content.package).filter(|follow| follow.content <= *content);
+            follow.map(|follow| (follow.content, follow.ended.clone()))
         };
-        let Some(mut ended) = ended else { return PullReport::default() };
+        let Some((draft, mut ended)) = follow else { return PullReport::default() };
         // A task that panicked has ended, too.
         let report = ended.wait_for(Option::is_some).await.ok().and_then(|report| *report);
-        self.follows.lock().retain(|_, follow| follow.content != *content);
-        report.unwrap_or_default()
+        report.filter(|_| draft == *content).unwrap_or_default()
     }
 
     /// Ends what is followed of a package.

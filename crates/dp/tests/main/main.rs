@@ -2,6 +2,7 @@
 
 mod clients;
 mod damage;
+mod drafts;
 mod http;
 mod jobs;
 mod listing;

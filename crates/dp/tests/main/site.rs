@@ -13,7 +13,7 @@ use restock_content::statement::{SigningKey, Statement};
 use restock_dp::{DistributionPoint, DistributionPointConfig, ListenerConfig};
 use restock_names::{Clock, ContentVersion, DistributionPointName, PackageId, SystemClock};
 use restock_transfer::{
-    Backoff, Connection, DpIdentity, EnrolRequest, Fingerprint, Hello, Job, JobId, JobKind, Links, Progress,
+    Backoff, Connection, DpIdentity, Draft, Drafts, EnrolRequest, Fingerprint, Hello, Job, JobId, JobKind, Links, Progress,
     Refusal, Report, ReportState, Run, SiteLink, SiteLinkConfig, SiteSide, SiteTrust, TokenKind, enrol,
 };
 use tempfile::TempDir;
@@ -32,12 +32,15 @@ struct Heard {
     hellos: Vec<Hello>,
     progress: Vec<Progress>,
     refused: Vec<PackageId>,
+    connection: Option<Connection>,
+    followers: u32,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Ear {
     heard: Mutex<Heard>,
     changed: Condvar,
+    pub(crate) drafts: Drafts,
 }
 
 impl Ear {
@@ -69,11 +72,14 @@ impl SiteSide for Ear {
     async fn connected(
         &self,
         _: &DistributionPointName,
-        _: Connection,
+        connection: Connection,
         hello: Hello,
         _: SocketAddr,
     ) -> Result<(), Refusal> {
-        self.note(|heard| heard.hellos.push(hello));
+        self.note(|heard| {
+            heard.connection = Some(connection);
+            heard.hellos.push(hello);
+        });
         Ok(())
     }
     async fn disconnected(&self, _: &DistributionPointName) {}
@@ -83,6 +89,14 @@ impl SiteSide for Ear {
     }
     fn progress(&self, _: &DistributionPointName, progress: Progress) {
         self.note(|heard| heard.progress.push(progress));
+    }
+    async fn authorise_draft(
+        &self,
+        _: &DistributionPointName,
+        content: &ContentVersion,
+    ) -> Result<Arc<Draft>, Refusal> {
+        self.note(|heard| heard.followers += 1);
+        self.drafts.find(content).ok_or_else(|| Refusal::new("DRAFT_UNKNOWN", "there is none"))
     }
     async fn authorise_pull(
         &self,
@@ -237,6 +251,17 @@ impl Site {
         self.ear.wait("connection", |_| self.links.is_connected(&Self::point_name()).then_some(()));
         assert!(self.links.send(&Self::point_name(), job), "connected");
         id
+    }
+
+    /// Tells the point of a version in the making.
+    pub(crate) fn tell_draft(&self, content: ContentVersion) {
+        let connection = self.ear.wait("connection", |heard| heard.connection);
+        assert!(self.links.tell_draft(&Self::point_name(), connection, content), "connected");
+    }
+
+    /// Waits until a point has begun to follow a draft.
+    pub(crate) fn wait_for_follower(&self) {
+        self.ear.wait("follower", |heard| (heard.followers > 0).then_some(()));
     }
 
     /// Waits for a report on a job in a state.
