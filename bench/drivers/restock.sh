@@ -14,6 +14,10 @@ join() { # NAME DATA [NSENTER...]: enrols a distribution point and runs it
   local name=$1 data=$2; shift 2
   local token; token=$(site token create "$name")
   "$@" "$R" --data "$data" dp init --site "restock://$BENCH_SRC_IP:8720" --token "$token"
+  if [ "$BENCH_STEP" = serve ] && [ -n "${BENCH_TLS_CERT:-}" ]; then      # https rows: --serve-url https://10.77.0.1:8722/...
+    sed -i "s|^tls_listen = .*|tls_listen = \"0.0.0.0:8722\"|; s|^tls_certificate = .*|tls_certificate = \"$BENCH_TLS_CERT\"|
+      s|^tls_key = .*|tls_key = \"$BENCH_TLS_KEY\"|" "$data/restock.toml"
+  fi
   start "$data" "$@" "$R" --data "$data" dp run; }
 case $1 in
   init)

@@ -7,6 +7,7 @@ mod adminservice;
 mod arguments;
 mod cimom;
 mod commands;
+mod content_token;
 mod demo;
 mod library;
 mod links;
