@@ -30,6 +30,16 @@ use crate::running::{entries, library};
 /// How often a plan says how far it is.
 const PROGRESS_PERIOD: Duration = Duration::from_millis(200);
 
+/// The version that a site means when none is named: the stored one, which its library's pointer may
+/// follow a moment later.
+pub(super) async fn stored(site: &Site, of: VersionRef) -> Result<VersionRef, Failure> {
+    if of.version.is_some() {
+        return Ok(of);
+    }
+    let found = site.manifest_root(&of.package, None).await.map_err(site_failure)?;
+    Ok(VersionRef { version: found.map(|(content, _)| content.version), ..of })
+}
+
 /// The manifest of a version that a library holds.
 pub(super) async fn root(library: Arc<Library>, of: VersionRef) -> Result<ContentRoot, Failure> {
     blocking("looking for a version", move || library_root(&library, of)).await

@@ -257,6 +257,7 @@ impl Desk for SiteDesk {
             }
             Ask::Files { package, version } => self.files(package, version, events).await.map(|e| value(&e)),
             Ask::ContentRoot(of) => {
+                let of = content_desk::stored(&self.site, of).await?;
                 content_desk::root(Arc::clone(self.site.library()), of).await.map(|root| value(&root))
             }
             Ask::Frames { digests } => {
@@ -265,6 +266,8 @@ impl Desk for SiteDesk {
             }
             Ask::Diff { before, after } => {
                 let library = Arc::clone(self.site.library());
+                let before = content_desk::stored(&self.site, before).await?;
+                let after = content_desk::stored(&self.site, after).await?;
                 content_desk::diff(library, before, after, events).await.map(|end| value(&end))
             }
             Ask::Plan { package, keep_ms } => {
