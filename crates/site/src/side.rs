@@ -475,7 +475,11 @@ fn failure(report: &Report, point: &DistributionPointName) -> Why {
     let rule = if report.code.is_empty() { "POINT_FAILED" } else { report.code.as_str() };
     let detail = if report.detail.is_empty() { "no cause was reported" } else { report.detail.as_str() };
     let text = detail.strip_prefix(rule).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(detail);
-    Why::new(rule, text).with_fix(format!("see the log of {point}"))
+    let fix = match rule {
+        "NO_SPACE" => format!("make room on the disk of {point}; it goes on by itself"),
+        _ => format!("see the log of {point}"),
+    };
+    Why::new(rule, text).with_fix(fix)
 }
 
 /// May the distribution point fetch this version: is it targeted, and the version the one it serves,

@@ -1,6 +1,7 @@
 //! `restock library …`.
 
 mod check;
+mod export;
 mod gc;
 mod repair;
 mod stat;
@@ -21,6 +22,7 @@ use crate::running;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Library {
     Check(check::Check),
+    Export(export::Export),
     Gc(gc::Gc),
     Repair(repair::Repair),
     Stat(stat::Stat),
@@ -30,6 +32,7 @@ impl Library {
     pub(crate) fn run(self, session: &Session) -> Result<Done, Failure> {
         match self {
             Self::Check(c) => c.run(session),
+            Self::Export(c) => c.run(session),
             Self::Gc(c) => c.run(session),
             Self::Repair(c) => c.run(session),
             Self::Stat(c) => c.run(session),

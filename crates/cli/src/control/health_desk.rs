@@ -117,7 +117,8 @@ pub(super) async fn mend_point(
     let mut left = lacking;
     while left > 0 && SystemClock.monotonic() - began < MEND_MAX {
         tokio::time::sleep(LOOK_AGAIN * 10).await;
-        left = point.lacking().await.map_err(fail)?;
+        // Told again: what lies beneath a damaged page is known only when that is right.
+        left = point.mend().await.map_err(fail)?;
     }
     let lost = (left > 0).then(|| format!("{left} objects are still to be fetched from the site"));
     Ok(LibraryRepaired { lacking, mended: lacking.saturating_sub(left), lost: lost.into_iter().collect() })

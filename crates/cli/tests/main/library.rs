@@ -222,7 +222,7 @@ fn a_database_of_a_later_release_or_with_damage_is_refused_and_content_is_served
     assert_eq!(world.site.take().unwrap().stop(), 0);
     let good = std::fs::read(&file).unwrap();
     let newer = std::process::Command::new("python3")
-        .args(["-c", "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute(\"INSERT INTO migrations VALUES (999, 'later')\"); db.commit()"])
+        .args(["-c", "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute(\"PRAGMA writable_schema = ON\"); db.execute(\"INSERT INTO migrations VALUES (999, 'later')\"); db.commit()"])
         .arg(&file)
         .status();
     assert!(newer.unwrap().success());

@@ -242,6 +242,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_old_sample_is_read() {
+        let text = include_str!("../../../../docs/formats/samples/library-health.hex").trim();
+        let bytes: Vec<u8> = (0..text.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&text[at..at + 2], 16).expect("hex digits"))
+            .collect();
+        let health = Health::decode(&bytes).expect("it is read");
+        assert_eq!((health.scrub.sequence, health.scrub.offset), (7, 4096));
+        let digest = Digest(std::array::from_fn(|at| at as u8));
+        assert_eq!(health.damage.get(&(3, digest)), Some(&Timestamp(1_700_000_000_000_001)));
+        assert_eq!(health.encode(), bytes);
+    }
+
     proptest! {
         #[test]
         fn damaged_files_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {

@@ -120,20 +120,28 @@ impl Inner {
             });
         }
         let folder = self.packs_folder();
-        tables
-            .into_iter()
-            .zip(lengths)
-            .map(|(records, length)| {
-                let sequence = self.next_sequence();
-                let pack = OpenPack::create(&*self.files, &folder, sequence, self.id.0)
-                    .map_err(io_error("create a pack in", &folder))?;
-                pack.reserve(length).map_err(io_error("reserve space in", &folder))?;
-                let path = plan_path(&folder, sequence);
-                replace(&*self.files, &path, &self.encode_plan(sequence, draft, length, &records))
-                    .map_err(io_error("write", &path))?;
-                Ok(Arc::new(PlannedPack { pack: Arc::new(pack), planned: Planned::new(records) }))
-            })
-            .collect()
+        let mut packs: Vec<Arc<PlannedPack>> = Vec::new();
+        let mut plan = |records: Vec<Record>, length| {
+            let sequence = self.next_sequence();
+            let pack = OpenPack::create(&*self.files, &folder, sequence, self.id.0)
+                .map_err(io_error("create a pack in", &folder))?;
+            let planned = self.encode_plan(sequence, draft, length, &records);
+            // From here on it is given up when something fails.
+            packs.push(Arc::new(PlannedPack { pack: Arc::new(pack), planned: Planned::new(records) }));
+            let pack = &packs[packs.len() - 1].pack;
+            pack.reserve(length).map_err(io_error("reserve space in", &folder))?;
+            let path = plan_path(&folder, sequence);
+            replace(&*self.files, &path, &planned).map_err(io_error("write", &path))
+        };
+        let planned = tables.into_iter().zip(lengths).try_for_each(|(records, length)| plan(records, length));
+        match planned {
+            Ok(()) => Ok(packs),
+            Err(error) => {
+                // A full disk must not stay full of room that nobody uses.
+                packs.iter().for_each(|planned| planned.pack.discard(&*self.files));
+                Err(error)
+            }
+        }
     }
 
     /// A plan: a table header of state "planned", the draft's name in 16 bytes, planned records.

@@ -169,6 +169,7 @@ impl Writer {
         {
             return Ok((Arc::clone(pack), offset));
         }
+        self.inner.check_space(length)?;
         let folder = self.inner.packs_folder();
         let sequence = self.inner.next_sequence();
         let pack = OpenPack::create(&*self.inner.files, &folder, sequence, self.inner.id.0)
