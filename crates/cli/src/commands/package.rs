@@ -13,7 +13,8 @@ mod show;
 
 use clap::Subcommand;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use restock_names::LinkPolicy;
+use restock_names::{ExcludeRules, LinkPolicy, NamesPolicy};
+use restock_provider::Share;
 
 use crate::commands::Session;
 use crate::failure::Failure;
@@ -23,6 +24,22 @@ use crate::output::Done;
 fn link_policies() -> impl TypedValueParser<Value = LinkPolicy> {
     PossibleValuesParser::new(LinkPolicy::ALL.map(LinkPolicy::as_str))
         .try_map(|word| word.parse::<LinkPolicy>())
+}
+
+/// Reads a names policy, and names both of them in the help.
+fn names_policies() -> impl TypedValueParser<Value = NamesPolicy> {
+    PossibleValuesParser::new(NamesPolicy::ALL.map(NamesPolicy::as_str))
+        .try_map(|word| word.parse::<NamesPolicy>())
+}
+
+/// The rules as they were given one by one; the first that is none is refused.
+fn exclude_rules(rules: Vec<String>) -> Result<ExcludeRules, Failure> {
+    ExcludeRules::new(rules).map_err(|error| Failure::usage(error.to_string()))
+}
+
+/// What `--share` with or without a name asks for.
+fn share(name: String) -> Share {
+    if name.is_empty() { Share::Common } else { Share::Named(name) }
 }
 
 /// Create, change, look at and delete packages

@@ -24,6 +24,7 @@ pub(crate) struct DpSettings {
     /// Always [`Role::Dp`].
     pub(crate) role: Role,
     pub(crate) serve: ServeSection,
+    pub(crate) share: ShareSection,
     pub(crate) pull: PullSection,
     pub(crate) health: HealthSection,
     pub(crate) metrics: DpMetrics,
@@ -61,6 +62,14 @@ pub(crate) struct ServeSection {
     pub(crate) write_rate_min: u64,
 }
 
+/// `[share]`: packages as plain folders.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ShareSection {
+    /// Where the folders lie; empty means `share` in the data folder.
+    pub(crate) folder: PathBuf,
+}
+
 /// `[pull]`: fetching content from the site.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -85,6 +94,7 @@ impl Default for DpSettings {
         Self {
             role: Role::Dp,
             serve: ServeSection::default(),
+            share: ShareSection::default(),
             pull: PullSection::default(),
             health: HealthSection::default(),
             metrics: DpMetrics::default(),
@@ -154,6 +164,9 @@ impl DpSettings {
         limits.stall_max = self.serve.stall_max;
         limits.write_rate_min = self.serve.write_rate_min;
         config.serve_urls = vec![format!("{}/", self.url(self.serve.listen))];
+        if !self.share.folder.as_os_str().is_empty() {
+            config.share.clone_from(&self.share.folder);
+        }
         config.packages_at_once = self.pull.packages_at_once.get();
         config.pull.connections = self.pull.connections.get();
         config.pull.rate_min = self.pull.rate_min;
@@ -220,6 +233,11 @@ idle_timeout = \"{}\"
 stall_max = \"{}\"
 write_rate_min = {}
 
+[share]
+# Where packages that ask for it are kept as plain folders too, for a file server beside. Empty: the
+# folder share in the data folder. It must be on one file system, and is the distribution point's own.
+folder = {}
+
 [pull]
 # Connections to the site per package that is fetched, and packages fetched at the same time.
 connections = {}
@@ -246,6 +264,7 @@ version_jump_max = {}
             duration_text(self.serve.idle_timeout),
             duration_text(self.serve.stall_max),
             self.serve.write_rate_min,
+            quoted(&self.share.folder.to_string_lossy()),
             self.pull.connections,
             self.pull.packages_at_once,
             self.pull.rate_min,

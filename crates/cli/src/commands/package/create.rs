@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use clap::Args;
-use restock_names::LinkPolicy;
+use restock_names::{LinkPolicy, NamesPolicy};
 use restock_provider::rows::SourceFlag;
 use restock_provider::{Answer, NewPackage, Operation};
 
-use crate::commands::package::link_policies;
+use crate::commands::package::{exclude_rules, link_policies, names_policies, share};
 use crate::commands::wait::{self, Goal};
 use crate::commands::{Session, source_text};
 use crate::control::{Door, unexpected};
@@ -17,7 +17,8 @@ use crate::units::parse_duration;
 
 const EXAMPLE: &str = r"Example:
   restock package create 'Editor 2.1' --source /srv/apps/editor
-  restock package create 'Editor 2.1' --source '\\fs01\apps\editor' --wait --timeout 10m";
+  restock package create 'Editor 2.1' --source '\\fs01\apps\editor' --wait --timeout 10m
+  restock package create 'Editor 2.1' --source /srv/apps/editor --exclude '*.tmp' --exclude .git/ --share='Apps$'";
 
 /// Create a package, and read its source as version 1
 ///
@@ -27,6 +28,10 @@ const EXAMPLE: &str = r"Example:
 /// Symlinks are kept as links, unless --symlinks says otherwise: "skip" leaves them out, "refuse"
 /// refuses a source that has one, "follow" takes what they lead to inside the source folder and
 /// refuses one that leads out of it, to nothing or in a circle.
+///
+/// An exclude is a path with the wildcards * ? [a-z] and ** (any folders), compared in its letter case.
+/// Without a / it is compared with names at any depth; a / at its end lets it match folders only. What
+/// lies beneath an excluded folder is excluded too.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Create {
@@ -65,6 +70,18 @@ pub(crate) struct Create {
     #[arg(long, value_name = "POLICY", default_value = "keep", value_parser = link_policies())]
     symlinks: LinkPolicy,
 
+    /// What becomes of names that Windows cannot hold: kept with a warning, or refused
+    #[arg(long, value_name = "POLICY", default_value = "posix", value_parser = names_policies())]
+    names: NamesPolicy,
+
+    /// Leave out what matches; may be given more than once
+    #[arg(long, value_name = "RULE")]
+    exclude: Vec<String>,
+
+    /// Distribution points keep the files in a plain folder too, named so or by the package ID
+    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    share: Option<String>,
+
     /// Wait until version 1 is stored
     #[arg(long, requires = "source")]
     wait: bool,
@@ -94,6 +111,9 @@ impl Create {
             is_public: self.public,
             allow_empty: self.allow_empty,
             link_policy: self.symlinks,
+            names_policy: self.names,
+            excludes: exclude_rules(self.exclude)?,
+            share: self.share.map(share).unwrap_or_default(),
             ..NewPackage::default()
         };
         let row = match door.perform(Operation::CreatePackage(package))? {

@@ -57,6 +57,11 @@ fn text(row: &PackageRow, style: Style) -> String {
     line("Content", format!("{}, {}", count(row.entries, "entry"), HumanBytes(row.bytes)));
     line("Source", shown(&row.source_path));
     line("Symlinks", row.link_policy.to_string());
+    line("Names", row.names_policy.map(|policy| policy.to_string()).unwrap_or_default());
+    for rule in row.excludes.as_slice() {
+        line("Excluded", shown(rule));
+    }
+    line("Share", row.share.as_deref().map(shown).unwrap_or_default());
     line("Public", if row.is_public { "yes" } else { "no" }.to_owned());
     line("Version text", shown(&row.version));
     line("Manufacturer", shown(&row.manufacturer));
@@ -70,6 +75,9 @@ fn text(row: &PackageRow, style: Style) -> String {
             line("Schedule", meaning.clone());
         }
         line("Next by schedule", schedule.next_at.map_or("never".to_owned(), |next| next.to_string()));
+    }
+    for warning in &row.warnings {
+        line("Warning", format!("{}: {}", warning.rule, warning.text));
     }
     line("Action", action.to_owned());
     line("Refresh", row.refresh.as_ref().map(refresh_text).unwrap_or_default());
