@@ -9,6 +9,7 @@ mod classes;
 mod fault;
 mod interop;
 mod open;
+mod qualifiers;
 mod read;
 mod rows;
 mod write;
@@ -216,6 +217,8 @@ impl Operation<'_> {
             "getclass" => self.get_class(call),
             "enumerateclasses" => self.enumerate_classes(call, false),
             "enumerateclassnames" => self.enumerate_classes(call, true),
+            "getqualifier" => self.get_qualifier(call),
+            "enumeratequalifiers" => self.enumerate_qualifiers(call),
             "createinstance" => self.create_instance(call).await,
             "modifyinstance" => self.modify_instance(call).await,
             "deleteinstance" => self.delete_instance(call).await,

@@ -60,6 +60,8 @@ def classes():
     assert whole.properties['RefreshSchedule'].qualifiers['EmbeddedInstance'].value == 'SMS_ScheduleToken'
     p = whole.methods['AddDistributionPoints'].parameters; assert p['SiteCode'].qualifiers['In'].value is True
     only = c.GetClass('SMS_Package', LocalOnly=False, PropertyList=['Name']); assert list(only.properties) == ['Name']
+    q = {x.name: x for x in c.EnumerateQualifiers()}; assert q['Key'].type == 'boolean' and q['Key'].scopes['PROPERTY'] and q['EmbeddedInstance'].scopes['PARAMETER']
+    assert c.GetQualifier('key').name == 'Key'
     all_ = c.EnumerateClasses(DeepInheritance=True, LocalOnly=False, IncludeQualifiers=True, IncludeClassOrigin=True); assert [k.classname for k in all_] == names
     return '%d classes' % len(names)
 def instances():
@@ -119,7 +121,7 @@ no('type of a parameter', lambda: c.InvokeMethod('AddDistributionPoints', P, Par
 no('context of nobody', lambda: c.PullInstancesWithPath(('0' * 32, a.namespace), MaxObjectCount=1), 21)
 no('too many objects', lambda: c.OpenEnumerateInstances('SMS_Package', MaxObjectCount=2**31), 4); no('too long a timeout', lambda: c.OpenEnumerateInstances('SMS_Package', OperationTimeout=3600), 22)
 no('filter', lambda: c.OpenEnumerateInstances('SMS_Package', FilterQueryLanguage='DMTF:FQL', FilterQuery='x'), 25); no('continue on error', lambda: c.OpenEnumerateInstances('SMS_Package', ContinueOnError=True), 26)
-no('writing a class', lambda: c.CreateClass(pywbem.CIMClass('SMS_Mine')), 7); no('qualifiers', lambda: c.EnumerateQualifiers(), 7)
+no('writing a class', lambda: c.CreateClass(pywbem.CIMClass('SMS_Mine')), 7); no('qualifier', lambda: c.GetQualifier('Nothing'), 6)
 no('class of another namespace', lambda: c.EnumerateInstances('SMS_Package', namespace='root/sms'), 5)
 for p in more: c.DeleteInstance(p)
 t.done()
