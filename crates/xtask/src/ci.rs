@@ -66,7 +66,7 @@ pub(crate) fn run(form: Form) -> Result<()> {
         suite("doc tests", 120, &mut doc_tests);
     }
     if form == Form::Full {
-        suite("simulation", 480, &mut || one(simulate::quick()));
+        suite("simulation", 720, &mut || one(simulate::quick()));
     }
     suite("tests", if form == Form::Full { 600 } else { 180 }, &mut || tests(form));
     report(&outcomes, started.elapsed())
