@@ -218,6 +218,17 @@ fn answers(name: &str, address: SocketAddr) -> Finding {
     };
     match TcpStream::connect_timeout(&at, CONNECT_WAIT) {
         Ok(_) => Finding::good("ports", format!("{name} answers")),
+        Err(error) => Finding::problem(
+            "ports",
+            format!("{name} does not answer: {error}"),
+            "see the logs of the process",
+        ),
+    }
+}
+
+fn is_free(name: &str, address: SocketAddr) -> Finding {
+    match TcpListener::bind(address) {
+        Ok(_) => Finding::good("ports", format!("{name} is free")),
         Err(error) => {
             let fix = "stop what listens there (ss -ltnp), or set another address in restock.toml";
             Finding::problem("ports", format!("{name} cannot be listened on: {error}"), fix)
