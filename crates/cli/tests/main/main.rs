@@ -9,6 +9,7 @@ mod cimom;
 mod commands;
 mod content_token;
 mod demo;
+mod doors;
 mod library;
 mod links;
 mod negotiate;

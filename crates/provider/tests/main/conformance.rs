@@ -146,6 +146,12 @@ in its declaration; which are lazy, keys or read-only is said by `$metadata`.
             }
         }
     }
+    // What clients do is written by a test of the built binary.
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/provider-conformance.md"));
+    let page = page.unwrap();
+    let clients = page.find("\n## What clients do\n").map_or("", |at| page.get(at..).unwrap());
+    text.push_str(clients);
     expect_file!["../../../../docs/provider-conformance.md"].assert_eq(&text);
 }
 

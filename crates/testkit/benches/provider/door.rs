@@ -63,6 +63,9 @@ pub(crate) async fn measure(
     if table.wants("unfiltered collection") {
         collection(address, &bearer, table).await?;
     }
+    if table.wants("all doors") {
+        crate::doors::measure(address, &bearer, table).await?;
+    }
     if table.wants("RefreshPkgSource") {
         refreshes(address, &bearer, database, table).await?;
     }

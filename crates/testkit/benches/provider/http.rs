@@ -1,4 +1,4 @@
-//! A client of HTTP/1.1 on one connection that stays open; it knows what the AdminService sends.
+//! A client of HTTP/1.1 on one connection that stays open; it knows what the doors send.
 
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 pub(crate) struct Client {
     stream: BufReader<TcpStream>,
     authorization: String,
+    pub(crate) content_type: &'static str,
 }
 
 pub(crate) struct Answer {
@@ -27,6 +28,7 @@ impl Client {
         Ok(Self {
             stream: BufReader::with_capacity(1 << 16, stream),
             authorization: authorization.to_owned(),
+            content_type: "application/json",
         })
     }
 
@@ -40,9 +42,10 @@ impl Client {
     ) -> Result<Answer> {
         let began = Instant::now();
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {}\r\nContent-Type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {}\r\nContent-Type: {}\r\n\
              Content-Length: {}\r\n\r\n{body}",
             self.authorization,
+            self.content_type,
             body.len()
         );
         self.stream.get_mut().write_all(head.as_bytes()).await?;

@@ -2,7 +2,7 @@
 //!
 //! [`site`] makes a SQLite database with 100,000 packages, 1,000 distribution points and 1,000,000
 //! targets, once, beneath `BENCH_DATA`; [`core`] asks the provider in this process, [`door`] the
-//! AdminService over sockets. The table goes to standard output and, with `--write FILE`, there. With
+//! AdminService over sockets, [`doors`] all doors. The table goes to standard output and, with `--write FILE`, there. With
 //! `--only WORD` nothing is measured but what has the word in its name.
 #![allow(
     clippy::print_stdout,
@@ -14,6 +14,7 @@
 
 mod core;
 mod door;
+mod doors;
 mod http;
 mod measure;
 mod site;
