@@ -146,6 +146,27 @@ fn an_instance_that_was_written_is_read_again() {
 
 proptest! {
     #[test]
+    fn any_value_is_read_or_refused(
+        name in prop::sample::select(vec![
+            "Priority", "Big", "Ratio", "Flag", "Icon", "Seen", "SourceDate", "Name", "RefreshSchedule", "Providers",
+        ]),
+        attribute in prop::sample::select(vec![
+            "", " xsi:nil='true'", " xsi:type='p:SMS_ST_RecurWeekly_Type'", " xsi:type=':_Type'",
+        ]),
+        text in prop_oneof!["[0-9TPZDHMS:+.-]{0,24}", "[ -;=?-~]{0,12}", Just("<Day>1</Day><IsGMT>1</IsGMT>".to_owned())],
+        count in 1usize..4,
+    ) {
+        let class = SCHEMA.class("SMS_Package").unwrap();
+        let text = text.replace('&', "&amp;");
+        let inner = format!("<{name}{attribute}>{text}</{name}>").repeat(count);
+        let element = declared(&format!("<SMS_Package>{inner}</SMS_Package>"));
+        for (name, value) in object_values(&SCHEMA, class, &element, &berlin()).unwrap_or_default() {
+            let property = class.property(name.as_str()).expect("only declared properties are read");
+            prop_assert!(property.data_type.check(value).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
     fn values_come_back_as_they_were(
         name in "[ -~äé\u{10000}]{0,20}", priority: i32, big: u64, ratio in -1e9f64..1e9, flag: bool,
         icon in prop::collection::vec(any::<u8>(), 1..5), seen in 0i64..4_000_000_000_000_000,
