@@ -8,14 +8,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use restock_names::{ContentVersion, PackageId};
 use restock_transfer::{PullError, PullProgress, PullReport, Run, follow};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Receiving;
 
+/// Drafts followed at once. They have slots of their own: a source that is slow to read must not keep
+/// the jobs of other packages waiting.
+const FOLLOWS_MAX: usize = 4;
+
 /// The drafts that are followed, one for each package at most.
-#[derive(Debug, Default)]
-pub(super) struct Follows(Mutex<BTreeMap<PackageId, Follow>>);
+#[derive(Debug)]
+pub(super) struct Follows {
+    packages: Mutex<BTreeMap<PackageId, Follow>>,
+    slots: Arc<Semaphore>,
+}
 
 #[derive(Debug)]
 struct Follow {
@@ -30,9 +37,15 @@ struct Quiet;
 
 impl PullProgress for Quiet {}
 
+impl Default for Follows {
+    fn default() -> Self {
+        Self { packages: Mutex::default(), slots: Arc::new(Semaphore::new(FOLLOWS_MAX)) }
+    }
+}
+
 impl Follows {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<PackageId, Follow>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.packages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -43,7 +56,7 @@ impl Receiving {
         if follows.get(&content.package).is_some_and(|follow| follow.ended.borrow().is_none()) {
             return;
         }
-        let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else { return };
+        let Ok(slot) = Arc::clone(&self.follows.slots).try_acquire_owned() else { return };
         let cancel = self.run.cancel.child_token();
         let (tell, ended) = watch::channel(None);
         follows.insert(content.package, Follow { content, cancel: cancel.clone(), ended });
