@@ -275,6 +275,10 @@ fn options_name_the_program_and_unknown_ones_may_be_required() {
     assert_eq!(post(&door, &enumerate("SMS_Package", &option("Other", "x", false), all)).status, 200);
     let must = post(&door, &enumerate("SMS_Package", &option("Other", "x", true), all));
     check_fault(&must, "w:InvalidOptions", "OPTIONS");
+    let keep = invoke("SMS_ContextMethods", "GetContextHandle", &option("InstanceCount", "2", false), "");
+    let handle = text_of(&post(&door, &keep), "ContextHandle");
+    let by_handle = post(&door, &enumerate("SMS_Package", &option("ContextHandle", &handle, true), all));
+    assert_eq!(find(&tree(&by_handle), "Items").unwrap().elements().count(), 2);
     let named = option("ApplicationName", "my script", false) + &selector("PackageID", "XYZ00001");
     let call = invoke("SMS_Package", "AddChangeNotification", &named, "");
     assert_eq!(text_of(&post(&door, &call), "ReturnValue"), "0");
