@@ -106,11 +106,12 @@ fn docs_provider_conformance_says_what_clients_do() {
             .iter()
             .map(|(_, steps)| {
                 let shows = |step: &str| beginnings.iter().any(|beginning| step.starts_with(beginning));
-                let mut of = steps.iter().filter(|(step, _)| shows(step)).peekable();
-                match of.peek() {
-                    None => "",
-                    Some(_) if of.all(|(_, passed)| *passed) => "yes",
-                    Some(_) => "**no**",
+                let of: Vec<bool> =
+                    steps.iter().filter(|(step, _)| shows(step)).map(|(_, passed)| *passed).collect();
+                match of.contains(&false) {
+                    true => "**no**",
+                    false if of.is_empty() => "",
+                    false => "yes",
                 }
             })
             .collect();
