@@ -69,7 +69,7 @@ fn command_lines_of_the_documentation_are_understood() {
                 ErrorKind::ValueValidation | ErrorKind::DisplayHelp => true,
                 // A sentence may name a command without its arguments.
                 ErrorKind::MissingRequiredArgument | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-                    words.len() <= 3 && !line.contains("PKG")
+                    words.len() <= 4 && !line.contains("PKG")
                 }
                 _ => false,
             };
