@@ -71,10 +71,12 @@ impl Cleaner {
         &self.library
     }
 
-    /// True when the next step would begin or end a cleaning at `now`.
+    /// True when the next step would begin or end a cleaning at `now`, or one is being done. Never waits.
     pub fn is_due(&self, now: Timestamp) -> bool {
-        let state = self.lock();
-        state.waiting.is_some() || state.next.is_some_and(|next| next <= now)
+        match self.state.try_lock() {
+            Ok(state) => state.waiting.is_some() || state.next.is_some_and(|next| next <= now),
+            Err(_busy) => true,
+        }
     }
 
     /// Does what is due at `now`; with `is_asked` a cleaning begins although it is not time, with
