@@ -22,6 +22,7 @@ use restock_names::{Digest, EntryPath};
 
 pub use build::{Builder, ChunkListBuilder, ManifestBuildError};
 pub(crate) use ordinal::Visit;
+pub(crate) use read::is_beneath;
 pub use ordinal::{ChunkWalk, PageWalk};
 pub use page::{ChunkListChild, EntriesChild, Page, PageDecodeError, fuzz_one};
 pub use read::{Entries, Manifest, RunCursor};

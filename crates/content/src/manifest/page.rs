@@ -5,6 +5,7 @@
 
 use restock_names::{Digest, EntryPath, PathError, compare_paths};
 
+use super::read::is_beneath;
 use super::{
     CHUNK_BYTES_MAX, ChunkListRef, ChunkRun, Entry, EntryKind, FileChunks, INLINE_RUNS_MAX, PAGE_BYTES_MAX,
     PROFILE,
@@ -52,6 +53,9 @@ pub enum PageDecodeError {
     /// Entries that do not ascend.
     #[error("MANIFEST_ORDER: {path:?} does not follow the entry before it")]
     Order { path: EntryPath },
+    /// An entry beneath one that is no folder.
+    #[error("PATH_FILE_AND_DIR: {path:?} lies beneath {file:?}, which is no folder")]
+    FileAndFolder { path: EntryPath, file: EntryPath },
     /// A chunk length outside the cut profile.
     #[error("MANIFEST_CHUNK_SIZE: a chunk of {length} bytes is outside the cut profile")]
     ChunkSize { length: u32 },
@@ -266,9 +270,14 @@ impl Paths {
 
 fn entries(reader: &mut Reader<'_>, count: usize) -> Result<Vec<Entry>, PageDecodeError> {
     let mut paths = Paths { previous: Vec::new(), index: 0 };
+    // The entry before, unless it is a folder: the first entry beneath one follows it directly.
+    let mut file: Option<EntryPath> = None;
     (0..count)
         .map(|_| {
             let path = paths.next(reader)?;
+            if let Some(file) = file.take_if(|file| is_beneath(&path, file)) {
+                return Err(PageDecodeError::FileAndFolder { path, file });
+            }
             let kind = reader.u8()?;
             let mode = reader.varint32()?;
             if mode > 0o7777 {
@@ -310,6 +319,7 @@ fn entries(reader: &mut Reader<'_>, count: usize) -> Result<Vec<Entry>, PageDeco
                 }
                 value => return Err(PageDecodeError::Range { what: "entry kind", value: value.into() }),
             };
+            file = (!matches!(kind, EntryKind::Folder)).then(|| path.clone());
             Ok(Entry { path, mode, mtime_ns, kind })
         })
         .collect()

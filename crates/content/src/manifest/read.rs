@@ -35,7 +35,8 @@ impl Start {
     }
 }
 
-fn is_beneath(path: &EntryPath, folder: &EntryPath) -> bool {
+/// Does `path` lie beneath the entry at `folder`?
+pub(crate) fn is_beneath(path: &EntryPath, folder: &EntryPath) -> bool {
     path.as_bytes().strip_prefix(folder.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'/'))
 }
 

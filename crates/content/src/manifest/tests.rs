@@ -170,6 +170,7 @@ fn damaged_pages_are_refused_by_code() {
     let code = |bytes: &[u8]| Page::decode(bytes).expect_err("refused").to_string();
     assert!(code(&page(vec![file("b", runs(1, 0)), file("a", runs(1, 0))])).contains("MANIFEST_ORDER"));
     assert!(code(&page(vec![file("b", runs(1, 0)), file("b", runs(1, 0))])).contains("MANIFEST_DUPLICATE"));
+    assert!(code(&page(vec![file("a", runs(1, 0)), file("a/b", runs(1, 0))])).contains("PATH_FILE_AND_DIR"));
     let mut wrong = file("b", runs(1, 0));
     wrong.kind = EntryKind::File { size: 1, chunks: FileChunks::Inline(runs(1, 0)) };
     assert!(code(&page(vec![wrong])).contains("MANIFEST_INCONSISTENT"));
@@ -187,8 +188,20 @@ fn damaged_pages_are_refused_by_code() {
 }
 
 fn trees() -> impl Strategy<Value = BTreeMap<String, (u8, u32)>> {
-    prop::collection::btree_map("[a-c.]{1,3}(/[a-c-]{1,2}){0,2}", (any::<u8>(), 0..200_u32), 0..200)
-        .prop_map(|map| map.into_iter().filter(|(path, _)| EntryPath::new(path.as_str()).is_ok()).collect())
+    prop::collection::btree_map("[a-c.]{1,3}(/[a-c-]{1,2}){0,2}", (any::<u8>(), 0..200_u32), 0..200).prop_map(
+        |map| {
+            let mut kept: BTreeMap<String, (u8, u32)> = BTreeMap::new();
+            for (path, file) in map.into_iter().filter(|(path, _)| EntryPath::new(path.as_str()).is_ok()) {
+                // A file has nothing beneath it.
+                let is_above = |other: &String| path.starts_with(&format!("{other}/"));
+                if !kept.keys().any(is_above) {
+                    kept.retain(|other, _| !other.starts_with(&format!("{path}/")));
+                    kept.insert(path, file);
+                }
+            }
+            kept
+        },
+    )
 }
 
 proptest! {

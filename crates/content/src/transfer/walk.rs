@@ -9,7 +9,10 @@ use std::collections::HashSet;
 use restock_names::{Digest, EntryPath};
 
 use super::{Item, ItemKind};
-use crate::manifest::{ChunkRun, EntryKind, FileChunks, ManifestRoot, PAGE_BYTES_MAX, Page, PageDecodeError};
+use crate::hash::path_hash;
+use crate::manifest::{
+    ChunkRun, Entry, EntryKind, FileChunks, ManifestRoot, PAGE_BYTES_MAX, Page, PageDecodeError, is_beneath,
+};
 use crate::plan::{ALIGNED_FILE_BYTES_MIN, Missing};
 
 /// Why a page of a signed version cannot be used. The text begins with the stable code.
@@ -27,6 +30,9 @@ pub enum WalkError {
     /// Entries that do not follow those of the page before.
     #[error("MANIFEST_ORDER: {path:?} in {item} does not lie between the entries listed around it")]
     Order { item: Item, path: EntryPath },
+    /// An entry beneath one that is no folder, which stands on the page before.
+    #[error("PATH_FILE_AND_DIR: {path:?} in {item} lies beneath an entry that is no folder")]
+    FileAndFolder { item: Item, path: EntryPath },
     /// A page that lists entries for a second time.
     #[error("MANIFEST_DUPLICATE: {item} stands elsewhere in the manifest too")]
     Duplicate { item: Item },
@@ -112,6 +118,10 @@ pub(super) struct Walk {
     seen_pages: HashSet<Digest>,
     seen_chunks: HashSet<Digest>,
     missing: Vec<Missing>,
+    /// Pages of entries end with these, hashed, and they are no folders.
+    last_files: HashSet<u64>,
+    /// Pages begin beneath these, hashed: the last entries of the pages before.
+    last_folders: HashSet<u64>,
 }
 
 impl Walk {
@@ -130,7 +140,13 @@ impl Walk {
             Totals { pages: root.pages, entries: root.entries, chunks: root.chunks, bytes: root.bytes };
         let place = PagePlace::Tree { level: None, after: None, last: None };
         let page = PageRef { digest: root.digest, length: root.length, ordinal: 0, chunk: 0, totals, place };
-        let walk = Self { seen_pages: HashSet::new(), seen_chunks: HashSet::new(), missing: Vec::new() };
+        let walk = Self {
+            seen_pages: HashSet::new(),
+            seen_chunks: HashSet::new(),
+            missing: Vec::new(),
+            last_files: HashSet::new(),
+            last_folders: HashSet::new(),
+        };
         Ok((walk, page))
     }
 
@@ -167,6 +183,7 @@ impl Walk {
             (PagePlace::Tree { level: None | Some(0), after, last }, Page::Entries(entries)) => {
                 sums.begins(entries.first().map(|e| &e.path), after.as_ref())?;
                 sums.ends(entries.last().map(|e| &e.path), last.as_ref())?;
+                self.borders(item, &entries, after.as_ref())?;
                 for entry in &entries {
                     sums.entries(1)?;
                     let EntryKind::File { size, chunks } = &entry.kind else { continue };
@@ -270,6 +287,31 @@ impl Walk {
         }
         sums.agree()?;
         Ok(Ok(below))
+    }
+
+    /// Between pages, what [`Page::decode`] checks within one: nothing lies beneath a file. Pages come in
+    /// any order; one that belongs to a complete version is not opened and not asked.
+    fn borders(&mut self, item: Item, entries: &[Entry], after: Option<&EntryPath>) -> Result<(), WalkError> {
+        let refused = |path: &EntryPath| Err(WalkError::FileAndFolder { item, path: path.clone() });
+        if let (Some(first), Some(after)) = (entries.first(), after)
+            && is_beneath(&first.path, after)
+        {
+            let hash = path_hash(0, after.as_bytes());
+            if self.last_files.contains(&hash) {
+                return refused(&first.path);
+            }
+            self.last_folders.insert(hash);
+        }
+        if let Some(last) = entries.last()
+            && !matches!(last.kind, EntryKind::Folder)
+        {
+            let hash = path_hash(0, last.path.as_bytes());
+            if self.last_folders.contains(&hash) {
+                return refused(&last.path);
+            }
+            self.last_files.insert(hash);
+        }
+        Ok(())
     }
 
     /// The chunks that are lacking, in manifest order.
