@@ -19,8 +19,11 @@ enum Edit {
 fn edit() -> impl Strategy<Value = Edit> {
     let (at, seed, length) = (0.0..1.0_f64, any::<u64>(), 1_usize..400_000);
     prop_oneof![
-        (at.clone(), seed.clone(), length.clone())
-            .prop_map(|(at, seed, length)| Edit::Overwrite { at, seed, length }),
+        (at.clone(), seed.clone(), length.clone()).prop_map(|(at, seed, length)| Edit::Overwrite {
+            at,
+            seed,
+            length
+        }),
         (at.clone(), seed, length.clone()).prop_map(|(at, seed, length)| Edit::Insert { at, seed, length }),
         (at.clone(), length.clone()).prop_map(|(at, length)| Edit::Remove { at, length }),
         (at.clone(), 1_usize..3_000_000).prop_map(|(at, length)| Edit::Zero { at, length }),
