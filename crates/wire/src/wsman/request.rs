@@ -94,7 +94,7 @@ pub enum Filter {
     /// Those whose properties have these values.
     Selectors(Vec<Selector>),
     /// The partners of an object, or the associations that name it.
-    Association(Association),
+    Association(Box<Association>),
 }
 
 /// The association filter. Source: DSP0227, 8.2.
@@ -317,14 +317,14 @@ fn filter(element: &Element) -> Result<Filter, Fault> {
             let text = asked.child(CIM_BINDING, name).map(|element| element.text().trim().to_owned());
             text.filter(|text| !text.is_empty())
         };
-        return Ok(Filter::Association(Association {
+        return Ok(Filter::Association(Box::new(Association {
             object: Reference::read(object, 0)?,
             is_of_associations,
             association: text("AssociationClassName"),
             result_class: text("ResultClassName"),
             role: text("Role"),
             result_role: text("ResultRole"),
-        }));
+        })));
     }
     let shown: String = dialect.chars().take(200).collect();
     let text =

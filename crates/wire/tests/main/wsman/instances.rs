@@ -47,8 +47,7 @@ fn declared(text: &str) -> Element {
          xmlns:cim='http://schemas.dmtf.org/wbem/wscim/1/common' xmlns:xsi='http://www.w3.org/2001/XMLSchema-instance'>{text}</x>"
     );
     let outer = tree(&text);
-    let inner = outer.elements().next().expect("an element").clone();
-    inner
+    outer.elements().next().expect("an element").clone()
 }
 
 #[test]
