@@ -1,6 +1,7 @@
 //! What each distribution point would fetch and store if a plan were carried out.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use restock_content::diff::{Lacking, lacking};
@@ -57,10 +58,10 @@ pub(super) async fn points(site: &Site, plan: &Plan) -> Result<Vec<PointCost>, S
         let mut costs: BTreeMap<SourceVersion, (Lacking, u64)> = BTreeMap::new();
         let mut rows = Vec::new();
         for (point, serving, held) in found {
-            if !costs.contains_key(&serving) {
-                costs.insert(serving, cost(&library, held, root)?);
-            }
-            let (lacking, stored) = costs[&serving];
+            let (lacking, stored) = match costs.entry(serving) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(free) => *free.insert(cost(&library, held, root)?),
+            };
             rows.push(PointCost {
                 point,
                 serving_version: serving,
