@@ -486,7 +486,7 @@ mod tests {
         })
         .collect();
         expect![[r#"
-            {"type":"job","job_id":7,"kind":"install","content":{"package":"XYZ00001","epoch":1,"version":3},"statement":"01ab","is_public":true,"name":"Office"}
+            {"type":"job","job_id":7,"kind":"install","content":{"package":"XYZ00001","epoch":1,"version":3},"statement":"01ab","is_public":true,"name":"Office","share":"Apps$"}
             {"type":"report","sequence":2,"job_id":7,"content":{"package":"XYZ00001","epoch":1,"version":3},"state":"failed","code":"CONTENT_TRUNCATED","detail":"","is_transient":true,"at":5,"totals":{"wire_received":0,"wire_sent":0,"frames":0,"raw_bytes":0,"bytes_total":0,"elapsed_ms":0,"damaged":0,"repaired":0}}
             {"type":"ping"}
             {"type":"ack","sequence":2}"#]]
