@@ -221,7 +221,7 @@ impl RefreshLoop {
         // A plan of the package that is being made ends first.
         let source = self.plans.source(id);
         let reads = source.lock().await;
-        let draft = self.begin_draft(&claim).await?;
+        let draft = self.begin_draft(&claim).await;
         let result = self.take(&claim, &run, draft.as_ref()).await;
         drop(reads);
         self.board.close_run(&run);

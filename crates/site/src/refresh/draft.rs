@@ -9,7 +9,7 @@ use restock_sitedb::Wake;
 use restock_transfer::{Draft, OpenDraft};
 
 use super::{Claim, RefreshLoop};
-use crate::SiteError;
+use crate::message::{chain, distmgr};
 use crate::progress::Run;
 
 /// With so many raw bytes of new files a draft is worth a connection.
@@ -37,15 +37,21 @@ impl Progress for Announcing {
 
 impl RefreshLoop {
     /// Opens the draft of the version that the run would publish; `None` when it has lost its lease or
-    /// the site the package.
-    pub(super) async fn begin_draft(&self, claim: &Claim) -> Result<Option<OpenDraft>, SiteError> {
-        let Some(content) = self.next_version(claim).await? else { return Ok(None) };
+    /// the site the package, or when that cannot be asked: a draft only saves time.
+    pub(super) async fn begin_draft(&self, claim: &Claim) -> Option<OpenDraft> {
+        let content = match self.next_version(claim).await {
+            Ok(content) => content?,
+            Err(error) => {
+                distmgr!(warn, package.id = %claim.package.id, "no draft is opened: {}", chain(&error));
+                return None;
+            }
+        };
         let (database, was_told) = (self.database.clone(), AtomicBool::new(false));
         let grown = move |bytes| {
             if bytes >= FOLLOWED_BYTES_MIN && !was_told.swap(true, Ordering::Relaxed) {
                 database.wake(Wake::Distribute);
             }
         };
-        Ok(Some(self.board.drafts.begin(content, grown)))
+        Some(self.board.drafts.begin(content, grown))
     }
 }
