@@ -41,6 +41,9 @@ pub enum PageDecodeError {
     /// A kind, level or count outside its range.
     #[error("MANIFEST_FORMAT: {what} {value} is out of range")]
     Range { what: &'static str, value: u64 },
+    /// A length that no page can hold; nothing is allotted for it.
+    #[error("MANIFEST_LENGTH: a length of {value} bytes, no page has more than {PAGE_BYTES_MAX}")]
+    Length { value: u64 },
     /// A page above its limit.
     #[error("MANIFEST_TOO_LARGE: a page of {actual} bytes, at most {PAGE_BYTES_MAX} are allowed")]
     TooLarge { actual: usize },
@@ -248,7 +251,7 @@ impl Paths {
     fn next(&mut self, reader: &mut Reader<'_>) -> Result<EntryPath, PageDecodeError> {
         let at = reader.at();
         let shared = reader.varint()? as usize;
-        let length = reader.varint()? as usize;
+        let length = length(reader)?;
         let prefix = self.previous.get(..shared).ok_or(DecodeError::Number { at })?;
         let suffix = reader.take(length)?;
         let bytes = [prefix, suffix].concat();
@@ -311,11 +314,12 @@ fn entries(reader: &mut Reader<'_>, count: usize) -> Result<Vec<Entry>, PageDeco
                 }
                 ENTRY_FOLDER => EntryKind::Folder,
                 ENTRY_SYMLINK => {
-                    let length = reader.varint()?;
-                    if length > TARGET_BYTES_MAX as u64 {
-                        return Err(PageDecodeError::Range { what: "link target length", value: length });
+                    let length = length(reader)?;
+                    if length > TARGET_BYTES_MAX {
+                        let value = length as u64;
+                        return Err(PageDecodeError::Range { what: "link target length", value });
                     }
-                    EntryKind::Symlink { target: reader.take(length as usize)?.to_vec() }
+                    EntryKind::Symlink { target: reader.take(length)?.to_vec() }
                 }
                 value => return Err(PageDecodeError::Range { what: "entry kind", value: value.into() }),
             };
@@ -339,6 +343,14 @@ fn runs(reader: &mut Reader<'_>, count: usize) -> Result<Vec<ChunkRun>, PageDeco
             Ok(ChunkRun { digest, length, repeat })
         })
         .collect()
+}
+
+/// How many bytes follow.
+fn length(reader: &mut Reader<'_>) -> Result<usize, PageDecodeError> {
+    match reader.varint()? {
+        value if value <= u64::from(PAGE_BYTES_MAX) => Ok(value as usize),
+        value => Err(PageDecodeError::Length { value }),
+    }
 }
 
 fn page_length(reader: &mut Reader<'_>) -> Result<u32, PageDecodeError> {

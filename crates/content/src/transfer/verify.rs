@@ -5,7 +5,7 @@ use restock_names::Digest;
 use super::{FrameHeader, Item, ItemKind};
 use crate::delta::{DeltaBase, DeltaError, DeltaFrame};
 use crate::files::Files;
-use crate::pack::{DecodeFrameError, FrameKind, decode_frame};
+use crate::pack::{DecodeFrameError, Encoding, FrameKind, decode_frame};
 
 /// One item that was asked for: what its frame must turn out to be, and where it belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,9 @@ pub enum FrameError {
     /// More bytes than the manifest declares.
     #[error("CONTENT_TOO_LONG: {item} has more than the {limit} bytes the manifest declares")]
     TooLong { item: Item, limit: u32 },
+    /// A compressed frame that goes on when all that the manifest declares has come out.
+    #[error("DECOMPRESS_LIMIT: {item} expands to more than the {limit} bytes the manifest declares")]
+    Expands { item: Item, limit: u32 },
     /// Fewer bytes.
     #[error("CONTENT_TRUNCATED: {item} has {found} of the {wanted} bytes the manifest declares")]
     Truncated { item: Item, wanted: u32, found: u64 },
@@ -45,6 +48,7 @@ impl FrameError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::TooLong { .. } => "CONTENT_TOO_LONG",
+            Self::Expands { .. } => "DECOMPRESS_LIMIT",
             Self::Truncated { .. } => "CONTENT_TRUNCATED",
             Self::HashMismatch { .. } | Self::Broken { .. } => "CONTENT_HASH_MISMATCH",
             Self::Base { .. } => "DELTA_BASE",
@@ -72,6 +76,9 @@ impl Expected {
             return Err(FrameError::Truncated { item, wanted: self.length, found });
         }
         let raw = decode_frame(header.encoding, stored, self.length).map_err(|error| match error {
+            DecodeFrameError::TooLong { .. } if header.encoding == Encoding::Zstd => {
+                FrameError::Expands { item, limit: self.length }
+            }
             DecodeFrameError::TooLong { .. } => too_long,
             DecodeFrameError::TooShort { found, .. } => {
                 FrameError::Truncated { item, wanted: self.length, found: found as u64 }
@@ -149,6 +156,6 @@ mod tests {
         assert_eq!(code(Encoding::Raw, length - 1, &raw[1..]), Err("CONTENT_TRUNCATED"));
         let mut bomb = Vec::new();
         assert_eq!(compress(&vec![0; 64 << 20], &mut bomb), Encoding::Zstd);
-        assert_eq!(code(Encoding::Zstd, length, &bomb), Err("CONTENT_TOO_LONG"));
+        assert_eq!(code(Encoding::Zstd, length, &bomb), Err("DECOMPRESS_LIMIT"));
     }
 }

@@ -36,6 +36,9 @@ pub enum WalkError {
     /// A page that lists entries for a second time.
     #[error("MANIFEST_DUPLICATE: {item} stands elsewhere in the manifest too")]
     Duplicate { item: Item },
+    /// More chunks than the bytes can have been cut into.
+    #[error("MANIFEST_CHUNK_SIZE: {chunks} chunks of {bytes} bytes are outside the cut profile")]
+    ChunkSize { chunks: u64, bytes: u64 },
     /// More than a holder takes.
     #[error("MANIFEST_TOO_LARGE: {what} {actual}, at most {limit} are allowed")]
     TooLarge { what: &'static str, actual: u64, limit: u64 },
@@ -69,6 +72,10 @@ fn describe(item: &Item, cause: &PageDecodeError) -> String {
 
 /// Entries of one version, at most.
 const ENTRIES_MAX: u64 = 20_000_000;
+/// The shortest chunk of cut profile 1 that is not the last of its file.
+const CHUNK_BYTES_MIN: u64 = 16 * 1024;
+/// Fewer chunks cost too little to ask how they were cut.
+const CHUNKS_UNCHECKED_MAX: u64 = 1_000_000;
 /// Pages of one version, at most: 4 GiB of pages of a kilobyte.
 const PAGES_MAX: u64 = 4 << 20;
 
@@ -135,6 +142,11 @@ impl Walk {
             if actual > limit {
                 return Err(WalkError::TooLarge { what, actual, limit });
             }
+        }
+        // All but the last chunk of a file have the profile's least length; repeats are counted once.
+        let cut = root.chunks.saturating_sub(root.entries).saturating_mul(CHUNK_BYTES_MIN);
+        if root.chunks > CHUNKS_UNCHECKED_MAX && cut > root.bytes {
+            return Err(WalkError::ChunkSize { chunks: root.chunks, bytes: root.bytes });
         }
         let totals =
             Totals { pages: root.pages, entries: root.entries, chunks: root.chunks, bytes: root.bytes };

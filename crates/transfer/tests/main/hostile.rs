@@ -23,7 +23,7 @@ use crate::peer::{Listener, Peer};
 use crate::world::{Point, World, content, eventually, files, in_runtime, options, read_back};
 
 /// A world, a hostile listener with the same keys, and a point that is told to use that listener.
-async fn hostile_world() -> (World, Arc<Listener>, Point) {
+pub(crate) async fn hostile_world() -> (World, Arc<Listener>, Point) {
     let world = World::new().await;
     let listener = Arc::new(Listener::new(&world.path("trust")).await);
     let point = world.point_at("DP01", &SiteUrl::of_address(listener.address())).await;
@@ -145,7 +145,7 @@ fn a_frame_that_claims_its_length_and_holds_more_is_cut() {
             header.encoding = restock_content::pack::compress(&vec![0; 64 << 20], &mut packed);
             peer.send(3, &item(&header, &packed)).await.then_some(peer)
         };
-        assert_eq!(spoilt(bomb).await.code(), "CONTENT_TOO_LONG");
+        assert_eq!(spoilt(bomb).await.code(), "DECOMPRESS_LIMIT");
     });
 }
 
@@ -282,11 +282,11 @@ fn paths_that_leave_the_package_are_refused_in_a_correctly_signed_version() {
     });
 }
 
-fn sign(world: &World, version: ContentVersion, root: ManifestRoot, key: &SigningKey) -> Statement {
+pub(crate) fn sign(world: &World, version: ContentVersion, root: ManifestRoot, key: &SigningKey) -> Statement {
     Statement::sign(world.trust.site(), version, root, Timestamp(0), key)
 }
 
-fn accepted(world: &World, statement: &Statement) -> AcceptedStatement {
+pub(crate) fn accepted(world: &World, statement: &Statement) -> AcceptedStatement {
     accept_statement(&statement.encode(), &statement.version, &world.trust.key_list(), None).unwrap()
 }
 
