@@ -32,7 +32,8 @@ case $1 in
       site package create serving --source "$BENCH_SRC" --public --wait
       site distribute $PKG --to DPS --wait
     elif [ "$BENCH_GEN" = 1 ]; then
-      site package create bench --source "$BENCH_SRC" --public
+      # With RESTOCK_SHARE=1 the point keeps a plain folder too: the row restock+share.
+      site package create bench --source "$BENCH_SRC" --public ${RESTOCK_SHARE:+--share}
       # shellcheck disable=SC2046  # one word each
       site distribute $PKG --to $(for i in $(seq "$BENCH_N"); do echo "DP$i"; done) --wait
     else
