@@ -38,7 +38,9 @@ impl Site {
         if !(LIFE_MIN..=TOKEN_LIFE_MAX).contains(&valid) {
             return Err(SiteError::ContentTokenLife);
         }
-        if packages.as_ref().is_some_and(|packages| packages.is_empty() || packages.len() > TOKEN_PACKAGES_MAX)
+        if packages
+            .as_ref()
+            .is_some_and(|packages| packages.is_empty() || packages.len() > TOKEN_PACKAGES_MAX)
         {
             return Err(SiteError::ContentTokenPackages);
         }

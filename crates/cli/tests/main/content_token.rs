@@ -21,7 +21,9 @@ fn a_token_of_the_site_opens_what_it_names_at_its_points() {
     let wait = ["--wait", "--timeout", "60s"];
     for name in ["one", "two"] {
         let source = world.source(name, &[("a.txt", name.as_bytes())]);
-        world.ask(&[&["package", "create", name, "--source", source.to_str().unwrap()][..], &wait].concat()).done();
+        world
+            .ask(&[&["package", "create", name, "--source", source.to_str().unwrap()][..], &wait].concat())
+            .done();
     }
     world.ask(&[&["distribute", "XYZ00001", "XYZ00002", "--to", "DP01"][..], &wait].concat()).done();
     let made = world.ask(&["content-token", "create", "xyz00001", "--valid", "1h"]).done();

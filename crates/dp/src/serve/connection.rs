@@ -20,7 +20,7 @@ use super::ServeLimits;
 use super::accept::Door;
 use super::answer::{Answer, Body, Refused, reason};
 use super::framing::{BodyError, BodyReader, Framing};
-use super::handler::{Handler, Request};
+use super::handler::{AtOnce, Handler, Request};
 use super::head::Head;
 use super::host::{HostError, Hosts};
 use super::mailbox::{Done, Mail, Mailbox, Reply};
@@ -227,11 +227,7 @@ impl Connection {
                 let exchange = exchange.clone();
                 self.reply(cx.shared.handler.refuse(&Refused::Unreadable), &exchange, cx);
             }
-            (State::Sending(sending), done) => {
-                if !sending.take(done) {
-                    return Next::Close;
-                }
-            }
+            (State::Sending(sending), done) if !sending.take(done) => return Next::Close,
             _ => {}
         }
         self.drive(cx)
@@ -359,8 +355,8 @@ impl Connection {
     /// Answers at once, or lets the answer be made elsewhere.
     fn dispatch(&mut self, request: Request, exchange: Exchange, cx: &mut Cx<'_>) {
         let request = match cx.shared.handler.at_once(request) {
-            Ok(answer) => return self.reply(answer, &exchange, cx),
-            Err(request) => request,
+            AtOnce::Answered(answer) => return self.reply(answer, &exchange, cx),
+            AtOnce::Later(request) => request,
         };
         self.state = State::Working(exchange);
         let (handler, mailbox, token) = (Arc::clone(&cx.shared.handler), Arc::clone(cx.mailbox), self.token);

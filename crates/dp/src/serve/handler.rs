@@ -30,7 +30,7 @@ use super::propfind::{Asked, depth};
 use super::range::{Wanted, wanted};
 use super::rights::Caller;
 use super::shelf::Found;
-use super::source::{FileSource, Part};
+use super::source::{FileSource, Part, pieces_at_once};
 use super::validator::{Outcome, Validator};
 
 /// A request whose head and body have arrived and whose host is known.
@@ -60,6 +60,17 @@ pub(crate) struct Handler {
     pub(crate) stats: Arc<ServeStats>,
 }
 
+/// The length of a body and its parts.
+type Parts = (u64, VecDeque<Part>);
+
+/// What [`Handler::at_once`] makes of a request.
+#[derive(Debug)]
+pub(crate) enum AtOnce {
+    Answered(Answer),
+    /// It may wait for a disk: to be given to [`Handler::answer`].
+    Later(Request),
+}
+
 /// A file that is asked for, found.
 struct Asking<'a> {
     request: &'a Request,
@@ -70,11 +81,11 @@ struct Asking<'a> {
 
 impl Handler {
     /// Answers `request` if that needs no disk; gives it back when it may.
-    pub(crate) fn at_once(&self, request: Request) -> Result<Answer, Request> {
+    pub(crate) fn at_once(&self, request: Request) -> AtOnce {
         match self.dispatch_at_once(&request) {
-            Ok(Some(answer)) => Ok(answer),
-            Ok(None) => Err(request),
-            Err(refused) => Ok(self.refuse(&refused)),
+            Ok(Some(answer)) => AtOnce::Answered(answer),
+            Ok(None) => AtOnce::Later(request),
+            Err(refused) => AtOnce::Answered(self.refuse(&refused)),
         }
     }
 
@@ -109,8 +120,7 @@ impl Handler {
         let asking = Asking { request, address, statement, found };
         let (mut answer, parts) = self.respond(&asking)?;
         let Some((length, parts)) = parts else { return Ok(Some(answer)) };
-        let mut source = self.source(asking, parts);
-        Ok(source.at_once().map(|pieces| {
+        Ok(pieces_at_once(&asking.found, &parts).map(|pieces| {
             self.stats.files.fetch_add(1, Ordering::Relaxed);
             answer.body = Body::File { length, pieces, source: None };
             answer
@@ -143,8 +153,7 @@ impl Handler {
     }
 
     /// The head of the answer to a file's request, and the parts of its body with their length.
-    #[expect(clippy::type_complexity, reason = "a head and what follows it, used in two places")]
-    fn respond(&self, asking: &Asking<'_>) -> Result<(Answer, Option<(u64, VecDeque<Part>)>), Refused> {
+    fn respond(&self, asking: &Asking<'_>) -> Result<(Answer, Option<Parts>), Refused> {
         let Asking { request, address, statement, found } = asking;
         let size = found.size;
         let validator = Validator {

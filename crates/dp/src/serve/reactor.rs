@@ -50,6 +50,8 @@ struct Slot {
 struct Held {
     connection: Connection,
     interest: epoll::EventFlags,
+    /// Its token is among those that go on without an event.
+    is_again: bool,
     _ticket: Ticket,
 }
 
@@ -104,7 +106,7 @@ impl Reactor {
                 }
             }
             for token in std::mem::take(&mut self.again) {
-                self.with(token, now, |connection, cx| connection.drive(cx));
+                self.go_on(token, now);
             }
             if now.saturating_duration_since(ticked_at) >= TICK {
                 ticked_at = now;
@@ -152,7 +154,8 @@ impl Reactor {
         match opened {
             Ok(connection) => {
                 self.shared.handler.stats.connections.fetch_add(1, Ordering::Relaxed);
-                let held = Held { connection, interest: epoll::EventFlags::IN, _ticket: ticket };
+                let interest = epoll::EventFlags::IN;
+                let held = Held { connection, interest, is_again: false, _ticket: ticket };
                 self.slots[index].held = Some(held);
             }
             Err(error) => {
@@ -161,6 +164,15 @@ impl Reactor {
                 self.free.push(index);
             }
         }
+    }
+
+    /// Lets a connection go on whose turn was over.
+    fn go_on(&mut self, token: u64, now: Instant) {
+        let slot = self.slots.get_mut((token & u64::from(u32::MAX)) as usize);
+        if let Some(held) = slot.and_then(|slot| slot.held.as_mut()) {
+            held.is_again = false;
+        }
+        self.with(token, now, |connection, cx| connection.drive(cx));
     }
 
     fn event(&mut self, token: u64, flags: epoll::EventFlags, now: Instant) {
@@ -198,7 +210,10 @@ impl Reactor {
             Next::Write => epoll::EventFlags::OUT,
             Next::Wait => epoll::EventFlags::empty(),
             Next::Again => {
-                self.again.push(token);
+                // An event may come for one that goes on without.
+                if !std::mem::replace(&mut held.is_again, true) {
+                    self.again.push(token);
+                }
                 held.interest
             }
             Next::Close => return self.close(index),

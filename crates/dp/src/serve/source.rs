@@ -1,5 +1,5 @@
 //! Where the bytes of an answer come from: checked ranges of packs where there are any, else bytes
-//! read and checked here. Blocking, except [`FileSource::at_once`].
+//! read and checked here. Blocking, except [`pieces_at_once`].
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -102,6 +102,21 @@ impl Window {
     }
 }
 
+/// All pieces of a body made of `parts` of `found`, if it is known where they lie. Takes no time to
+/// speak of.
+pub(crate) fn pieces_at_once(found: &Found, parts: &VecDeque<Part>) -> Option<Vec<Piece>> {
+    let mut pieces = Vec::new();
+    for part in parts {
+        match part {
+            Part::Text(text) => pieces.push(Piece::text(text.clone())),
+            Part::Span(span) => {
+                pieces.extend(found.extents(span.start, span.end)?.into_iter().map(Piece::file))
+            }
+        }
+    }
+    Some(pieces)
+}
+
 impl FileSource {
     /// The body made of `parts` of `found`, a file of `statement`'s version.
     pub(crate) fn new(
@@ -123,28 +138,13 @@ impl FileSource {
         self.parts.is_empty()
     }
 
-    /// All pieces, if it is known where they lie. Takes no time to speak of.
-    pub(crate) fn at_once(&mut self) -> Option<Vec<Piece>> {
-        let mut pieces = Vec::new();
-        for part in &self.parts {
-            match part {
-                Part::Text(text) => pieces.push(Piece::text(text.clone())),
-                Part::Span(span) => {
-                    pieces.extend(self.found.extents(span.start, span.end)?.into_iter().map(Piece::file));
-                }
-            }
-        }
-        self.parts.clear();
-        Some(pieces)
-    }
-
     /// The first pieces; everything that is read has been checked before the head is sent.
     pub(crate) fn first(&mut self) -> Result<Vec<Piece>, ReadError> {
         self.told(FIRST_BYTES, None)
     }
 
-    /// The next pieces, none when it is done. With `is_eager` only if memory may be used for reading
-    /// ahead; otherwise at least one chunk.
+    /// The next pieces, none when it is done: as many as there is memory for reading ahead, otherwise at
+    /// least one chunk.
     pub(crate) fn next(&mut self) -> Result<Vec<Piece>, ReadError> {
         let permit = self.read_ahead.take().map(Arc::new);
         let read_max = if permit.is_some() { BATCH_BYTES } else { 1 };

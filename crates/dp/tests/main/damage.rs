@@ -44,6 +44,44 @@ fn damage_met_late_resets_the_connection() {
 }
 
 #[test]
+fn bytes_that_change_after_they_were_sent_unread_are_checked_again() {
+    let mut shop = Shop::open();
+    let whole = noise(1, 3_000_000);
+    shop.publish(1, 1, &[(b"large", Node::File(whole.clone())), (b"small", file("a small file to damage"))]);
+    for _ in 0..3 {
+        assert!(shop.get("/XYZ00001.1/large").body == whole);
+        assert_eq!(shop.get("/XYZ00001.1/small").text(), "a small file to damage");
+    }
+    flip(&shop, &whole[2_000_000..2_000_064]);
+    flip(&shop, b"a small file to damage");
+    assert_eq!(shop.get("/XYZ00001.1/small").status, 503);
+    let answer = shop.get("/XYZ00001.1/large");
+    assert!(answer.is_broken && whole.starts_with(&answer.body), "only verified bytes were sent");
+    assert!(shop.damages.try_recv().is_ok(), "the damage is told");
+    let part = shop.request("GET", "/XYZ00001.1/large", &["Range: bytes=0-999999"]);
+    assert!((part.status, &part.body[..]) == (206, &whole[..1_000_000]));
+}
+
+#[test]
+fn bytes_that_left_memory_are_fetched_and_right() {
+    let shop = Shop::open();
+    let whole = noise(1, 9_000_000);
+    let small: Vec<u8> = noise(2, 5_000);
+    shop.publish(1, 1, &[(b"large", Node::File(whole.clone())), (b"small", Node::File(small.clone()))]);
+    for _ in 0..4 {
+        assert!(shop.get("/XYZ00001.1/large").body == whole);
+        assert!(shop.get("/XYZ00001.1/small").body == small);
+        let part = shop.request("GET", "/XYZ00001.1/large", &["Range: bytes=1000000-1000099,5-8000000"]);
+        assert!(part.status == 206 && !part.is_broken);
+        for path in crate::support::pack_files(&shop.folder.path().join("library")) {
+            let pack = std::fs::File::open(path).expect("opened");
+            rustix::fs::fsync(&pack).expect("written");
+            rustix::fs::fadvise(&pack, 0, None, rustix::fs::Advice::DontNeed).expect("advised");
+        }
+    }
+}
+
+#[test]
 fn the_end_of_a_broken_answer_is_a_reset_and_not_a_fin() {
     let shop = Shop::open();
     let whole = noise(1, 4_000_000);

@@ -11,19 +11,45 @@ use restock_content::statement::{ContentToken, SigningKey};
 use restock_dp::{PackageFacts, TlsFiles, TlsListenerConfig};
 use restock_names::{Clock, PackageId, SystemClock, Timestamp};
 use restock_transfer::content_token_text;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tempfile::TempDir;
 
+use crate::site::Site;
 use crate::support::{Answer, Node, Options, Shop, file, noise, package, run_well, token_key};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// A token for these packages (none: all) that counts until `until`.
 fn token(key: &SigningKey, packages: Option<&[u32]>, until: Timestamp) -> String {
-    let packages = packages.map(|numbers| numbers.iter().map(|number| package(*number)).collect::<Vec<PackageId>>());
+    let packages =
+        packages.map(|numbers| numbers.iter().map(|number| package(*number)).collect::<Vec<PackageId>>());
     let from = Timestamp(until.0 - 2 * 86_400_000_000);
     let site = "XYZ".parse().expect("valid");
     content_token_text(&ContentToken::sign(site, [1; 16], (from, until), packages, key))
+}
+
+type Tls = rustls::StreamOwned<rustls::ClientConnection, TcpStream>;
+type Identity = (CertificateDer<'static>, PrivateKeyDer<'static>);
+
+/// A connection to a server with this certificate, as whom `client` says.
+fn tls(address: SocketAddr, certificate: &CertificateDer<'static>, client: Option<Identity>) -> Tls {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate.clone()).expect("a root");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots);
+    let config = match client {
+        None => config.with_no_client_auth(),
+        Some((certificate, key)) => config.with_client_auth_cert(vec![certificate], key).expect("a pair"),
+    };
+    let name = ServerName::try_from("dp").expect("a name");
+    let client = rustls::ClientConnection::new(Arc::new(config), name).expect("a client");
+    let stream = TcpStream::connect(address).expect("connected");
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("set");
+    rustls::StreamOwned::new(client, stream)
 }
 
 /// A shop with two packages that are not public and a TLS listener with its certificate.
@@ -64,20 +90,8 @@ impl Secret {
         self.shop.server.addresses()[1]
     }
 
-    fn tls(&self) -> rustls::StreamOwned<rustls::ClientConnection, TcpStream> {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(self.certificate.clone()).expect("a root");
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let name = ServerName::try_from("dp").expect("a name");
-        let client = rustls::ClientConnection::new(Arc::new(config), name).expect("a client");
-        let stream = TcpStream::connect(self.tls_address()).expect("connected");
-        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("set");
-        rustls::StreamOwned::new(client, stream)
+    fn tls(&self) -> Tls {
+        tls(self.tls_address(), &self.certificate, None)
     }
 
     /// One request over TLS; the answer as it came.
@@ -152,13 +166,12 @@ fn real_clients_read_with_a_token_as_password() {
     assert!(run_well("curl", &[&curl[..], &["-u", &user, &url]].concat(), "") == noise(1, 5_000_000));
     for version in ["--tlsv1.2", "--tlsv1.3"] {
         let bearer = format!("Authorization: Bearer {token}");
-        let arguments = [&curl[..], &[version, "--tls-max", &version[6..], "-H", &bearer, "-r", "5-9", &url]].concat();
+        let arguments =
+            [&curl[..], &[version, "--tls-max", &version[6..], "-H", &bearer, "-r", "5-9", &url]].concat();
         assert_eq!(run_well("curl", &arguments, ""), &noise(1, 5_000_000)[5..10]);
     }
-    let remote = format!(
-        ":webdav,url='https://localhost:{}/SMS_DP_SMSPKG$/',bearer_token='{token}':",
-        address.port()
-    );
+    let remote =
+        format!(":webdav,url='https://localhost:{}/SMS_DP_SMSPKG$/',bearer_token='{token}':", address.port());
     let listed = run_well("rclone", &["--config", "/dev/null", "--ca-cert", ca, "lsf", "-R", &remote], "");
     assert_eq!(String::from_utf8_lossy(&listed), "XYZ00001/\nXYZ00001/a.txt\nXYZ00001/big\n");
 }
@@ -193,4 +206,39 @@ fn a_certificate_that_is_replaced_takes_effect() {
         assert!(SystemClock.monotonic() < deadline, "{shaken:?}");
         std::thread::sleep(Duration::from_millis(200));
     }
+}
+
+#[test]
+fn the_certificate_of_an_enrolled_holder_opens_everything_and_a_strangers_nothing() {
+    let folder = TempDir::new().expect("a folder");
+    let path = |name: &str| -> PathBuf { folder.path().join(name) };
+    let files = TlsFiles { certificate: path("certificate.pem"), key: path("key.pem") };
+    let certificate = write_certificate(&files);
+    let site = Site::open();
+    let address = SocketAddr::from(([127, 0, 0, 1], 0));
+    let listener = TlsListenerConfig { address, files };
+    let point = site.point_with(|config| config.serve.tls_listeners = vec![listener]);
+    site.install(&site.publish(1, 1, &[(b"a", file("for holders"))]));
+    point.running().packages().set(package(1), PackageFacts::default()).expect("written");
+    let address = point.running().addresses()[1];
+    let get = |client: Option<Identity>| {
+        let mut stream = tls(address, &certificate, client);
+        let request = b"GET /XYZ00001.1/a HTTP/1.1\r\nHost: dp\r\nConnection: close\r\n\r\n";
+        drop(stream.write_all(request));
+        Answer::of(&mut stream)
+    };
+    assert_eq!(get(None).status, 404);
+    let pem = |name: &str| std::fs::read(point.keys().join(name)).expect("read");
+    let own = CertificateDer::from_pem_slice(&pem("certificate.pem")).expect("a certificate");
+    let key = PrivateKeyDer::from_pem_slice(&pem("key.pem")).expect("a key");
+    let answer = get(Some((own, key)));
+    assert_eq!((answer.status, answer.text().as_str()), (200, "for holders"));
+
+    let key = KeyPair::generate().expect("a key");
+    let mut params = CertificateParams::new(vec!["dp".to_owned()]).expect("valid");
+    let uri = "restock://XYZ/dp/DP01".try_into().expect("ASCII");
+    params.subject_alt_names.push(rcgen::SanType::URI(uri));
+    let stranger = params.self_signed(&key).expect("signed").der().clone();
+    let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+    assert_eq!(get(Some((stranger, key))).status, 0, "the connection ends");
 }

@@ -13,8 +13,9 @@ use restock_content::statement::{SigningKey, Statement};
 use restock_dp::{DistributionPoint, DistributionPointConfig, ListenerConfig};
 use restock_names::{Clock, ContentVersion, DistributionPointName, PackageId, SystemClock};
 use restock_transfer::{
-    Backoff, Connection, DpIdentity, Draft, Drafts, EnrolRequest, Fingerprint, Hello, Job, JobId, JobKind, Links, Progress,
-    Refusal, Report, ReportState, Run, SiteLink, SiteLinkConfig, SiteSide, SiteTrust, TokenKind, enrol,
+    Backoff, Connection, DpIdentity, Draft, Drafts, EnrolRequest, Fingerprint, Hello, Job, JobId, JobKind,
+    Links, Progress, Refusal, Report, ReportState, Run, SiteLink, SiteLinkConfig, SiteSide, SiteTrust,
+    TokenKind, enrol,
 };
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -329,6 +330,11 @@ impl Point<'_> {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.point.as_ref().expect("runs").addresses()[0]
+    }
+
+    /// Where it keeps what it got when it enrolled.
+    pub(crate) fn keys(&self) -> PathBuf {
+        self.folder.join("keys")
     }
 
     pub(crate) fn running(&self) -> &DistributionPoint {

@@ -146,7 +146,10 @@ impl Shop {
     pub(crate) fn publish(&self, number: u32, version: u32, tree: &[(&[u8], Node)]) -> Statement {
         let statement = self.store(number, version, tree);
         self.packages
-            .set(statement.version.package, PackageFacts { is_public: true, name: "test".into(), share: None })
+            .set(
+                statement.version.package,
+                PackageFacts { is_public: true, name: "test".into(), share: None },
+            )
             .expect("written");
         self.library.activate(&statement.version).expect("activated");
         statement
