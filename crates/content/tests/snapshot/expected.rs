@@ -19,7 +19,7 @@ enum Edit {
 fn edit() -> impl Strategy<Value = Edit> {
     let (at, seed, length) = (0.0..1.0_f64, any::<u64>(), 1_usize..400_000);
     prop_oneof![
-        (at.clone(), seed.clone(), length.clone()).prop_map(|(at, seed, length)| Edit::Overwrite {
+        (at.clone(), seed, length.clone()).prop_map(|(at, seed, length)| Edit::Overwrite {
             at,
             seed,
             length

@@ -83,7 +83,7 @@ fn take(world: &World, draft: &Arc<Draft>, bytes_before: u64) -> (Arc<Gate>, Joi
 fn begin_follow(point: &Point, version: u32) -> JoinHandle<Result<PullReport, PullError>> {
     let (identity, library, run) =
         (Arc::clone(&point.identity), Arc::clone(&point.library), point.run.clone());
-    tokio::spawn(async move {
+    run.tracker.clone().spawn(async move {
         let progress: Arc<dyn PullProgress> = Arc::new(NoProgress);
         follow(&identity, &library, &content(version), &options(), &progress, &run).await
     })
