@@ -72,7 +72,7 @@ enum Stage {
     #[default]
     Nobody,
     UnderWay(Acceptor),
-    SignedIn(Connected),
+    SignedIn(Box<Connected>),
 }
 
 /// Who is signed in on a connection, and its keys.
@@ -170,7 +170,7 @@ pub(crate) async fn step(
         let weak = "without TLS only sealed bodies are taken; agree on sealing with 128-bit keys";
         return Err(refuse(&NtlmError::Weak(weak), peer));
     }
-    *negotiation.stage() = Stage::SignedIn(Connected { identity, session });
+    *negotiation.stage() = Stage::SignedIn(Box::new(Connected { identity, session }));
     Ok((signed_in, last.and_then(|token| scheme.header(&token))))
 }
 
