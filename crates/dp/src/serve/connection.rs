@@ -218,17 +218,22 @@ impl Connection {
 
     /// Work that was given away is done.
     pub(crate) fn done(&mut self, done: Done, cx: &mut Cx<'_>) -> Next {
-        match (&mut self.state, done) {
+        let is_whole = match (&mut self.state, done) {
             (State::Working(exchange), Done::Answer(answer)) => {
                 let exchange = exchange.clone();
                 self.reply(*answer, &exchange, cx);
+                true
             }
             (State::Working(exchange), Done::Failed) => {
                 let exchange = exchange.clone();
                 self.reply(cx.shared.handler.refuse(&Refused::Unreadable), &exchange, cx);
+                true
             }
-            (State::Sending(sending), done) if !sending.take(done) => return Next::Close,
-            _ => {}
+            (State::Sending(sending), done) => sending.take(done),
+            _ => true,
+        };
+        if !is_whole {
+            return Next::Close;
         }
         self.drive(cx)
     }
