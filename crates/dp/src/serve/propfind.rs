@@ -6,7 +6,7 @@
 
 use quick_xml::NsReader;
 use quick_xml::events::{BytesStart, Event};
-use quick_xml::name::ResolveResult;
+use quick_xml::name::{NamespaceError, ResolveResult};
 
 use super::head::Head;
 
@@ -114,7 +114,10 @@ impl Asked {
         let mut reader = NsReader::from_str(text);
         let mut seen = Seen::default();
         loop {
-            let (namespace, event) = reader.read_resolved_event().map_err(|_broken| AskError::Syntax)?;
+            let (namespace, event) = reader.read_resolved_event().map_err(|error| match error {
+                quick_xml::Error::Namespace(NamespaceError::TooManyDeclarations(_)) => AskError::Attributes,
+                _ => AskError::Syntax,
+            })?;
             match event {
                 Event::Start(element) => {
                     seen.open(&namespace, &element)?;

@@ -280,7 +280,8 @@ fn every_request_of_the_table_is_answered_as_its_section_says() {
             let shown =
                 || format!("{section} (round {round}): {request}{:?}\n{}", answer.headers, answer.text());
             assert_eq!(answer.status, *status, "{}", shown());
-            assert!(!answer.is_broken, "{}", shown());
+            // A HEAD announces a length and sends nothing.
+            assert!(!answer.is_broken || *method == "HEAD", "{}", shown());
             for line in *wanted {
                 let line = filled(line).to_ascii_lowercase();
                 match line.strip_prefix('!') {
