@@ -214,7 +214,8 @@ fn redistribution_finds_damage_and_fetches_only_that() {
     let point = site.point();
     let job = site.send(site.job(JobKind::Redistribute, &statement));
     let report = site.report(job, ReportState::Installed);
-    assert!(report.totals.repaired >= 2 && report.totals.damaged >= 2, "{:?}", report.totals);
+    // The damaged page is found by the look at the start too: whoever comes first fetches it.
+    assert!(report.totals.repaired >= 1 && report.totals.damaged >= 1, "{:?}", report.totals);
     assert!(report.totals.raw_bytes < 1_000_000, "only the damage is fetched: {:?}", report.totals);
     assert!(point.get("/SMS_DP_SMSPKG$/XYZ00001/big").body == whole);
     assert_eq!(point.text(1, "a-name-on-a-page"), "small");
