@@ -363,7 +363,7 @@ pub fn text(id: u32, strings: &[String]) -> String {
         }
         60020 => format!("What site {} said about package {} was refused ({}): {}", s(2), s(1), s(5), s(6)),
         60021 => format!("Package {} has two contents under version {}: {}", s(1), s(2), s(4)),
-        60030 => format!("Package {} ({}) version {} has {}", s(1), s(2), s(3), s(5)),
+        60030 => format!("Package {} ({}) version {}: {}", s(1), s(2), s(3), s(5)),
         8210 => format!("{} reported package {} version {}.", s(3), s(1), s(2)),
         _ => format!("Message {id}: {}", strings.join(", ")),
     }

@@ -59,9 +59,16 @@ impl NameFindings {
 impl fmt::Display for NameFinding<'_> {
     /// One sentence: how many names break the rule, and which.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let noun = if self.count == 1 { "name" } else { "names" };
-        let more = if self.count > self.first.len() as u64 { ", …" } else { "" };
-        write!(f, "{} {noun} that {}: {}{more}", self.count, self.rule.breaks(), self.first.join(", "))
+        let first = self.first.join(", ");
+        let is_pair = matches!(self.rule, NameRule::CaseCollision | NameRule::UnicodeCollision);
+        match self.count {
+            1 if is_pair => write!(f, "{first} {}", self.rule.breaks()),
+            1 => write!(f, "{first} {}", self.rule.problem()),
+            count => {
+                let more = if count > self.first.len() as u64 { ", …" } else { "" };
+                write!(f, "{count} names that {}: {first}{more}", self.rule.breaks())
+            }
+        }
     }
 }
 

@@ -143,7 +143,7 @@ fn a_share_equals_each_version_and_leaves_alone_what_did_not_change() {
                 (tree::read(&world.source()).expect("read"), inodes(&world.root().join("Apps$")));
             for (path, inode) in &now {
                 let key = std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str());
-                if before.get(key).is_some() && before.get(key) == after.get(key) {
+                if before.contains_key(key) && before.get(key) == after.get(key) {
                     assert_eq!(kept.get(path), Some(inode), "{path:?} did not change");
                 }
             }
