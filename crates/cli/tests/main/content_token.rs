@@ -25,7 +25,9 @@ fn a_token_of_the_site_opens_what_it_names_at_its_points() {
             .ask(&[&["package", "create", name, "--source", source.to_str().unwrap()][..], &wait].concat())
             .done();
     }
-    world.ask(&[&["distribute", "XYZ00001", "XYZ00002", "--to", "DP01"][..], &wait].concat()).done();
+    for package in ["XYZ00001", "XYZ00002"] {
+        world.ask(&[&["distribute", package, "--to", "DP01"][..], &wait].concat()).done();
+    }
     let made = world.ask(&["content-token", "create", "xyz00001", "--valid", "1h"]).done();
     assert_eq!(made["packages"], serde_json::json!(["XYZ00001"]));
     let one = made["token"].as_str().unwrap().to_owned();
