@@ -248,14 +248,16 @@ pub fn collisions<'n>(count: usize, name: impl Fn(usize) -> &'n [u8]) -> Vec<Col
     let mut seen: HashMap<&[u8], usize> = HashMap::with_capacity(changed.len());
     for (index, fold) in &changed {
         let unchanged = position(count, &name, fold).filter(|other| other != index);
-        let Some(other) = unchanged.or_else(|| seen.get(fold.as_slice()).copied()) else {
+        let earlier = seen.get(fold.as_slice()).copied();
+        if earlier.is_none() {
             seen.insert(fold, *index);
-            continue;
-        };
-        let (first, second) = (other.min(*index), other.max(*index));
-        let is_same = composed(name(first)) == composed(name(second));
-        let rule = if is_same { NameRule::UnicodeCollision } else { NameRule::CaseCollision };
-        found.push(Collision { index: second, other: first, rule });
+        }
+        for other in [unchanged, earlier].into_iter().flatten() {
+            let (first, second) = (other.min(*index), other.max(*index));
+            let is_same = composed(name(first)) == composed(name(second));
+            let rule = if is_same { NameRule::UnicodeCollision } else { NameRule::CaseCollision };
+            found.push(Collision { index: second, other: first, rule });
+        }
     }
     found.sort_by_key(|collision| collision.index);
     found.dedup_by_key(|collision| collision.index);
@@ -364,6 +366,7 @@ mod tests {
         assert_eq!(found(&["\u{e9}", "e\u{301}"]), one("e\u{301}", "\u{e9}", "NAME_UNICODE_COLLISION"));
         assert_eq!(found(&["\u{c9}", "e\u{301}"]), one("e\u{301}", "\u{c9}", "NAME_CASE_COLLISION"));
         assert_eq!(found(&["A", "a", "B", "b"]).len(), 2);
+        assert_eq!(found(&["AB", "Ab", "ab"]).len(), 2);
         assert_eq!(found(&["a", "b", "Makefile", "c.d"]), Vec::new());
     }
 

@@ -407,7 +407,7 @@ fn a_full_disk_below_is_told_by_name_and_the_work_goes_on_when_there_is_room() {
     let before = pair.net.came_down();
     pair.distribute(&package);
     // Both sites say why it waits.
-    let is_told = |document: &Value| document.to_string().contains("No space left on device");
+    let is_told = |document: &Value| document.to_string().contains("NO_SPACE");
     let status = pair.poll("DEF", &["status", &package], is_told);
     assert_eq!(status[0]["installed"], 0, "{status}");
     pair.poll("ABC", &["status", &package], is_told);

@@ -159,8 +159,19 @@ fn trees() -> impl Strategy<Value = (Tree, Tree)> {
                 None => drop(after.remove(&path)),
             }
         }
-        (base, after)
+        (without_orphans(&base), without_orphans(&after))
     })
+}
+
+/// The tree without what would lie beneath a file.
+fn without_orphans(tree: &Tree) -> Tree {
+    let is_file = |path: &[u8]| tree.get(path).is_some_and(|(content, _)| content.is_some());
+    let mut fits = tree.clone();
+    fits.retain(|path, _| {
+        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        !ends.into_iter().any(|at| is_file(&path[..at]))
+    });
+    fits
 }
 
 proptest! {

@@ -179,6 +179,7 @@ reasons! {
     73 "FILTER_DEPTH" InvalidQuery Functional Provider "The OData expression is nested too deep.";
     74 "QUERY_LIMIT" InvalidQuery Functional Provider "The query passes a limit.";
     75 "QUERY_UNSUPPORTED" InvalidQuery Functional Provider "The language allows it, and this provider refuses it by name.";
+    76 "IDENTITY" InvalidParameter Functional Security "A certificate of a site or a distribution point is no certificate of a person.";
 }
 
 /// The line of `code`; `FAILED` when the table has none.
