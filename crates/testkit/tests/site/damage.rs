@@ -51,7 +51,7 @@ impl Point {
         let (address, path) = (self.point.addresses()[0], format!("/SMS_DP_SMSPKG$/{id}/{path}"));
         let answer = tokio::task::spawn_blocking(move || {
             let mut stream = TcpStream::connect(address).unwrap();
-            write!(stream, "GET {path} HTTP/1.1\r\nHost: dp\r\nConnection: close\r\n\r\n").unwrap();
+            write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
             let mut answer = String::new();
             stream.read_to_string(&mut answer).unwrap();
             answer
