@@ -180,6 +180,11 @@ reasons! {
     74 "QUERY_LIMIT" InvalidQuery Functional Provider "The query passes a limit.";
     75 "QUERY_UNSUPPORTED" InvalidQuery Functional Provider "The language allows it, and this provider refuses it by name.";
     76 "IDENTITY" InvalidParameter Functional Security "A certificate of a site or a distribution point is no certificate of a person.";
+    77 "CERTIFICATE_EXPIRED" InvalidParameter Functional Security "The certificate is out of its time already.";
+    78 "CERTIFICATE_FORMAT" InvalidParameter Functional Security "The file holds no certificate in PEM.";
+    79 "NTLM_FULL_ADMINISTRATOR" AccessDenied Functional Security "A full administrator gets an NTLM secret only when that is forced.";
+    80 "SHARE_NAME_TAKEN" AlreadyExists Functional Provider "Another package has the name of the share.";
+    81 "SHARE_NAME_INVALID" InvalidParameter Functional Provider "The name of the share cannot be that of a folder.";
 }
 
 /// The line of `code`; `FAILED` when the table has none.
