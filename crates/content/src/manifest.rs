@@ -22,9 +22,9 @@ use restock_names::{Digest, EntryPath};
 
 pub use build::{Builder, ChunkListBuilder, ManifestBuildError};
 pub(crate) use ordinal::Visit;
-pub(crate) use read::is_beneath;
 pub use ordinal::{ChunkWalk, PageWalk};
 pub use page::{ChunkListChild, EntriesChild, Page, PageDecodeError, fuzz_one};
+pub(crate) use read::is_beneath;
 pub use read::{Entries, Manifest, RunCursor};
 
 /// The cut profile of this format: FastCDC 2020, normalisation 2, 16/64/256 KiB.

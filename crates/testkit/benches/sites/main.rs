@@ -20,7 +20,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use restock_names::{Clock as _, DistributionPointName, Epoch, LinkPolicy, PackageId, SiteCode, SourceVersion, SystemClock};
+use restock_names::{
+    Clock as _, DistributionPointName, Epoch, LinkPolicy, PackageId, SiteCode, SourceVersion, SystemClock,
+};
 use restock_site::{Made, Site, SiteConfig, TokenKind};
 use restock_sitedb::DatabaseError;
 use restock_sitedb::package::Package;
@@ -195,9 +197,7 @@ async fn change(site: &Site, text: &'static str) -> Result<()> {
         answers.push(tasks.spawn(async move {
             let changed = Package { description: text.to_owned(), ..package };
             let done: Result<(), DatabaseError> = database
-                .transact("change", move |tx| {
-                    Box::pin(async move { tx.update_package(&changed).await })
-                })
+                .transact("change", move |tx| Box::pin(async move { tx.update_package(&changed).await }))
                 .await;
             done
         }));
@@ -221,7 +221,8 @@ async fn seen_above(low: &Site, top: &Site) -> Result<Duration> {
             .transact("target", move |tx| {
                 Box::pin(async move {
                     tx.enrol_point(&name, "key", now, now).await?;
-                    let (Some(package), Some(refresh)) = (tx.package(id).await?, tx.refresh(id).await?) else {
+                    let (Some(package), Some(refresh)) = (tx.package(id).await?, tx.refresh(id).await?)
+                    else {
                         return Ok(());
                     };
                     let context = Context::new(&package, &refresh, code, now);

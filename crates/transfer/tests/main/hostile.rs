@@ -282,7 +282,12 @@ fn paths_that_leave_the_package_are_refused_in_a_correctly_signed_version() {
     });
 }
 
-pub(crate) fn sign(world: &World, version: ContentVersion, root: ManifestRoot, key: &SigningKey) -> Statement {
+pub(crate) fn sign(
+    world: &World,
+    version: ContentVersion,
+    root: ManifestRoot,
+    key: &SigningKey,
+) -> Statement {
     Statement::sign(world.trust.site(), version, root, Timestamp(0), key)
 }
 

@@ -9,9 +9,7 @@ use anyhow::{Context, Result, ensure};
 use proptest::sample::Index;
 use restock_content::files::Files;
 use restock_content::hash::chunk_digest;
-use restock_content::library::{
-    CollectError, CollectOptions, Collection, Hold, Library, Role, Writer,
-};
+use restock_content::library::{CollectError, CollectOptions, Collection, Hold, Library, Role, Writer};
 use restock_content::manifest::{
     Builder, ChunkRun, Entry, EntryKind, FileChunks, ManifestRoot, PageError, PageSink,
 };
