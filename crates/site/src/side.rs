@@ -37,7 +37,6 @@ pub struct Side {
     pub(crate) site: SiteCode,
     pub(crate) owner: Arc<str>,
     pub(crate) retry: RetryPolicy,
-    pub(crate) restore_wait: Duration,
     pub(crate) trust: Arc<SiteTrust>,
     pub(crate) asked: Asked,
     pub(crate) library: Arc<Library>,
@@ -317,9 +316,7 @@ async fn enrol(
 
 /// Notes a connection and compares what the distribution point serves with what it should.
 ///
-/// Returns what it serves without being targeted, each with a job id for its removal. A restored site
-/// may still hear why it is there: until its wait is over nothing is to be removed, and the next
-/// connection looks again.
+/// Returns what it serves without being targeted, each with a job id for its removal.
 async fn connected(
     tx: &mut Tx,
     side: &Side,
@@ -330,13 +327,12 @@ async fn connected(
     let facts = (hello.library_id.as_str(), hello.serve_urls.as_slice(), hello.software.as_str());
     tx.point_connected(point, &side.owner, facts, now).await?;
     let targets = tx.targets_of_point(point).await?;
-    let is_spared = tx.restored_at().await?.is_some_and(|at| now < at.after(side.restore_wait));
     let mut strangers = Vec::new();
     for held in &hello.held {
         if tx.heard_of_version(*held).await? {
             distmgr!(warn, package.id = %held.package, point = %point, "{point} holds {held}, of which this restored site did not know");
         }
-        if !is_spared && !targets.iter().any(|target| target.package == held.package) {
+        if !targets.iter().any(|target| target.package == held.package) {
             strangers.push((tx.next_job().await?, *held));
         }
     }
