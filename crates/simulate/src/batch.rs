@@ -124,7 +124,7 @@ impl BatchReport {
 
 /// Keeps this thread and all it starts on one core. A database answers from a thread of its own, and
 /// between two cores each answer costs a wake-up: this halves what a run takes.
-fn stay_on_one_core(worker: usize) {
+pub(crate) fn stay_on_one_core(worker: usize) {
     let Ok(allowed) = sched_getaffinity(None) else { return };
     let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).collect();
     let Some(core) = cores.get(worker % cores.len().max(1)) else { return };
@@ -136,7 +136,7 @@ fn stay_on_one_core(worker: usize) {
 }
 
 /// One thread for everything of a run; what blocks has threads of its own and is waited for.
-fn runtime() -> Result<tokio::runtime::Runtime, SimulateError> {
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, SimulateError> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -47,6 +47,9 @@ pub(crate) const PLAN: [Plan; 7] = [
 /// How failed attempts are repeated in simulations: soon, and for longer than a run lasts.
 const RETRY: RetryPolicy = RetryPolicy { delay: Duration::from_secs(60), count: 10_000 };
 
+/// How long restored sites wait for their neighbours and points, as production sites do.
+pub(crate) const RESTORE_WAIT: Duration = Duration::from_secs(10 * 60);
+
 /// A prepared image.
 #[derive(Debug)]
 pub struct Image {
@@ -82,6 +85,7 @@ pub(crate) fn config(folder: PathBuf) -> SiteConfig {
     config.link_listen = ([127, 0, 0, 1], 0).into();
     config.refresh_retry = RETRY;
     config.transfer_retry = RETRY;
+    config.restore_wait = RESTORE_WAIT;
     config.packages_at_once = 1;
     config.threads = 1;
     config
@@ -102,21 +106,14 @@ impl Image {
     pub async fn prepare() -> Result<Self, SimulateError> {
         let folder = scratch()?;
         let clock: Arc<dyn Clock> = NodeClock::new(&Time::default(), 0);
-        let mut sites: Vec<Site> = Vec::new();
-        for plan in PLAN {
-            let config = config(folder.path().join(plan.code));
-            let made = Made {
-                site_type: plan.site_type,
-                name: format!("site {}", plan.code),
-                server_name: format!("{}.example", plan.code.to_lowercase()),
-            };
-            let code = plan.code.parse().expect("the plan's codes are site codes");
-            Site::init(&config, code, made, Arc::clone(&clock)).await?;
-            if let Some(parent) = plan.parent {
-                enrol(&sites[parent], config.clone(), code, Arc::clone(&clock)).await?;
-            }
-            sites.push(Site::open(config, Arc::clone(&clock)).await?);
-        }
+        let wanted: Vec<Wanted> = (0..PLAN.len())
+            .map(|index| Wanted {
+                code: code(index),
+                site_type: PLAN[index].site_type,
+                parent: PLAN[index].parent,
+            })
+            .collect();
+        let sites = make_sites(folder.path(), &wanted, &clock).await?;
         for (name, site) in points() {
             let (key, now) = (fingerprint(&name), clock.now());
             let enrolled: Result<(), DatabaseError> = sites[site]
@@ -155,28 +152,77 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Lets `child` join `parent` as production does, over a socket of this machine.
+/// A site to be made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    pub(crate) code: SiteCode,
+    pub(crate) site_type: SiteType,
+    /// The index of the site above, which comes before it.
+    pub(crate) parent: Option<usize>,
+}
+
+/// Makes and opens sites below `folder`, each in a folder named by its code, and lets them join each
+/// other. They do not run.
+pub(crate) async fn make_sites(
+    folder: &Path,
+    wanted: &[Wanted],
+    clock: &Arc<dyn Clock>,
+) -> Result<Vec<Site>, SimulateError> {
+    let mut sites: Vec<Site> = Vec::with_capacity(wanted.len());
+    for group in wanted.chunk_by(|a, b| a.parent == b.parent) {
+        let mut made = Vec::with_capacity(group.len());
+        for one in group {
+            let config = config(folder.join(one.code.as_str()));
+            let lower = one.code.as_str().to_lowercase();
+            let facts = Made {
+                site_type: one.site_type,
+                name: format!("site {}", one.code),
+                server_name: format!("{lower}.example"),
+            };
+            Site::init(&config, one.code, facts, Arc::clone(clock)).await?;
+            made.push((one.code, config));
+        }
+        if let Some(parent) = group.first().and_then(|one| one.parent) {
+            enrol(&sites[parent], &made, clock).await?;
+        }
+        for (_, config) in made {
+            sites.push(Site::open(config, Arc::clone(clock)).await?);
+        }
+    }
+    Ok(sites)
+}
+
+/// Lets sites join `parent` as production does, over a socket of this machine.
 async fn enrol(
     parent: &Site,
-    child: SiteConfig,
-    name: SiteCode,
-    clock: Arc<dyn Clock>,
+    children: &[(SiteCode, SiteConfig)],
+    clock: &Arc<dyn Clock>,
 ) -> Result<(), SimulateError> {
-    let point = name.as_str().parse().expect("a site code is a name of a point");
-    let token = parent.create_token(TokenKind::Site, &point, Duration::from_secs(3600)).await?.token;
-    let own: SiteUrl = format!("{}.example:8720", name.as_str().to_lowercase())
-        .parse()
-        .map_err(|_unfit| SimulateError::Image("a URL of a site is none"))?;
     let stop = CancellationToken::new();
     let joining = async {
-        let address = parent.listening().await;
-        let url =
-            address.to_string().parse().map_err(|_unfit| SimulateError::Image("an address is no URL"))?;
-        let joined = Site::join(&child, &url, &token, &own, clock).await;
+        let joined = join(parent, children, clock).await;
         stop.cancel();
-        Ok::<_, SimulateError>(joined?)
+        joined
     };
     let (ran, joined) = tokio::join!(parent.run(stop.clone()), joining);
     joined?;
     Ok(ran?)
+}
+
+async fn join(
+    parent: &Site,
+    children: &[(SiteCode, SiteConfig)],
+    clock: &Arc<dyn Clock>,
+) -> Result<(), SimulateError> {
+    let address = parent.listening().await;
+    let url = address.to_string().parse().map_err(|_unfit| SimulateError::Image("an address is no URL"))?;
+    for (code, config) in children {
+        let name = code.as_str().parse().expect("a site code is a name of a point");
+        let token = parent.create_token(TokenKind::Site, &name, Duration::from_secs(3600)).await?.token;
+        let own: SiteUrl = format!("{}.example:8720", code.as_str().to_lowercase())
+            .parse()
+            .map_err(|_unfit| SimulateError::Image("a URL of a site is none"))?;
+        Site::join(config, &url, &token, &own, Arc::clone(clock)).await?;
+    }
+    Ok(())
 }

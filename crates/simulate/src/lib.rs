@@ -9,12 +9,15 @@
 //! happen and safety is checked after each step; then everything is put right and must converge within a
 //! bound of simulated time. Equal options give equal traces.
 //!
+//! [`measure_star`] measures how fast a change reaches many sites below one, without faults.
+//!
 //! What it does not show: the kernel, the files of SQLite, sockets and TLS.
 
 mod batch;
 mod clock;
 mod content;
 mod error;
+mod exchange;
 mod fetching;
 mod image;
 mod network;
@@ -25,6 +28,7 @@ mod random;
 mod run;
 mod schedule;
 mod sources;
+mod star;
 mod trace;
 mod world;
 
@@ -34,3 +38,4 @@ pub use image::Image;
 pub use network::Fired;
 pub use options::{Options, Sabotage};
 pub use run::{Verdict, run};
+pub use star::{StarCost, StarOptions, StarReport, measure_star};

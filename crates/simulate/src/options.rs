@@ -16,6 +16,8 @@ pub enum Sabotage {
     None,
     /// Distribution points take any signed version, also one below what they have.
     EpochUnchecked,
+    /// Restored sites wait for nobody.
+    NoWait,
     /// The injector of faults does nothing.
     NoFaults,
 }

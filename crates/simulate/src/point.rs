@@ -277,7 +277,9 @@ impl Point {
         let newest = self.newest.get(&job.content.package);
         let held = match self.sabotage {
             Sabotage::EpochUnchecked => None,
-            Sabotage::None | Sabotage::NoFaults => newest.map(|statement| &statement.version),
+            Sabotage::None | Sabotage::NoWait | Sabotage::NoFaults => {
+                newest.map(|statement| &statement.version)
+            }
         };
         let Some(keys) = &self.keys else { return Err(("MANIFEST_SIGNATURE", "no key is known".to_owned())) };
         let statement = accept_statement(&job.statement, &job.content, keys, held)

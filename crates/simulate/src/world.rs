@@ -141,7 +141,13 @@ impl World {
         };
         let site = |index: usize, clock| SiteNode {
             code: image::code(index),
-            config: image::config(folder.path().join(PLAN[index].code)),
+            config: {
+                let mut config = image::config(folder.path().join(PLAN[index].code));
+                if options.sabotage == crate::Sabotage::NoWait {
+                    config.restore_wait = Duration::ZERO;
+                }
+                config
+            },
             clock,
             running: None,
             life: 0,

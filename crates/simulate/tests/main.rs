@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 #![expect(clippy::print_stdout, reason = "a failing seed has to be told")]
 
-use restock_simulate::{Batch, BatchReport, Options, Sabotage};
+use std::time::Duration;
+
+use restock_simulate::{Batch, BatchReport, Options, Sabotage, StarOptions, measure_star};
 
 fn run(runs: Vec<Options>, twice: bool) -> BatchReport {
     let batch = Batch { jobs: 2, twice, prints: false };
@@ -43,4 +45,18 @@ fn an_injector_that_does_nothing_is_found() {
     let report = run(vec![Options { sabotage: Sabotage::NoFaults, ..Options::of_seed(2) }], false);
     let says = |text: &String| text.contains("no fault was injected");
     assert!(report.failed.len() == 1 && report.failed[0].failures.iter().any(says));
+}
+
+#[test]
+fn a_change_to_many_packages_reaches_all_sites_below_in_two_round_trips() {
+    let one_way = Duration::from_millis(50);
+    let report = measure_star(StarOptions { below: 3, packages: 120, one_way }).unwrap();
+    println!("{report}");
+    // The first change goes at once and the others together when it is acknowledged: they fit one window.
+    let links = report.links_alone;
+    assert_eq!((links.round_trips, links.took.as_millis()), (2, 3 * one_way.as_millis()));
+    // Metadata of a package are some 1,500 bytes, sent once to each.
+    assert!((3 * 120 * 500..3 * 120 * 2_500).contains(&links.bytes), "{} bytes", links.bytes);
+    let all = report.with_processors;
+    assert!(all.took > links.took && all.round_trips >= links.round_trips && all.busy_above > Duration::ZERO);
 }

@@ -14,6 +14,7 @@ use restock_sitedb::package::Package;
 use restock_sitedb::{Database, DatabaseError, Why};
 
 use crate::message::{chain, distmgr};
+use crate::site::blocking;
 use crate::{Outcome, SiteError};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -103,6 +104,29 @@ impl CleanLoop {
         })
     }
 
+    /// Makes the library's index anew when it is worth it. A library without it finds its frames too, only
+    /// slower: a failure is told, and tried again.
+    pub async fn keep_index(&self) -> Result<Outcome, SiteError> {
+        let library = Arc::clone(self.cleaner.library());
+        let merged = blocking("making the index", move || {
+            Ok(library.is_index_due().then(|| library.merge_index(|| ControlFlow::Continue(()))))
+        })
+        .await?;
+        match merged {
+            Some(Ok(Some(merged))) => {
+                distmgr!(
+                    info,
+                    packs = merged.packs,
+                    frames = merged.frames,
+                    "the library's index was made anew"
+                );
+            }
+            Some(Err(error)) => distmgr!(warn, "the library's index cannot be made anew: {}", chain(&error)),
+            Some(Ok(None)) | None => {}
+        }
+        Ok(Outcome { is_busy: false, result: String::new(), queue: 0, next_due: None })
+    }
+
     /// Cleans the library when that is due at `now`; with `asked` in any case, leaving alone what was
     /// stored within that time. A cleaning that waits goes on with the next call.
     pub async fn clean_library(
@@ -116,7 +140,7 @@ impl CleanLoop {
                 self.database.read("packages", |tx| Box::pin(async move { tx.packages().await })).await;
             let (library, packages) = (Arc::clone(self.cleaner.library()), packages?);
             let refused =
-                crate::site::blocking("cleaning", move || Ok(disagreement(&library, &packages)?)).await?;
+                blocking("cleaning", move || Ok(disagreement(&library, &packages)?)).await?;
             if let Some(why) = refused {
                 return Ok(LibraryCleaned::Refused(why));
             }

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use restock_content::library::Library;
 use restock_names::{ContentVersion, DistributionPointName, PackageId, SiteCode, Timestamp};
@@ -31,6 +32,7 @@ pub struct DistributeLoop {
     pub(crate) site: SiteCode,
     pub(crate) told: Arc<Told>,
     pub(crate) drafts: Drafts,
+    pub(crate) restore_wait: Duration,
 }
 
 /// What each connected distribution point was told since it connected.
@@ -55,6 +57,8 @@ struct Conversation {
     settings_told: HashMap<PackageId, u64>,
     /// The version in the making of each package that it was told of last.
     drafts: HashMap<PackageId, ContentVersion>,
+    /// What it serves of which a restored site does not know yet why.
+    spared: Vec<ContentVersion>,
 }
 
 impl Conversation {
@@ -66,6 +70,7 @@ impl Conversation {
             settings: HashMap::new(),
             settings_told: HashMap::new(),
             drafts: HashMap::new(),
+            spared: Vec::new(),
         }
     }
 }
@@ -82,6 +87,28 @@ impl Told {
         if let Some(conversation) = self.lock().get_mut(point) {
             conversation.is_open |= conversation.connection == connection;
         }
+    }
+
+    /// Keeps what the distribution point serves without being targeted, to be looked at again.
+    pub(crate) fn spare(
+        &self,
+        point: &DistributionPointName,
+        connection: Connection,
+        spared: Vec<ContentVersion>,
+    ) {
+        if let Some(conversation) = self.lock().get_mut(point).filter(|one| one.connection == connection) {
+            conversation.spared = spared;
+        }
+    }
+
+    /// What was spared, by distribution point.
+    pub(crate) fn spared(&self) -> Vec<(DistributionPointName, Connection, Vec<ContentVersion>)> {
+        let points = self.lock();
+        let spares = points.iter().filter(|(_, conversation)| !conversation.spared.is_empty());
+        let mut spared: Vec<_> =
+            spares.map(|(name, one)| (name.clone(), one.connection, one.spared.clone())).collect();
+        spared.sort_by(|a, b| a.0.cmp(&b.0));
+        spared
     }
 
     /// True when the distribution point can be told what to do.
@@ -155,6 +182,8 @@ impl DistributeLoop {
     /// Errors: the database, the library.
     pub async fn run_once(&self, now: Timestamp) -> Result<Outcome, SiteError> {
         let restarted = self.retry_due(now).await?;
+        // First of all: who is targeted meanwhile is told so after it was told to remove what it had.
+        let look_at = self.settle_spared(now).await?;
         let work: Result<Work, DatabaseError> =
             self.database.read("jobs", |tx| Box::pin(async move { work(tx).await })).await;
         let work = work?;
@@ -185,7 +214,8 @@ impl DistributeLoop {
         self.tell_drafts().await?;
         let result =
             if sent + restarted == 0 { "idle".to_owned() } else { format!("{sent} jobs handed over") };
-        Ok(Outcome { is_busy: restarted > 0, result, queue: work.jobs, next_due: work.next_due })
+        let next_due = work.next_due.into_iter().chain(look_at).min();
+        Ok(Outcome { is_busy: restarted > 0, result, queue: work.jobs, next_due })
     }
 
     /// Tells connected distribution points of versions in the making that they will get.

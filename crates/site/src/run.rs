@@ -147,6 +147,10 @@ impl Site {
         run.tracker.spawn(async move {
             driver_of_cleans.drive(None, |now| cleans.run_once(now)).await;
         });
+        let (cleans, driver_of_index) = (self.clean_loop(), driver("index", false));
+        run.tracker.spawn(async move {
+            driver_of_index.drive(None, |_now| cleans.keep_index()).await;
+        });
         let (scrubs, mut driver_of_scrubs) = (self.scrub_loop(), driver("scrub", true));
         driver_of_scrubs.period = SCRUB_LOOK_PERIOD;
         run.tracker.spawn(async move {

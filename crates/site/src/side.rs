@@ -15,15 +15,16 @@ use restock_sitedb::state::{Damage, Event, RetryPolicy, TargetState};
 use restock_sitedb::target::{Context, Target};
 use restock_sitedb::{Database, DatabaseError, Tx, Wake, Why, message, state};
 use restock_transfer::{
-    Batch, Connection, Draft, EnrolRequest, EnrolSiteRequest, Fingerprint, Hello, Job, JobId, JobKind,
-    LinkError, Links, NextChanges, Progress, Refusal, ReplicaFacts, Report, ReportState, SiteEnrolled,
-    SiteHello, SiteSide, SiteTrust,
+    Batch, Connection, Draft, EnrolRequest, EnrolSiteRequest, Fingerprint, Hello, JobId, LinkError, Links,
+    NextChanges, Progress, Refusal, ReplicaFacts, Report, ReportState, SiteEnrolled, SiteHello, SiteSide,
+    SiteTrust,
 };
 
 use crate::distribute::{Told, context, may_follow};
 use crate::fetch::Asked;
 use crate::message::{chain, distmgr, transfers};
 use crate::progress::ProgressBoard;
+use crate::restored::{self, heard_of, tell_to_remove};
 use crate::token::{self, Shown};
 
 /// The site as the link sees it. Tests may call it in place of a link.
@@ -37,6 +38,7 @@ pub struct Side {
     pub(crate) site: SiteCode,
     pub(crate) owner: Arc<str>,
     pub(crate) retry: RetryPolicy,
+    pub(crate) restore_wait: Duration,
     pub(crate) trust: Arc<SiteTrust>,
     pub(crate) asked: Asked,
     pub(crate) library: Arc<Library>,
@@ -88,28 +90,19 @@ impl SiteSide for Side {
         transfers!(info, point = %name, %remote, software = hello.software, "{name} connected from {remote}");
         self.told.greet(name, connection);
         let (this, point) = (self.clone(), name.clone());
-        let strangers = self
+        let Strangers { removed, spared } = self
             .database
             .transact("connected", move |tx| {
                 Box::pin(async move { connected(tx, &this, &point, &hello).await })
             })
             .await
             .map_err(failed)?;
-        for (job, content) in strangers {
-            transfers!(info, point = %name, package.id = %content.package, "{name} holds {content}, which is not distributed to it, and is told to remove it");
-            let remove = Job {
-                job_id: JobId(job),
-                kind: JobKind::Remove,
-                content,
-                statement: Vec::new(),
-                is_public: false,
-                name: String::new(),
-                share: None,
-            };
-            if !self.links.send_on(name, connection, remove) {
+        for (job, content) in removed {
+            if !tell_to_remove(&self.links, (name, connection), job, content) {
                 break;
             }
         }
+        self.told.spare(name, connection, spared);
         self.told.open(name, connection);
         self.database.wake(Wake::Distribute);
         // A restored site waits for its holders.
@@ -314,26 +307,37 @@ async fn enrol(
     Ok(Ok(()))
 }
 
+/// Versions that a distribution point serves without being targeted.
+#[derive(Debug, Default)]
+struct Strangers {
+    /// To be removed, each with a job id for that.
+    removed: Vec<(u64, ContentVersion)>,
+    /// To be looked at again: a neighbour may still tell this restored site why they are there.
+    spared: Vec<ContentVersion>,
+}
+
 /// Notes a connection and compares what the distribution point serves with what it should.
-///
-/// Returns what it serves without being targeted, each with a job id for its removal.
 async fn connected(
     tx: &mut Tx,
     side: &Side,
     point: &DistributionPointName,
     hello: &Hello,
-) -> Result<Vec<(u64, ContentVersion)>, DatabaseError> {
+) -> Result<Strangers, DatabaseError> {
     let now = side.clock.now();
     let facts = (hello.library_id.as_str(), hello.serve_urls.as_slice(), hello.software.as_str());
     tx.point_connected(point, &side.owner, facts, now).await?;
     let targets = tx.targets_of_point(point).await?;
-    let mut strangers = Vec::new();
+    let is_sparing = restored::awaits_neighbours(tx, side.restore_wait, now).await?;
+    let mut strangers = Strangers::default();
     for held in &hello.held {
-        if tx.heard_of_version(*held).await? {
-            distmgr!(warn, package.id = %held.package, point = %point, "{point} holds {held}, of which this restored site did not know");
+        heard_of(tx, point, *held).await?;
+        if targets.iter().any(|target| target.package == held.package) {
+            continue;
         }
-        if !targets.iter().any(|target| target.package == held.package) {
-            strangers.push((tx.next_job().await?, *held));
+        if is_sparing {
+            strangers.spared.push(*held);
+        } else {
+            strangers.removed.push((tx.next_job().await?, *held));
         }
     }
     for mut target in targets {

@@ -221,6 +221,7 @@ impl Site {
             site: inner.trust.site(),
             told: Arc::clone(&inner.told),
             drafts: inner.board.drafts.clone(),
+            restore_wait: inner.config.restore_wait,
         }
     }
 
@@ -268,6 +269,7 @@ impl Site {
             site: inner.trust.site(),
             owner: inner.library.id().to_string().into(),
             retry: inner.config.transfer_retry,
+            restore_wait: inner.config.restore_wait,
             trust: Arc::clone(&inner.trust),
             asked: inner.asked.clone(),
             library: Arc::clone(&inner.library),

@@ -356,19 +356,21 @@ impl Tx {
         Ok(self.execute("DELETE FROM site_links WHERE peer = $1", bind![peer]).await? == 1)
     }
 
-    /// Notes that `peer` connected to the site process `owner`, with the database `incarnation`.
+    /// Notes that `peer` connected to the site process `owner`, with the database `incarnation`, whose
+    /// last change has the number `heard_to` if it says so.
     /// A database that is not the one known before is to be sent everything, and followed anew.
     pub async fn link_connected(
         &mut self,
         peer: SiteCode,
         owner: &str,
-        incarnation: &str,
+        (incarnation, heard_to): (&str, Option<u64>),
         now: Timestamp,
     ) -> Result<(), DatabaseError> {
         self.follow_database(peer, incarnation).await?;
         self.execute(
-            "UPDATE site_links SET connected_to = $2, last_seen_at = $3, why = NULL WHERE peer = $1",
-            bind![peer, owner, now],
+            "UPDATE site_links SET connected_to = $2, last_seen_at = $3, heard_to = $4, why = NULL
+             WHERE peer = $1",
+            bind![peer, owner, now, heard_to],
         )
         .await
         .map(|_| ())

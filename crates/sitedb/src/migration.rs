@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0007_sign_in.sql"),
     include_str!("../migrations/0008_package_options.sql"),
     include_str!("../migrations/0009_installed_counts.sql"),
+    include_str!("../migrations/0010_heard_to.sql"),
 ];
 
 /// The number PostgreSQL's advisory lock is taken under while migrating ("restock").

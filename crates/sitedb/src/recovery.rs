@@ -2,11 +2,11 @@
 //!
 //! A restored database may be older than what holders have seen. The site therefore begins an epoch
 //! that outranks all it knows of, tells its neighbours that it is another database, and makes no
-//! version before it has heard what the others hold ([`Tx::holders_unheard`]).
+//! version before it has heard what the others hold ([`Tx::points_unheard`], [`Tx::neighbours_unheard`]).
 //!
 //! What it does not do: it copies no keys and no content. Source: docs/formats/backup.md.
 
-use restock_names::{ContentVersion, Epoch, PackageId, Timestamp};
+use restock_names::{ContentVersion, DistributionPointName, Epoch, PackageId, SiteCode, Timestamp};
 
 use crate::hierarchy::SiteType;
 use crate::replica::Kind;
@@ -61,22 +61,44 @@ impl Tx {
         Ok(epoch)
     }
 
-    /// The distribution points and neighbours that were not heard since `since`, by name: they may
-    /// know of versions that this site does not.
-    pub async fn holders_unheard(&mut self, since: Timestamp) -> Result<Vec<String>, DatabaseError> {
+    /// The distribution points of this site that were not heard since `since`, by name: they may hold
+    /// versions that this site does not know.
+    pub async fn points_unheard(
+        &mut self,
+        since: Timestamp,
+    ) -> Result<Vec<DistributionPointName>, DatabaseError> {
         self.rows(
             "SELECT d.name AS name FROM distribution_points d
-                 WHERE d.site_code = (SELECT s.site_code FROM site AS s)
-                   AND (d.last_seen_at IS NULL OR d.last_seen_at < $1)
-             UNION ALL
-             SELECT 'site ' || l.peer AS name FROM site_links l
-                 WHERE l.is_revoked = 0 AND (l.last_seen_at IS NULL OR l.last_seen_at < $1)
+             WHERE d.site_code = (SELECT s.site_code FROM site AS s)
+               AND (d.last_seen_at IS NULL OR d.last_seen_at < $1)
              ORDER BY name",
             bind![since],
         )
         .await?
         .iter()
-        .map(|row| row.text("name"))
+        .map(|row| row.parse("name"))
+        .collect()
+    }
+
+    /// The neighbours that were not heard out since `since`: what they knew when they connected is not
+    /// applied here. One that does not say how much that is counts as heard when it has been connected
+    /// since `settled`, or was and went away.
+    pub async fn neighbours_unheard(
+        &mut self,
+        since: Timestamp,
+        settled: Timestamp,
+    ) -> Result<Vec<SiteCode>, DatabaseError> {
+        self.rows(
+            "SELECT peer FROM site_links
+             WHERE is_revoked = 0
+               AND (last_seen_at IS NULL OR last_seen_at < $1 OR received < heard_to
+                    OR (heard_to IS NULL AND connected_to IS NOT NULL AND last_seen_at > $2))
+             ORDER BY peer",
+            bind![since, settled],
+        )
+        .await?
+        .iter()
+        .map(|row| row.parse("peer"))
         .collect()
     }
 

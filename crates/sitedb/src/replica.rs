@@ -36,6 +36,8 @@ pub struct Facts {
     pub received_incarnation: String,
     /// The neighbour's changes up to this number are applied here.
     pub received: u64,
+    /// The number of this site's last change.
+    pub last: u64,
 }
 
 /// Changes to send, in rising order.

@@ -43,6 +43,10 @@ pub struct SiteHello {
     pub incarnation: String,
     /// What the speaker has of the other site's changes.
     pub received: Received,
+    /// The number of the speaker's own last change: who has applied it knows all that the speaker knew.
+    /// Sites of earlier releases do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<u64>,
     /// The speaker's key list as encoded by `restock_content::statement::KeyList`.
     #[serde(with = "hex_bytes")]
     pub key_list: Vec<u8>,
@@ -74,6 +78,8 @@ pub struct ReplicaFacts {
     pub incarnation: String,
     /// What this site has of the other one's changes.
     pub received: Received,
+    /// The number of this site's last change.
+    pub last: Option<u64>,
 }
 
 /// One object and the number of its last change at the sending site.
@@ -137,6 +143,7 @@ impl SiteHello {
             site,
             incarnation: facts.incarnation.clone(),
             received: facts.received.clone(),
+            last: facts.last,
             key_list,
             software: format!("restock {}", env!("CARGO_PKG_VERSION")),
             authorities: Vec::new(),

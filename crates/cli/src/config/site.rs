@@ -122,6 +122,8 @@ pub(crate) struct ScheduleSection {
 pub(crate) struct SitesSection {
     /// Versions that are fetched from neighbours at once.
     pub(crate) fetches_at_once: NonZeroUsize,
+    /// Bytes a second below which a neighbour is left; 0 is no limit.
+    pub(crate) rate_min: u64,
     /// For how long content is held that only passes through.
     #[serde(deserialize_with = "duration")]
     pub(crate) draft_lease: Duration,
@@ -189,6 +191,7 @@ impl Default for SitesSection {
     fn default() -> Self {
         Self {
             fetches_at_once: const { NonZeroUsize::new(3).expect("three is not zero") },
+            rate_min: restock_transfer::PullOptions::default().rate_min,
             draft_lease: Duration::from_secs(24 * 60 * 60),
             restore_wait: Duration::from_secs(10 * 60),
         }
@@ -228,6 +231,7 @@ impl SiteSettings {
         // A name that no link takes is refused when it is read.
         config.url = self.url().parse().ok();
         config.fetches_at_once = self.sites.fetches_at_once.get();
+        config.pull.rate_min = self.sites.rate_min;
         config.draft_lease = self.sites.draft_lease;
         config.restore_wait = self.sites.restore_wait;
         config.health = self.health.config();
@@ -302,10 +306,13 @@ time_zone = {}
 [sites]
 # Versions that are fetched from the sites next to this one at the same time.
 fetches_at_once = {}
+# A connection to a site that brings fewer bytes a second of what is owed, over a minute, is made again, and
+# the fetch is begun anew after eight of them. 0: any rate will do.
+rate_min = {}
 # For how long content is held that only passes through this site to others.
 draft_lease = \"{}\"
 # A site restored from a backup makes no version before it has heard from every distribution point
-# and neighbour, or this long has passed.
+# and neighbour, or this long has passed. As long what it does not know of stays at its distribution points.
 restore_wait = \"{}\"
 
 {}
@@ -329,6 +336,7 @@ restore_wait = \"{}\"
             self.transfer.retry_count,
             quoted(&self.schedule.time_zone),
             self.sites.fetches_at_once,
+            self.sites.rate_min,
             duration_text(self.sites.draft_lease),
             duration_text(self.sites.restore_wait),
             self.health.template(),

@@ -270,9 +270,13 @@ fn content_that_is_not_there_is_told_apart_from_content_that_is_wrong() {
     let library = point.library_folder();
     point.stop();
     std::fs::remove_file(pack_with(&library, b"some content to lose")).expect("removed");
+    // The look at the start fetches it again, before the reader comes perhaps: not until it was refused.
+    site.refuse(package(1));
     let point = site.point();
     assert_eq!(point.text(1, "a"), "503");
     assert_eq!(site.failure(JobId::OWN, "").code, "CONTENT_MISSING");
+    site.refuse_nobody();
+    point.running().link().reconnect();
     site.report(JobId::OWN, ReportState::Installed);
     assert_eq!(point.text(1, "a"), "some content to lose");
 }

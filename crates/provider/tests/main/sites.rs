@@ -243,7 +243,7 @@ async fn send(from: &World, to: &World) -> usize {
         .transact("apply", move |tx| {
             let (objects, incarnation) = (objects.clone(), incarnation.clone());
             Box::pin(async move {
-                tx.link_connected(sender, "test", &incarnation, now).await?;
+                tx.link_connected(sender, "test", (&incarnation, None), now).await?;
                 let (first, last) = (after + 1, through);
                 let incoming = Incoming {
                     peer: sender,

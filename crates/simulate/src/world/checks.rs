@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use restock_content::manifest::ManifestRoot;
-use restock_names::{ContentVersion, Digest, DistributionPointName, Epoch, PackageId, SourceVersion};
+use restock_names::{
+    Clock as _, ContentVersion, Digest, DistributionPointName, Epoch, PackageId, SourceVersion, Timestamp,
+};
 use restock_sitedb::announced::Announced;
 use restock_sitedb::package::Package;
 use restock_sitedb::state::TargetState;
+use restock_sitedb::target::Target;
 use restock_sitedb::version::Version;
 use restock_sitedb::{DatabaseError, Tx};
 
@@ -223,6 +226,50 @@ impl World {
             crate::network::Place::Point(at),
             format_args!("serves {content} in epoch {}, generation {generation:?}", content.epoch),
         );
+    }
+
+    /// A restored site takes nothing from its points that a neighbour could still tell of: before its wait
+    /// is over it asks for no removal of a package that it does not know and a neighbour wants there.
+    pub(super) async fn removal_heard(&mut self, at: usize, package: PackageId) -> Result<(), SimulateError> {
+        let (point, site) = (self.points[at].name.clone(), self.points[at].site);
+        let is_kept = self.ledger.packages.get(&package);
+        let is_kept = is_kept.is_some_and(|known| known.deleted.is_empty() && !known.is_uncertain);
+        let Some(running) = self.sites[site].running.as_ref().filter(|_| is_kept) else { return Ok(()) };
+        let read: Result<(bool, Option<Timestamp>), DatabaseError> = running
+            .site
+            .database()
+            .read("removal_heard", move |tx| {
+                Box::pin(async move { Ok((tx.package(package).await?.is_some(), tx.restored_at().await?)) })
+            })
+            .await;
+        let (is_known, restored_at) = read?;
+        let now = self.sites[site].clock.now();
+        if is_known || restored_at.is_none_or(|at| now >= at.after(image::RESTORE_WAIT)) {
+            return Ok(());
+        }
+        for link in &self.links {
+            let peer = match (link.parent == site, link.child == site) {
+                (true, _) => link.child,
+                (_, true) => link.parent,
+                _ => continue,
+            };
+            // One that was restored itself may have heard of it just now.
+            let Some(peer) = Some(&self.sites[peer]).filter(|peer| !peer.was_restored) else { continue };
+            let (Some(running), point) = (&peer.running, point.clone()) else { continue };
+            let target: Result<Option<Target>, DatabaseError> = running
+                .site
+                .database()
+                .read("removal_heard", move |tx| Box::pin(async move { tx.target(package, &point).await }))
+                .await;
+            if target?.is_some_and(|target| !target.facts.state.is_removal()) {
+                let (own, peer) = (PLAN[site].code, peer.code);
+                self.ledger.violate(format!(
+                    "{own} was restored and removes {package} from {}, where {peer} wants it",
+                    self.points[at].name
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// What still differs from the state that everything is to reach; empty when it is reached.

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use restock_content::statement::KeyList;
-use restock_transfer::{
-    Changes, Incoming, LinkError, Outgoing, PROTOCOL, Received, ReplicaFacts, SiteHello, SiteSide, Verdict,
-};
+use restock_transfer::{LinkError, ReplicaFacts, SiteHello, SiteSide};
 
 use super::{Event, NeighbourMessage, World};
 use crate::error::SimulateError;
+use crate::exchange::{self, HeardAs, Talk};
 use crate::network::Place;
 
 /// A neighbour that says nothing for this long is given up, in microseconds.
@@ -32,14 +31,6 @@ pub(crate) struct End {
     /// The serial number of the key list that was sent.
     keys_serial: u32,
     pump_waits: bool,
-}
-
-/// The exchange, once both know each other.
-#[derive(Debug)]
-struct Talk {
-    outgoing: Outgoing,
-    incoming: Incoming,
-    looks: bool,
 }
 
 /// A link between a site and the one above it.
@@ -74,7 +65,7 @@ impl Link {
         let quiet = |end: &Option<End>| {
             let end = end.as_ref()?;
             let talk = end.talk.as_ref()?;
-            (talk.outgoing.is_free() && !talk.looks && !end.pump_waits).then_some(end.connection)
+            (talk.is_quiet() && !end.pump_waits).then_some(end.connection)
         };
         quiet(&self.upper).is_some() && quiet(&self.upper) == quiet(&self.lower)
     }
@@ -92,19 +83,6 @@ impl Link {
             self.lower = None;
         }
         self.child == site
-    }
-}
-
-/// The exchange that follows from what both ends said about themselves.
-fn talk(ours: &ReplicaFacts, theirs: &SiteHello) -> Talk {
-    // As the link does: numbers of another database mean nothing.
-    let of = |incarnation: &str, received: &Received| {
-        if received.incarnation == incarnation { received.sequence } else { 0 }
-    };
-    Talk {
-        outgoing: Outgoing::new(of(&ours.incarnation, &theirs.received)),
-        incoming: Incoming::new(theirs.incarnation.clone(), of(&theirs.incarnation, &ours.received)),
-        looks: true,
     }
 }
 
@@ -145,16 +123,7 @@ impl World {
     }
 
     fn hello_of(&self, site: usize, ours: &ReplicaFacts) -> SiteHello {
-        SiteHello {
-            protocol: PROTOCOL,
-            site: self.sites[site].code,
-            incarnation: ours.incarnation.clone(),
-            received: ours.received.clone(),
-            key_list: self.key_list(site).encode(),
-            software: "simulated".to_owned(),
-            authorities: Vec::new(),
-            head: Vec::new(),
-        }
+        exchange::hello(self.sites[site].code, ours, self.key_list(site).encode())
     }
 
     fn tell_neighbour(&mut self, link: usize, connection: u64, upwards: bool, message: NeighbourMessage) {
@@ -192,7 +161,7 @@ impl World {
             NeighbourMessage::Closed => self.drop_end(at, upper, "the other end closed").await?,
             NeighbourMessage::Welcome(_) if end.talk.is_some() => {}
             NeighbourMessage::Welcome(welcome) => {
-                let made = talk(&end.ours, &welcome);
+                let made = Talk::between(&end.ours, &welcome);
                 let Some(keys) = self.checked_keys(self.links[at].parent, &welcome.key_list) else {
                     return self.drop_end(at, upper, "a key list that is not signed").await;
                 };
@@ -216,16 +185,10 @@ impl World {
             NeighbourMessage::Window(text) => self.window_heard(at, upper, connection, &text).await?,
             NeighbourMessage::Acknowledged(last) => {
                 let Some(talk) = &mut end.talk else { return Ok(()) };
-                match talk.outgoing.acknowledge(last) {
-                    Err(error) => return self.drop_end(at, upper, &error.to_string()).await,
-                    Ok(None) => {}
-                    Ok(Some(_)) => {
-                        talk.looks = true;
-                        if side.changes_acknowledged(peer, last).await.is_err() {
-                            return self.drop_end(at, upper, "the site is busy").await;
-                        }
-                        self.pump_soon(at, upper);
-                    }
+                match talk.acknowledged(&side, peer, last).await {
+                    Err(cause) => return self.drop_end(at, upper, &cause).await,
+                    Ok(false) => {}
+                    Ok(true) => self.pump_soon(at, upper),
                 }
             }
         }
@@ -270,7 +233,7 @@ impl World {
             return Ok(());
         };
         let welcome = self.hello_of(parent, &ours);
-        let made = talk(&ours, &hello);
+        let made = Talk::between(&ours, &hello);
         self.links[at].upper = Some(self.end(connection, ours, Some(made), parent));
         self.note(Place::Site(parent), format_args!("is connected to {code}"));
         self.tell_neighbour(at, connection, false, NeighbourMessage::Welcome(welcome));
@@ -293,41 +256,29 @@ impl World {
         text: &[u8],
     ) -> Result<(), SimulateError> {
         let (site, peer) = (self.links[at].site(upper), self.sites[self.links[at].site(!upper)].code);
+        let side = self.sites[site].running.as_ref().expect("looked at by the caller").side.clone();
         let Some(end) = self.links[at].end(upper) else { return Ok(()) };
         let Some(talk) = &mut end.talk else {
             return self.drop_end(at, upper, "changes come before the welcome").await;
         };
-        let verdict = Changes::decode(text).and_then(|changes| {
-            let last = changes.last;
-            talk.incoming.judge(changes).map(|verdict| (verdict, last))
-        });
-        let mut shows = false;
-        let (answer, what) = match verdict {
-            Err(error) => return self.drop_end(at, upper, &error.to_string()).await,
-            Ok((Verdict::Known, last)) => {
+        let heard = match talk.take(&side, peer, text).await {
+            Err(cause) => return self.drop_end(at, upper, &cause).await,
+            Ok(heard) => heard,
+        };
+        let what = match heard.as_what {
+            HeardAs::Applied => "takes",
+            HeardAs::Known => {
                 self.shared.network().fired.count("replayed");
-                (last, "knows")
+                "knows"
             }
-            Ok((Verdict::Gap, _)) => {
+            HeardAs::Gap => {
                 self.shared.network().fired.count("gap");
-                (talk.incoming.applied(), "lacks what comes before")
-            }
-            Ok((Verdict::Apply(batch), last)) => {
-                let side = self.sites[site].running.as_ref().expect("looked at by the caller").side.clone();
-                shows =
-                    batch.objects.iter().any(|object| SHOWN.contains(&object["kind"].as_str().unwrap_or("")));
-                if let Err(refusal) = side.take_changes(peer, batch).await {
-                    return self.drop_end(at, upper, &format!("changes are refused: {refusal}")).await;
-                }
-                if let Some(talk) = self.links[at].end(upper).as_mut().and_then(|end| end.talk.as_mut()) {
-                    talk.incoming.applied_to(last);
-                }
-                (last, "takes")
+                "lacks what comes before"
             }
         };
-        self.note(Place::Site(site), format_args!("{what} {peer}'s changes to {answer}"));
-        self.tell_neighbour(at, connection, !upper, NeighbourMessage::Acknowledged(answer));
-        if shows { self.observe(site).await } else { Ok(()) }
+        self.note(Place::Site(site), format_args!("{what} {peer}'s changes to {}", heard.answer));
+        self.tell_neighbour(at, connection, !upper, NeighbourMessage::Acknowledged(heard.answer));
+        if SHOWN.iter().any(|kind| heard.kinds.contains(*kind)) { self.observe(site).await } else { Ok(()) }
     }
 
     /// There is something to send at `site`.
@@ -366,24 +317,10 @@ impl World {
             return Ok(());
         };
         end.pump_waits = false;
-        let Some(talk) = end.talk.as_mut().filter(|talk| talk.looks && talk.outgoing.is_free()) else {
-            return Ok(());
-        };
-        if talk.outgoing.is_drained() {
-            let refilled = match side.next_changes(peer, talk.outgoing.acknowledged()).await {
-                Ok(next) => talk.outgoing.refill(next).map_err(|error| error.to_string()),
-                Err(refusal) => Err(refusal.to_string()),
-            };
-            if let Err(cause) = refilled {
-                return self.drop_end(at, upper, &cause).await;
-            }
-        }
-        match talk.outgoing.window() {
-            Err(error) => self.drop_end(at, upper, &error.to_string()).await,
-            Ok(None) => {
-                talk.looks = false;
-                Ok(())
-            }
+        let Some(talk) = end.talk.as_mut().filter(|talk| talk.is_due()) else { return Ok(()) };
+        match talk.window(&side, peer).await {
+            Err(cause) => self.drop_end(at, upper, &cause).await,
+            Ok(None) => Ok(()),
             Ok(Some(window)) => {
                 self.tell_neighbour(at, connection, !upper, NeighbourMessage::Window(window));
                 Ok(())

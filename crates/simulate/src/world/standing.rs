@@ -95,6 +95,9 @@ impl World {
             PointMessage::Job(job) => {
                 self.points[at].heard = now;
                 self.note(Place::Point(at), format_args!("gets {:?} {}", job.kind, job.content));
+                if job.kind == JobKind::Remove {
+                    self.removal_heard(at, job.content.package).await?;
+                }
                 let next = self.points[at].job(job);
                 self.take_up(at, next);
                 self.send_reports(at);

@@ -18,6 +18,7 @@ use super::{Side, failed};
 use crate::fetch::{HELD_FOR_SITES, is_held};
 use crate::keys::{self, KeyCheck, hex, root_key};
 use crate::message::{chain, distmgr};
+use crate::restored;
 use crate::token::{self, Shown};
 
 /// Bytes of objects that are read for a neighbour at once.
@@ -70,6 +71,7 @@ impl Side {
         Ok(ReplicaFacts {
             incarnation: facts.incarnation,
             received: Received { incarnation: facts.received_incarnation, sequence: facts.received },
+            last: Some(facts.last),
         })
     }
 
@@ -79,7 +81,9 @@ impl Side {
         self.database
             .transact("site_connected", move |tx| {
                 Box::pin(async move {
-                    tx.link_connected(peer, &owner, &hello.incarnation, now).await?;
+                    // What no database can keep is no number.
+                    let last = hello.last.filter(|last| i64::try_from(*last).is_ok());
+                    tx.link_connected(peer, &owner, (&hello.incarnation, last), now).await?;
                     // What waited for the link waits no longer.
                     tx.fetches_retry_now(now).await?;
                     tx.wake(Wake::Fetch);
@@ -137,7 +141,7 @@ impl Side {
 
     pub(super) async fn take(&self, peer: SiteCode, batch: Batch) -> Result<(), Refusal> {
         let (check, now) = (KeyCheck { own: self.trust.key_list() }, self.clock.now());
-        let (batch, own) = (Arc::new(batch), self.site);
+        let (batch, own, wait) = (Arc::new(batch), self.site, self.restore_wait);
         let ended = deleted_packages(&batch);
         let taken: Result<Option<(AppliedChanges, bool)>, DatabaseError> = self
             .database
@@ -159,6 +163,7 @@ impl Side {
                     let applied = tx.apply_changes(incoming).await?;
                     if !applied.is_gap {
                         look_again(tx, peer, &batch, now).await?;
+                        restored::stir(tx, wait, now).await?;
                     }
                     Ok(Some((applied, has_left(tx, own, peer).await?)))
                 })

@@ -10,5 +10,6 @@ mod hostile;
 mod joining;
 mod ownership;
 mod point;
+mod restored;
 mod rotation;
 mod world;

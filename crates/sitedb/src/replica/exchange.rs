@@ -30,6 +30,7 @@ impl Tx {
             incarnation: self.incarnation().await?,
             received_incarnation: link.as_ref().map(|link| link.incarnation.clone()).unwrap_or_default(),
             received: link.map_or(0, |link| link.received),
+            last: self.last_change().await?,
         })
     }
 

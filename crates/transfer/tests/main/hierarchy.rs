@@ -60,7 +60,7 @@ impl Replica {
 
     pub(crate) fn facts(&self, peer: SiteCode) -> ReplicaFacts {
         let received = self.applied.lock().unwrap().get(&peer).cloned().unwrap_or_default();
-        ReplicaFacts { incarnation: self.incarnation.lock().unwrap().clone(), received }
+        ReplicaFacts { incarnation: self.incarnation.lock().unwrap().clone(), received, last: None }
     }
 
     pub(crate) fn next(&self, after: u64) -> NextChanges {

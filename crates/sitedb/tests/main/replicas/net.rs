@@ -275,7 +275,7 @@ pub(crate) async fn collect(from: &Node, to: &Node, bytes_max: usize) -> Option<
     let said = to.read(move |tx| Box::pin(tx.replica_facts(source))).await;
     let (peer, of_peer) = (said.incarnation.clone(), (said.received_incarnation.clone(), said.received));
     let after = change!(from.database, |tx| {
-        tx.link_connected(target, "me", &peer, NOW).await?;
+        tx.link_connected(target, "me", (&peer, None), NOW).await?;
         let own = tx.replica_facts(target).await?.incarnation;
         let after = if of_peer.0 == own { of_peer.1 } else { 0 };
         tx.changes_acknowledged(target, after).await?.then_some((own, after))
