@@ -17,6 +17,7 @@ mod followed;
 mod gc;
 mod health;
 mod hold;
+mod index;
 mod live;
 mod locate;
 mod page_cache;
@@ -53,6 +54,9 @@ pub use gc::{CollectError, CollectOptions, Collected, Collection};
 pub use health::fuzz_one as fuzz_health;
 pub use health::{HealthConfig, SCRUB_STEP_BYTES, ScrubState};
 pub use hold::Hold;
+#[doc(hidden)]
+pub use index::fuzz_one as fuzz_index;
+pub use index::{IndexState, Merged};
 pub use placed::PlacedWriter;
 pub use recover::Recovered;
 pub use scrub::{Lacking, Scrubbed};
@@ -189,8 +193,8 @@ struct Inner {
     id: LibraryId,
     /// Held for the life of the library; the kernel releases it when the process ends.
     _lock: File,
-    /// Newest first.
-    sealed: RwLock<Vec<Arc<SealedPack>>>,
+    packs: RwLock<index::Packs>,
+    merging: index::merge::Merging,
     /// Frames on their way, a set for each writer and draft; only their bytes may be read by others.
     live: RwLock<Vec<Arc<live::Live>>>,
     drafts: Mutex<HashMap<DraftId, placed::Draft>>,
@@ -246,7 +250,8 @@ impl Library {
             role,
             id,
             _lock: lock,
-            sealed: RwLock::default(),
+            packs: RwLock::default(),
+            merging: index::merge::Merging::default(),
             live: RwLock::default(),
             drafts: Mutex::default(),
             next_sequence: AtomicU64::new(1),
@@ -311,6 +316,9 @@ impl Library {
             packs: sealed.len() as u64,
             frames: sealed.iter().map(|pack| pack.header.records).sum(),
             stored_bytes: sealed.iter().map(|pack| pack.header.data_bytes).sum(),
+            decoded_bytes: sealed.iter().map(|pack| pack.tally().decoded_bytes).sum(),
+            raw_chunks: sealed.iter().map(|pack| pack.tally().raw_chunks).sum(),
+            raw_bytes: sealed.iter().map(|pack| pack.tally().raw_bytes).sum(),
             packages: packages.len() as u64,
             versions,
         })
@@ -326,6 +334,12 @@ pub struct LibraryStat {
     pub frames: u64,
     /// Bytes of their data.
     pub stored_bytes: u64,
+    /// Bytes of all frames after decoding.
+    pub decoded_bytes: u64,
+    /// Chunks among the frames that are stored raw.
+    pub raw_chunks: u64,
+    /// Their bytes.
+    pub raw_bytes: u64,
     /// Packages with an active version.
     pub packages: u64,
     /// Statements of all packages.
@@ -353,8 +367,9 @@ impl Inner {
         all.retain(|other| !Arc::ptr_eq(other, live));
     }
 
+    /// Newest first.
     fn sealed(&self) -> Vec<Arc<SealedPack>> {
-        self.sealed.read().expect("no code panics while holding this lock").clone()
+        self.lock_packs().all().to_vec()
     }
 }
 

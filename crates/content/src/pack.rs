@@ -16,7 +16,7 @@ mod table;
 pub use frame::{DecodeFrameError, Encoding, compress, decode_frame};
 pub(crate) use marks::Marks;
 pub(crate) use open::{OpenPack, SealError, open_data_path, open_table_path, plan_path};
-pub(crate) use sealed::SealedPack;
+pub(crate) use sealed::{PackTally, Run, SealedPack};
 pub use table::{FrameKind, HEADER_BYTES, Header, PackState, RECORD_BYTES, Record, TableError, fuzz_one};
 
 /// A pack is closed when its data would exceed this many bytes.

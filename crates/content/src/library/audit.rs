@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use restock_names::{ContentVersion, Digest};
 
-use super::{Library, LibraryError};
+use super::{Inner, Library, LibraryError};
 use crate::manifest::{Manifest, ManifestRoot, Visit};
-use crate::pack::decode_frame;
+use crate::pack::{Record, SealedPack, decode_frame};
 
 /// What is wrong with one version, by ordinal.
 ///
@@ -55,6 +56,8 @@ pub struct CheckReport {
     pub damaged: Vec<DamagedFrame>,
     /// Versions of which an object is missing or damaged in every copy.
     pub incomplete: Vec<ContentVersion>,
+    /// Frames that the index did not find, or elsewhere than they are. It is given up then and made anew.
+    pub index_wrong: u64,
 }
 
 impl Library {
@@ -120,6 +123,7 @@ impl Library {
                     }
                 };
                 report.frames += 1;
+                report.index_wrong += u64::from(!self.inner.is_found(&pack, &record)?);
                 report.bytes += u64::from(record.stored_length);
                 let is_right = pack.read(&record).is_ok_and(|stored| {
                     decode_frame(record.encoding, &stored, record.raw_length)
@@ -132,6 +136,9 @@ impl Library {
                     return Ok(report);
                 }
             }
+        }
+        if report.index_wrong > 0 {
+            self.inner.distrust_index();
         }
         for frame in &mut report.damaged {
             frame.is_replaced = frame.digest.is_some_and(|digest| self.read(&digest).is_ok());
@@ -168,5 +175,18 @@ impl Library {
             }
         });
         failure.map_or(Ok(is_whole), Err)
+    }
+}
+
+impl Inner {
+    /// Does looking the frame up lead to this record, or to a newer copy?
+    fn is_found(&self, pack: &Arc<SealedPack>, record: &Record) -> Result<bool, LibraryError> {
+        let newest = self.find_newest(&record.digest)?;
+        let is_right = newest.is_some_and(|(found, _, place)| {
+            let (sequence, of) = (found.header.sequence, pack.header.sequence);
+            sequence > of || sequence == of && place == *record
+        });
+        // Cleaning may have taken it away meanwhile.
+        Ok(is_right || !self.lock_packs().all().iter().any(|other| Arc::ptr_eq(other, pack)))
     }
 }

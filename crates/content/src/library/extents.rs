@@ -42,7 +42,12 @@ impl Library {
         if record.encoding != Encoding::Raw || record.raw_length != length || record.stored_length != length {
             return Ok(None);
         }
-        let epoch = pack.confirm().map_err(|source| self.inner.sealed_read_error(&pack, source))?;
+        let epoch = match pack.confirm() {
+            Ok(epoch) => epoch,
+            // Reading the chunk finds another copy, or tells that there is none.
+            Err(_gone) if pack.is_gone() => return Ok(None),
+            Err(source) => return Err(self.inner.sealed_read_error(&pack, source)),
+        };
         if !pack.checked.is_checked(at, epoch) {
             return Ok(None);
         }
@@ -53,7 +58,7 @@ impl Library {
 impl Extent {
     /// The file that holds the bytes.
     pub fn file(&self) -> &File {
-        self.pack.data()
+        self.pack.data().expect("the file was opened before the extent was given, and stays open")
     }
 
     /// The first byte in the file.

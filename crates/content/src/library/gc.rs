@@ -261,10 +261,10 @@ impl Inner {
 
     /// Takes a pack out whose files are gone; false when it is out already.
     pub(super) fn drop_pack(&self, pack: &Arc<SealedPack>) -> bool {
-        let mut sealed = self.sealed.write().expect("no code panics while holding this lock");
-        let before = sealed.len();
-        sealed.retain(|other| !Arc::ptr_eq(other, pack));
-        sealed.len() < before
+        let mut packs = self.lock_packs_to_change();
+        let before = packs.all().len();
+        packs.retain(|other| !Arc::ptr_eq(other, pack));
+        packs.all().len() < before
     }
 
     /// True when another pack's copy is read in place of that in `pack`, and turns out to be wrong.
@@ -285,7 +285,7 @@ impl Inner {
             return Ok(());
         }
         let is_gone = |pack: &Arc<SealedPack>| packs.iter().any(|gone| Arc::ptr_eq(pack, gone));
-        self.sealed.write().expect("no code panics while holding this lock").retain(|pack| !is_gone(pack));
+        self.lock_packs_to_change().retain(|pack| !is_gone(pack));
         let folder = self.packs_folder();
         for end in ["table", "data"] {
             for pack in packs {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use restock_names::Digest;
 
+use super::index::{FindError, Found};
 use super::live::LiveFrame;
 use super::{Inner, Library, LibraryError, StoredFrame};
 use crate::manifest::{PageError, PageSource};
@@ -64,10 +65,17 @@ impl Library {
 
     /// A frame as it is stored, for sending on; the receiver checks it.
     pub fn read_stored(&self, digest: &Digest) -> Result<StoredFrame, LibraryError> {
-        let place = self.inner.locate(digest)?.ok_or(LibraryError::Missing(*digest))?;
-        let bytes = place.read().map_err(|source| self.inner.read_error(&place, source))?;
-        let Record { encoding, raw_length, .. } = *place.record();
-        Ok(StoredFrame { encoding, raw_length, bytes })
+        loop {
+            let place = self.inner.locate(digest)?.ok_or(LibraryError::Missing(*digest))?;
+            match place.read() {
+                Ok(bytes) => {
+                    let Record { encoding, raw_length, .. } = *place.record();
+                    return Ok(StoredFrame { encoding, raw_length, bytes });
+                }
+                Err(_gone) if self.inner.is_lost(&place) => {}
+                Err(source) => return Err(self.inner.read_error(&place, source)),
+            }
+        }
     }
 
     /// The bytes a frame takes as it is stored; `None` when no pack holds it. Cost: a lookup.
@@ -117,10 +125,7 @@ impl Inner {
     }
 
     /// The newest sealed pack that holds a frame, the record's number and the record.
-    pub(super) fn locate_sealed(
-        &self,
-        digest: &Digest,
-    ) -> Result<Option<(Arc<SealedPack>, u64, Record)>, LibraryError> {
+    pub(super) fn locate_sealed(&self, digest: &Digest) -> Result<Option<Found>, LibraryError> {
         self.find_sealed(digest, |_, _| true)
     }
 
@@ -129,21 +134,56 @@ impl Inner {
         &self,
         digest: &Digest,
         admits: impl Fn(&SealedPack, u64) -> bool,
-    ) -> Result<Option<(Arc<SealedPack>, u64, Record)>, LibraryError> {
-        for pack in self.sealed.read().expect("no code panics while holding this lock").iter() {
-            let found = pack.find(digest).map_err(|source| LibraryError::Io {
-                step: "read the table of pack",
-                path: pack.stem.clone().into(),
-                source,
-            })?;
-            if let Some((at, record)) = found
-                && !self.is_damaged(pack.header.sequence, digest)
-                && admits(pack, at)
-            {
-                return Ok(Some((Arc::clone(pack), at, record)));
+    ) -> Result<Option<Found>, LibraryError> {
+        self.find_in_packs(digest, |pack, at| {
+            !self.is_damaged(pack.header.sequence, digest) && admits(pack, at)
+        })
+    }
+
+    /// The newest copy of a frame, be it damaged or not.
+    pub(super) fn find_newest(&self, digest: &Digest) -> Result<Option<Found>, LibraryError> {
+        self.find_in_packs(digest, |_, _| true)
+    }
+
+    fn find_in_packs(
+        &self,
+        digest: &Digest,
+        takes: impl Fn(&SealedPack, u64) -> bool,
+    ) -> Result<Option<Found>, LibraryError> {
+        loop {
+            let found = self.lock_packs().find(digest, &takes);
+            match found {
+                Ok(found) => return Ok(found),
+                Err(FindError::Index(file, error)) => self.give_up_index(&file, &error),
+                // Its files are gone: so is what it held.
+                Err(FindError::Table(pack, _)) if pack.is_gone() && self.lose_pack(&pack) => {}
+                Err(FindError::Table(pack, source)) => {
+                    let path = pack.stem.clone().into();
+                    return Err(LibraryError::Io { step: "read the table of pack", path, source });
+                }
             }
         }
-        Ok(None)
+    }
+
+    /// Takes a pack out whose files are gone; its frames count as missing from then on.
+    pub(super) fn lose_pack(&self, pack: &Arc<SealedPack>) -> bool {
+        let is_news = self.drop_pack(pack);
+        if is_news {
+            tracing::error!(pack = pack.stem, "the files of a pack are gone");
+        }
+        is_news
+    }
+
+    /// True when a frame could not be read because its pack is not there any more: another copy is to be
+    /// looked for.
+    fn is_lost(&self, place: &Place) -> bool {
+        let Place::Sealed(pack, ..) = place else { return false };
+        if !pack.is_gone() {
+            return false;
+        }
+        // Deleted by cleaning, or by somebody else.
+        self.lose_pack(pack);
+        true
     }
 
     /// Remembers that a frame of the pack is damaged: it is not read again. Where one frame rots others
@@ -171,6 +211,7 @@ impl Inner {
         while let Some(place) = self.locate(digest)? {
             match self.read_place(&place) {
                 Ok(raw) => return Ok(raw),
+                Err(LibraryError::Io { .. }) if self.is_lost(&place) => continue,
                 Err(error @ LibraryError::Io { .. }) if damage.is_none() => damage = Some(error),
                 Err(_) => {
                     damage = Some(LibraryError::Damaged { digest: *digest, pack: place.name() });

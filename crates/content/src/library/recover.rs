@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use restock_names::{ContentVersion, Digest, Epoch, PackageId, SourceVersion};
 
+use super::index::Packs;
 use super::live::Live;
 use super::placed::{Draft, Planned, PlannedPack};
 use super::{DraftId, Inner, LibraryError, io_error, is_working_state};
@@ -32,6 +33,8 @@ pub struct Recovered {
     pub packs_damaged: Vec<(String, String)>,
     /// Packages whose pointer or statement cannot be read, with the reason.
     pub pointers_damaged: Vec<(String, String)>,
+    /// True when the index could not be used: it is made anew, and packs are searched meanwhile.
+    pub is_index_damaged: bool,
 }
 
 /// The files of one pack sequence number.
@@ -68,9 +71,15 @@ impl Inner {
         // from here on, so a power cut must not take them away again.
         self.files.sync_folder(&folder).map_err(io_error("sync", &folder))?;
         self.next_sequence.store(found.keys().max().map_or(1, |last| last + 1), Ordering::Relaxed);
+        let mut sealed = Vec::new();
         for (sequence, found) in found {
-            self.recover_sequence(&folder, sequence, found, recovered)?;
+            self.recover_sequence(&folder, sequence, found, &mut sealed, recovered)?;
         }
+        // Packs that were sealed just now are there too.
+        sealed.extend(self.sealed());
+        let (index, is_damaged) = self.open_index();
+        recovered.is_index_damaged = is_damaged;
+        *self.lock_packs_to_change() = Packs::load(sealed, index);
         Ok(())
     }
 
@@ -79,6 +88,7 @@ impl Inner {
         folder: &Path,
         sequence: u64,
         found: Found,
+        sealed: &mut Vec<Arc<SealedPack>>,
         recovered: &mut Recovered,
     ) -> Result<(), LibraryError> {
         let mut is_sealed = false;
@@ -87,7 +97,7 @@ impl Inner {
             match (data, table) {
                 (true, true) => {
                     is_sealed = true;
-                    self.load_sealed(folder, stem, recovered);
+                    sealed.extend(load_sealed(folder, stem, recovered));
                 }
                 // Cut between the two renames of sealing: the open pack is taken up again.
                 (true, false) => {
@@ -116,16 +126,6 @@ impl Inner {
             }
         }
         Ok(())
-    }
-
-    fn load_sealed(&self, folder: &Path, stem: &str, recovered: &mut Recovered) {
-        match SealedPack::open(folder, stem) {
-            Ok(pack) => self.add_sealed(pack),
-            Err(error) => {
-                tracing::error!(pack = stem, error = %error, "pack cannot be used and is set aside");
-                recovered.packs_damaged.push((stem.to_owned(), error.to_string()));
-            }
-        }
     }
 
     /// Keeps the frames of an open pack whose bytes have their digest. False when none has: the
@@ -183,6 +183,18 @@ impl Inner {
             }
         }
         Ok(true)
+    }
+}
+
+/// A sealed pack, unless it cannot be used.
+fn load_sealed(folder: &Path, stem: &str, recovered: &mut Recovered) -> Option<Arc<SealedPack>> {
+    match SealedPack::open(folder, stem) {
+        Ok(pack) => Some(Arc::new(pack)),
+        Err(error) => {
+            tracing::error!(pack = stem, error = %error, "pack cannot be used and is set aside");
+            recovered.packs_damaged.push((stem.to_owned(), error.to_string()));
+            None
+        }
     }
 }
 

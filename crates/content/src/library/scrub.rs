@@ -99,8 +99,7 @@ impl Library {
         scrubbed: &mut Scrubbed,
     ) -> Option<u64> {
         if pack.is_gone() {
-            if self.inner.drop_pack(pack) {
-                tracing::error!(pack = pack.stem, "the files of a pack are gone");
+            if self.inner.lose_pack(pack) {
                 scrubbed.packs_gone.push(pack.stem.clone());
             }
             return None;
@@ -221,7 +220,9 @@ impl Library {
 fn forget_pages(pack: &SealedPack, record: &Record) {
     let length = NonZeroU64::new(u64::from(record.stored_length));
     // Best effort: a page that somebody sends at this moment stays.
-    let _ignored = rustix::fs::fadvise(pack.data(), record.offset, length, Advice::DontNeed);
+    if let Ok(data) = pack.data() {
+        let _ignored = rustix::fs::fadvise(data, record.offset, length, Advice::DontNeed);
+    }
 }
 
 #[cfg(test)]

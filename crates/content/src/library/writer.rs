@@ -277,9 +277,11 @@ impl Inner {
     }
 
     pub(super) fn add_sealed(&self, pack: SealedPack) {
-        let mut sealed = self.sealed.write().expect("no code panics while holding this lock");
-        let at = sealed.partition_point(|other| other.header.sequence > pack.header.sequence);
-        sealed.insert(at, Arc::new(pack));
+        // A table that cannot be read is no reason not to have the pack: it is searched by itself.
+        let run = pack.scan().inspect_err(|error| {
+            tracing::error!(%error, pack = pack.stem, "the table of a pack cannot be read");
+        });
+        self.lock_packs_to_change().add(&Arc::new(pack), run.ok());
     }
 
     pub(super) fn give_up(&self, live: &Live, pack: &OpenPack) {
