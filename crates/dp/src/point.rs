@@ -11,7 +11,7 @@ use restock_names::{Clock, Timestamp};
 use restock_transfer::{Backoff, DpIdentity, DpLink, DpLinkConfig, PullOptions, Run};
 use tokio::sync::mpsc;
 
-use crate::clean::clean;
+use crate::clean::{clean, keep_index};
 use crate::packages::{Packages, PackagesError};
 use crate::receive::{JobStatus, Parts, Receiving, Side, serve_urls};
 use crate::scrub::Scrub;
@@ -141,6 +141,7 @@ impl DistributionPoint {
         receiving.set_link(link.clone());
         run.tracker.spawn(Arc::clone(&receiving).heal(damages));
         run.tracker.spawn(clean(Arc::clone(&cleaner), run.clone()));
+        run.tracker.spawn(keep_index(Arc::clone(cleaner.library()), run.clone()));
         run.tracker.spawn(scrub.clone().keep_up());
         run.tracker.spawn(shares.keep_up(Arc::clone(&packages), config.health.scrub_period, run.clone()));
         Ok(Self {
