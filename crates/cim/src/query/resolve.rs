@@ -85,7 +85,10 @@ fn unknown(message: impl Into<String>) -> QueryError {
 
 impl Resolver<'_> {
     fn query(&self, query: &Query) -> Result<Resolved, QueryError> {
-        let sources = self.sources(&query.from)?;
+        let mut sources = self.sources(&query.from)?;
+        for source in &mut sources {
+            source.is_whole = is_whole(source, &query.select);
+        }
         let (selection, shape) = select(&sources, &query.select, query.is_distinct)?;
         let filter = query.filter.as_ref().map(|filter| self.filter(&sources, filter)).transpose()?;
         let mut order = Vec::new();
@@ -149,6 +152,7 @@ impl Resolver<'_> {
             concrete: concrete.cloned().collect(),
             join: None,
             is_optional: false,
+            is_whole: false,
         })
     }
 
@@ -165,6 +169,17 @@ impl Resolver<'_> {
             return Err(unsupported("ORDER BY beside DISTINCT can name only selected properties"));
         }
         Ok(OrderBy { by, is_descending: order.is_descending })
+    }
+}
+
+/// Whether `*` selects all of a source.
+fn is_whole(source: &Source, select: &Select) -> bool {
+    match select {
+        Select::Count(_) => false,
+        Select::All => true,
+        Select::Columns(columns) => columns
+            .iter()
+            .any(|selected| matches!(selected, Selected::AllOf(alias) if *alias == source.alias)),
     }
 }
 

@@ -52,6 +52,8 @@ pub struct Source {
     pub join: Option<JoinTo>,
     /// An outer join may leave it out of a row: its embedded object is then `NULL`.
     pub is_optional: bool,
+    /// All of it is selected, by `*`: rows of subclasses come with the properties of their own class.
+    pub is_whole: bool,
 }
 
 impl Source {

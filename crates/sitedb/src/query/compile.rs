@@ -71,6 +71,17 @@ pub(crate) struct Part {
     pub(crate) has_presence: bool,
     /// The properties, by their place in `class`.
     pub(crate) properties: Vec<usize>,
+    /// Columns that follow them: what subclasses have of their own.
+    pub(crate) own: Vec<Own>,
+}
+
+/// A column of properties that `class` of a [`Part`] lacks and its subclasses have: one of each at most,
+/// all of one name.
+#[derive(Debug, Clone)]
+pub(crate) struct Own {
+    pub(crate) storage: Storage,
+    /// For each class of [`Part::concrete`]: the property, by its place there.
+    pub(crate) places: Vec<Option<usize>>,
 }
 
 impl Allowed {
@@ -212,6 +223,7 @@ impl Compiler<'_> {
                 concrete: if source.is_polymorphic() { source.concrete.clone() } else { Vec::new() },
                 has_presence: is_embedded && source.is_optional && !source.is_polymorphic(),
                 properties,
+                own: compiler.own_columns(query, index),
             }
         };
         let (parts, layout): (Vec<(usize, Part)>, Layout) = match shape {
@@ -248,6 +260,12 @@ impl Compiler<'_> {
             for property in &part.properties {
                 comma(self);
                 self.selected(scope, Field { source: *index, property: *property });
+            }
+            for (place, own) in part.own.iter().enumerate() {
+                comma(self);
+                let (before, after) = self.engine().cast(own.storage);
+                self.sql.push(before).push(&scope.prefix).number(*index).push(".");
+                self.sql.name(&source::own_name(place)).push(after);
             }
         }
         if is_first && !self.is_value {
@@ -361,7 +379,8 @@ impl Layout {
     /// How many columns there are.
     fn columns(&self) -> usize {
         let of = |part: &Part| {
-            usize::from(!part.concrete.is_empty()) + usize::from(part.has_presence) + part.properties.len()
+            let system = usize::from(!part.concrete.is_empty()) + usize::from(part.has_presence);
+            system + part.properties.len() + part.own.len()
         };
         match self {
             Self::Count(_) => 1,

@@ -89,6 +89,8 @@ struct Columns {
     forms: Vec<Form>,
     /// Where a class of [`Part::concrete`] has each property; its superclass's are among its own.
     places: Vec<Vec<Option<usize>>>,
+    /// For each of [`Part::own`] and each of [`Part::concrete`]: the form of the property.
+    own: Vec<Vec<Option<Form>>>,
 }
 
 /// What a column holds.
@@ -142,7 +144,13 @@ impl Columns {
         let place = |class: &Arc<Class>, index| class.property_index(property(index).name.as_str());
         let of_class = |class| part.properties.iter().map(|index| place(class, index)).collect();
         let places = part.concrete.iter().map(of_class).collect();
-        Self { part: part.clone(), forms, places }
+        let form = |(class, place): (&Arc<Class>, &Option<usize>)| {
+            let property = &class.properties[(*place)?];
+            Some(Form::new(property, property.data_type.is_array))
+        };
+        let own = part.own.iter().map(|own| part.concrete.iter().zip(&own.places).map(form).collect());
+        let own = own.collect();
+        Self { part: part.clone(), forms, places, own }
     }
 }
 
@@ -191,17 +199,17 @@ impl Decoder {
         let mut next = || std::mem::replace(column, *column + 1);
         let part = &columns.part;
         let mut class = &part.class;
-        let mut places = None;
+        let mut of_row = None;
         let mut is_there = true;
         if !part.concrete.is_empty() {
             let name = row.text(next()).map_err(|error| unfit(class, "__CLASS", &error))?;
             is_there = name.is_some();
-            let of_row = name.and_then(|name| part.concrete.iter().position(|class| class.name.is(&name)));
+            of_row = name.and_then(|name| part.concrete.iter().position(|class| class.name.is(&name)));
             if let Some(index) = of_row {
                 class = &part.concrete[index];
-                places = columns.places.get(index);
             }
         }
+        let places = of_row.map(|index| &columns.places[index]);
         if part.has_presence {
             let present = row.integer(next()).map_err(|error| unfit(class, "__PRESENT", &error))?;
             is_there = present.is_some();
@@ -213,6 +221,13 @@ impl Decoder {
             if let Some(place) = place {
                 instance.values[place] = Some(value);
             }
+        }
+        for (own, forms) in part.own.iter().zip(&columns.own) {
+            let column = next();
+            let Some((place, form)) = of_row.and_then(|index| own.places[index].zip(forms[index])) else {
+                continue;
+            };
+            instance.values[place] = Some(self.value(row, column, class, place, form)?);
         }
         Ok(is_there.then_some(instance))
     }

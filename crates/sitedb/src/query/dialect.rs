@@ -6,7 +6,7 @@ use restock_cim::query::{Pattern, PatternPart};
 use crate::Engine;
 
 /// What a column holds, as far as the engines must know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Storage {
     Integer,
     Real,
@@ -53,6 +53,15 @@ impl Engine {
             (Self::Postgres, Storage::Real) => ("CAST(", " AS DOUBLE PRECISION)"),
             (Self::Postgres, Storage::Text) => ("CAST(", " AS TEXT)"),
             (Self::Postgres, Storage::Bytes) => ("CAST(", " AS BYTEA)"),
+        }
+    }
+
+    /// What stands before a column that other branches of a union have no value for: SQLite looks into
+    /// the branches, and into their indexes, only when their columns have one affinity.
+    pub(crate) fn plain(self) -> &'static str {
+        match self {
+            Self::Sqlite => "+",
+            Self::Postgres => "",
         }
     }
 

@@ -1,8 +1,12 @@
 //! The classes of a query as tables.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use restock_cim::Name;
 use restock_cim::query::{JoinKind, Resolved, Source};
 
-use super::{Compiler, Scope, fields, shown};
+use super::{Compiler, Own, Scope, fields, shown};
 use crate::query::dialect::Storage;
 
 impl Compiler<'_> {
@@ -54,6 +58,7 @@ impl Compiler<'_> {
 
     /// The rows of all its classes that have a view.
     fn union(&mut self, scope: &Scope<'_>, index: usize, source: &Source) {
+        let own = self.own_columns(scope.query, index);
         let shown = shown(scope.query, index, source);
         let views: Vec<(&str, &'static str)> = shown
             .iter()
@@ -78,9 +83,53 @@ impl Compiler<'_> {
                 let name = property.name.as_str();
                 self.sql.push(", ").push(before).name(name).push(after).push(" AS ").name(name);
             }
+            let of_class = source.concrete.iter().position(|concrete| concrete.name.is(class));
+            for (place, own) in own.iter().enumerate() {
+                let property = of_class.and_then(|at| Some(&source.concrete[at].properties[own.places[at]?]));
+                let (before, after) = self.engine().cast(own.storage);
+                self.sql.push(", ").push(before);
+                match property {
+                    Some(property) => self.sql.push(self.engine().plain()).name(property.name.as_str()),
+                    None => self.sql.push("NULL"),
+                };
+                self.sql.push(after).push(" AS ").name(&own_name(place));
+            }
             self.sql.push(" FROM ").name(view);
         }
         self.sql.push(")");
+    }
+
+    /// The columns for what the subclasses of a source have of their own, when all of it is selected.
+    /// Properties of one name share a column if they are stored alike, so that the root class, of which
+    /// all derive, stays within what a row can have.
+    pub(super) fn own_columns(&self, query: &Resolved, index: usize) -> Vec<Own> {
+        let source = &query.sources[index];
+        if !source.is_whole || !source.is_polymorphic() || query.is_distinct || self.is_value {
+            return Vec::new();
+        }
+        let mut columns: Vec<Own> = Vec::new();
+        let mut by_name: HashMap<(&Name, Storage), usize> = HashMap::new();
+        for class in shown(query, index, source) {
+            if self.views.find(class.name.as_str()).is_none() {
+                continue;
+            }
+            let Some(at) = source.concrete.iter().position(|concrete| Arc::ptr_eq(concrete, class)) else {
+                continue;
+            };
+            for (place, property) in class.properties.iter().enumerate() {
+                let is_of_base = source.class.property_index(property.name.as_str()).is_some();
+                if is_of_base || (property.is_lazy() && !self.reads_lazy) {
+                    continue;
+                }
+                let storage = Storage::of(property.data_type.cim, property.data_type.is_array);
+                let column = *by_name.entry((&property.name, storage)).or_insert_with(|| {
+                    columns.push(Own { storage, places: vec![None; source.concrete.len()] });
+                    columns.len() - 1
+                });
+                columns[column].places[at] = Some(place);
+            }
+        }
+        columns
     }
 
     /// A table without rows, with the columns that the query names.
@@ -144,4 +193,9 @@ impl Compiler<'_> {
     fn constant_text(&mut self, name: &str) {
         self.sql.push("'").push(&name.replace('\'', "''")).push("'");
     }
+}
+
+/// What a column of [`Own`] is called; no property's name begins so.
+pub(super) fn own_name(place: usize) -> String {
+    format!("__OWN{place}")
 }

@@ -1,5 +1,6 @@
 //! Rows: the same on both engines.
 
+use restock_cim::Value;
 use restock_sitedb::Database;
 use restock_sitedb::query::{Allowed, QueryFailed, Sight};
 
@@ -153,7 +154,22 @@ async fn a_base_class_gives_the_rows_of_its_subclasses() {
         let all = ask(database, "SELECT * FROM T_Content ORDER BY PackageID", Sight::all()).await.unwrap();
         let classes: Vec<&str> = all.iter().map(|row| row.class.name.as_str()).collect();
         assert_eq!(classes, ["T_Package", "T_Package", "T_Package", "T_Package", "T_Image"]);
-        assert_eq!(shown(&all[4]), "2|boot|XYZ00005");
+        // All of a row is all that its own class has.
+        let of = async |class: &str| {
+            let text = format!("SELECT * FROM {class} ORDER BY PackageID");
+            ask(database, &text, Sight::all()).await.unwrap()
+        };
+        assert_eq!(all[..4], of("T_Package").await[..]);
+        assert_eq!(all[4..], of("T_Image").await[..]);
+        assert!(all[0].get("TargetCount").is_some() && all[0].get("Description").is_none(), "{:?}", all[0]);
+        let joined = "SELECT t.State, c.* FROM T_Content c JOIN T_Target t ON c.PackageID = t.PackageID
+            WHERE t.PackageID = 'XYZ00001' AND t.Point = 'DP01'";
+        let pair = ask(database, joined, Sight::all()).await.unwrap();
+        assert_eq!(pair[0].get("c"), Some(&Value::Object(Box::new(all[0].clone()))));
+        // What is named is read, and no more.
+        let named = ask(database, "SELECT PackageID FROM T_Content ORDER BY PackageID", Sight::all()).await.unwrap();
+        assert_eq!(shown(&named[4]), "XYZ00005");
+        assert_eq!(ask(database, "SELECT DISTINCT * FROM T_Content", Sight::all()).await.unwrap().len(), 5);
     })
     .await;
 }
@@ -242,8 +258,8 @@ async fn a_get_shows_every_property_as_declared() {
 }
 
 fn shown_notes(row: &restock_cim::Instance) -> String {
-    let Some(restock_cim::Value::Array(notes)) = row.get("Notes") else { panic!("no notes") };
-    let restock_cim::Value::Object(note) = &notes[0] else { panic!("no note") };
+    let Some(Value::Array(notes)) = row.get("Notes") else { panic!("no notes") };
+    let Value::Object(note) = &notes[0] else { panic!("no note") };
     assert_eq!((note.class.name.as_str(), shown(note).as_str()), ("T_Note", "3|x"));
     format!("{notes:?}")
 }
