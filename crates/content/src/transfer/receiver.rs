@@ -53,7 +53,7 @@ pub enum Step {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned {
     /// Chunks that are lacking, in manifest order, each once.
-    pub missing: Vec<Missing>,
+    pub missing: Arc<Vec<Missing>>,
     /// Pages that were fetched.
     pub pages: u64,
 }
@@ -102,7 +102,7 @@ pub struct Receiver {
     ready_pages: VecDeque<u32>,
     /// Pages not opened yet: ready, asked for or being verified.
     pages_open: usize,
-    plan: Vec<Missing>,
+    plan: Arc<Vec<Missing>>,
     /// Chunks to ask for, as indexes into `plan`.
     ready_chunks: VecDeque<Range<u32>>,
     chunks_open: u64,
@@ -127,6 +127,7 @@ impl Receiver {
     /// and chunks are each numbered in the order given. Pages are not opened.
     pub fn repair(items: &[(Item, Digest, u32)]) -> Self {
         let mut receiver = Self::empty(Phase::Fetch, None);
+        let mut plan = Vec::new();
         for (item, digest, length) in items {
             match item.kind {
                 ItemKind::Page => {
@@ -141,10 +142,11 @@ impl Receiver {
                         length: *length,
                         is_aligned: false,
                     };
-                    receiver.plan.push(missing);
+                    plan.push(missing);
                 }
             }
         }
+        receiver.plan = Arc::new(plan);
         receiver.make_ready(0, |_| false);
         receiver
     }
@@ -157,7 +159,7 @@ impl Receiver {
     /// Further chunks of a draft are to be fetched, behind those announced before.
     pub fn announce(&mut self, chunks: &[Missing]) {
         let first = self.plan.len();
-        self.plan.extend_from_slice(chunks);
+        Arc::make_mut(&mut self.plan).extend_from_slice(chunks);
         self.make_ready(first, |_| false);
     }
 
@@ -175,7 +177,7 @@ impl Receiver {
             pages: Vec::new(),
             ready_pages: VecDeque::new(),
             pages_open: 0,
-            plan: Vec::new(),
+            plan: Arc::default(),
             ready_chunks: VecDeque::new(),
             chunks_open: 0,
             connections: BTreeMap::new(),
@@ -185,7 +187,7 @@ impl Receiver {
     /// The plan, when the walk has ended and [`Self::fetch`] was not called yet.
     pub fn planned(&self) -> Option<Planned> {
         (self.phase == Phase::Planned)
-            .then(|| Planned { missing: self.plan.clone(), pages: self.pages.len() as u64 })
+            .then(|| Planned { missing: Arc::clone(&self.plan), pages: self.pages.len() as u64 })
     }
 
     /// Begins to hand out chunks; `is_recorded` tells, by index in the plan, what is stored already.
@@ -362,7 +364,7 @@ impl Receiver {
 
     fn end_walk(&mut self) {
         if self.phase == Phase::Walk && self.pages_open == 0 {
-            self.plan = self.walk.take().map(Walk::finish).unwrap_or_default();
+            self.plan = Arc::new(self.walk.take().map(Walk::finish).unwrap_or_default());
             self.phase = Phase::Planned;
         }
     }

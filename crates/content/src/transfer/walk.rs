@@ -5,7 +5,9 @@
 //! beneath it is held.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
 
+use hashbrown::HashTable;
 use restock_names::{Digest, EntryPath};
 
 use super::{Item, ItemKind};
@@ -123,7 +125,9 @@ impl PageRef {
 #[derive(Debug)]
 pub(super) struct Walk {
     seen_pages: HashSet<Digest>,
-    seen_chunks: HashSet<Digest>,
+    /// Places of digests in `missing`: a digest is not kept twice for each of millions of chunks.
+    seen_chunks: HashTable<u32>,
+    hasher: RandomState,
     missing: Vec<Missing>,
     /// Pages of entries end with these, hashed, and they are no folders.
     last_files: HashSet<u64>,
@@ -154,7 +158,8 @@ impl Walk {
         let page = PageRef { digest: root.digest, length: root.length, ordinal: 0, chunk: 0, totals, place };
         let walk = Self {
             seen_pages: HashSet::new(),
-            seen_chunks: HashSet::new(),
+            seen_chunks: HashTable::new(),
+            hasher: RandomState::new(),
             missing: Vec::new(),
             last_files: HashSet::new(),
             last_folders: HashSet::new(),
@@ -184,10 +189,14 @@ impl Walk {
         let mut below = Vec::new();
         let mut sums = Sums::new(page);
         let mut note = |walk: &mut Self, run: &ChunkRun, ordinal: u64, is_aligned: bool| {
-            if walk.seen_chunks.contains(&run.digest) || holds(&run.digest)? {
+            let Self { seen_chunks, missing, hasher, .. } = walk;
+            let hash = hasher.hash_one(run.digest);
+            let is_seen = |at: &u32| missing[*at as usize].digest == run.digest;
+            if seen_chunks.find(hash, is_seen).is_some() || holds(&run.digest)? {
                 return Ok(());
             }
-            walk.seen_chunks.insert(run.digest);
+            let hash_of = |at: &u32| hasher.hash_one(missing[*at as usize].digest);
+            seen_chunks.insert_unique(hash, missing.len() as u32, hash_of);
             walk.missing.push(Missing { ordinal, digest: run.digest, length: run.length, is_aligned });
             Ok(())
         };
