@@ -450,6 +450,10 @@ impl DpSide for Side {
         self.0.submit(Work::Job(job));
     }
 
+    fn library(&self) -> Option<Arc<Library>> {
+        Some(Arc::clone(&self.0.library))
+    }
+
     async fn draft(&self, content: ContentVersion) {
         self.0.begin_follow(content);
     }

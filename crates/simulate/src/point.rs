@@ -151,6 +151,7 @@ impl Point {
             serve_urls: Vec::new(),
             held: self.held.values().map(|held| held.content).collect(),
             software: "simulated".to_owned(),
+            serves: false,
         }
     }
 

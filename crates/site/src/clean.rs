@@ -139,8 +139,7 @@ impl CleanLoop {
             let packages: Result<Vec<Package>, DatabaseError> =
                 self.database.read("packages", |tx| Box::pin(async move { tx.packages().await })).await;
             let (library, packages) = (Arc::clone(self.cleaner.library()), packages?);
-            let refused =
-                blocking("cleaning", move || Ok(disagreement(&library, &packages)?)).await?;
+            let refused = blocking("cleaning", move || Ok(disagreement(&library, &packages)?)).await?;
             if let Some(why) = refused {
                 return Ok(LibraryCleaned::Refused(why));
             }

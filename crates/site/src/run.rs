@@ -151,7 +151,7 @@ impl Site {
         run.tracker.spawn(async move {
             driver_of_index.drive(None, |_now| cleans.keep_index()).await;
         });
-        let (scrubs, mut driver_of_scrubs) = (self.scrub_loop(), driver("scrub", true));
+        let (scrubs, mut driver_of_scrubs) = (self.scrub_loop().within(run), driver("scrub", true));
         driver_of_scrubs.period = SCRUB_LOOK_PERIOD;
         run.tracker.spawn(async move {
             let is_first = AtomicBool::new(true);

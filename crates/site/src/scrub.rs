@@ -1,9 +1,12 @@
 //! The scrub loop: everything stored is read from the disk within a period, and what versions lack is
 //! brought back.
 //!
-//! What is lacking of a package that this site owns is read from its source again, as far as that is
-//! unchanged. What the source does not have any more is lost here: that is an alarm, and a refresh is
-//! asked for, which makes the package whole with what its source holds.
+//! What is lacking is asked of the site's distribution points and of the sites next to it
+//! ([`holders`]). What nobody has is read again from the source of a package that this site owns, as far as
+//! that is unchanged. What the source does not have any more either is lost here: that is an alarm, and a
+//! refresh is asked for, which makes the package whole with what its source holds.
+
+mod holders;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -11,9 +14,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use restock_content::library::{Lacking, Library, LibraryError, SCRUB_STEP_BYTES};
-use restock_names::{PackageId, Timestamp};
+use restock_names::{ContentVersion, PackageId, Timestamp};
 use restock_sitedb::{DatabaseError, Tx, Why, message};
+use restock_transfer::Run;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use holders::Holders;
 
 use crate::message::{chain, distmgr};
 use crate::site::blocking;
@@ -27,6 +33,7 @@ const MEND_AGAIN: Duration = Duration::from_secs(10 * 60);
 pub struct ScrubLoop {
     pub(crate) refreshes: RefreshLoop,
     pub(crate) period: Duration,
+    pub(crate) holders: Holders,
 }
 
 /// What mending did.
@@ -41,6 +48,12 @@ pub struct Mended {
 }
 
 impl ScrubLoop {
+    /// The loop as part of `run`: what it fetches ends with that.
+    pub(crate) fn within(mut self, run: &Run) -> Self {
+        self.holders.run = run.clone();
+        self
+    }
+
     /// Reads one step at `now`, and mends what that found.
     pub async fn run_once(&self, now: Timestamp, is_first: bool) -> Result<Outcome, SiteError> {
         let library = Arc::clone(&self.refreshes.library);
@@ -84,10 +97,20 @@ impl ScrubLoop {
         if before.is_empty() {
             return Ok(mended);
         }
-        let mut packages: Vec<PackageId> = before.iter().map(|lacking| lacking.version.package).collect();
+        let mut versions: Vec<ContentVersion> = before.iter().map(|lacking| lacking.version).collect();
+        versions.sort_unstable();
+        versions.dedup();
+        let mut packages: Vec<PackageId> = Vec::new();
+        for version in versions {
+            let package = version.package;
+            distmgr!(warn, package.id = %package, "stored content of {version} is missing or damaged here");
+            if !self.holders.mend(library, version).await? {
+                packages.push(package);
+            }
+        }
         packages.dedup();
         for package in packages {
-            distmgr!(warn, package.id = %package, "stored content of {package} is missing or damaged: its source is read again");
+            distmgr!(warn, package.id = %package, "nobody has what {package} lacks: its source is read again");
             if let Err(error) = self.refreshes.reread(package).await {
                 distmgr!(error, package.id = %package, "the source of {package} does not help: {}", chain(&error));
             }
@@ -101,7 +124,9 @@ impl ScrubLoop {
             (of.0, of.1) = (of.0 + 1, of.1 | is_served);
         }
         for (package, (objects, is_served)) in lost {
-            let text = format!("{objects} stored objects of {package} are lost here and not in its source");
+            let text = format!(
+                "{objects} stored objects of {package} are lost here, at its holders and in its source"
+            );
             distmgr!(error, package.id = %package, "CONTENT_LOST: {text}");
             let why = Why::new("CONTENT_LOST", text.clone());
             let site = self.refreshes.site;

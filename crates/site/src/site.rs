@@ -16,6 +16,7 @@ use restock_transfer::{Links, Run, SiteTrust, TrustError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::clean::disagreement;
 use crate::distribute::Told;
@@ -25,6 +26,7 @@ use crate::message::{chain, distmgr};
 use crate::own_row::{self, Facts};
 use crate::plan::Plans;
 use crate::refresh::manifest_root;
+use crate::scrub::Holders;
 use crate::{
     CleanLoop, DistributeLoop, Fetch, FetchLoop, LinkFetch, Made, ProgressBoard, RefreshLoop, ScheduleLoop,
     ScrubLoop, Side, SiteConfig, SiteError,
@@ -242,7 +244,20 @@ impl Site {
 
     /// The scrub loop, for a driver of the caller's own.
     pub fn scrub_loop(&self) -> ScrubLoop {
-        ScrubLoop { refreshes: self.refresh_loop(), period: self.inner.config.health.scrub_period }
+        let inner = &*self.inner;
+        let run = Run {
+            clock: Arc::clone(&inner.clock),
+            tracker: TaskTracker::new(),
+            cancel: CancellationToken::new(),
+        };
+        let holders = Holders {
+            database: inner.database.clone(),
+            links: inner.links.clone(),
+            upstream: Arc::clone(&inner.upstream),
+            options: inner.config.pull,
+            run,
+        };
+        ScrubLoop { refreshes: self.refresh_loop(), period: inner.config.health.scrub_period, holders }
     }
 
     /// Takes up what an earlier process of this site held, as [`Self::run`] does first: for a driver

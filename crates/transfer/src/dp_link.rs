@@ -10,11 +10,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use restock_content::library::Library;
 use restock_names::ContentVersion;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use crate::deltas::Deltas;
 use crate::message::Message;
+use crate::serve::{Parts, Wish, serve_site};
+use crate::site_link::refuse;
 use crate::stream::{Reader, Writer, connect};
 use crate::{Backoff, DpIdentity, Hello, Job, LinkError, PROTOCOL, Progress, Report, Run, Welcome};
 
@@ -34,6 +38,12 @@ pub trait DpSide: Send + Sync + 'static {
     /// A version that a job may want later is in the making: it may be followed. Must return soon.
     fn draft(&self, _content: ContentVersion) -> impl Future<Output = ()> + Send {
         async {}
+    }
+
+    /// The library from which the point's site may fetch, when it asks, what it has lost itself. A point
+    /// without one serves its site nothing.
+    fn library(&self) -> Option<Arc<Library>> {
+        None
     }
 
     /// The connection is gone, or could not be made.
@@ -81,6 +91,10 @@ impl Default for DpLinkConfig {
     }
 }
 
+/// Connections on which the site is served at once; a wish beyond is not granted, and made again.
+const SERVED_MAX: usize = 4;
+/// How long a site may take to ask for the version it wants.
+const ASK_TIMEOUT: Duration = Duration::from_secs(30);
 /// Progress of one job is sent this often at most.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 /// How long a site may take to answer the first message.
@@ -111,7 +125,9 @@ impl DpLink {
         run: &Run,
     ) -> Self {
         let shared = Arc::new(Shared::default());
-        let client = Client { config, identity, side, shared: Arc::clone(&shared), run: run.clone() };
+        let served = Arc::new(Semaphore::new(SERVED_MAX));
+        let (at, run_here) = (Arc::clone(&shared), run.clone());
+        let client = Client { config, identity, side, shared: at, served, run: run_here };
         run.tracker.spawn(async move {
             let cancel = client.run.cancel.clone();
             cancel.run_until_cancelled(client.keep_up()).await;
@@ -157,6 +173,8 @@ struct Client<D> {
     identity: Arc<DpIdentity>,
     side: Arc<D>,
     shared: Arc<Shared>,
+    /// Connections on which the site is served.
+    served: Arc<Semaphore>,
     run: Run,
 }
 
@@ -187,7 +205,8 @@ impl<D: DpSide> Client<D> {
             connect(identity.url(), identity.site(), identity.client_config()).await?;
         let HelloFacts { library_id, serve_urls, held } = self.side.hello().await;
         let software = format!("restock {}", env!("CARGO_PKG_VERSION"));
-        let hello = Hello { protocol: PROTOCOL, library_id, serve_urls, held, software };
+        let serves = self.side.library().is_some();
+        let hello = Hello { protocol: PROTOCOL, library_id, serve_urls, held, software, serves };
         writer.message(&Message::Hello(hello)).await?;
         match reader.message("answer the hello", WELCOME_TIMEOUT).await? {
             Message::Welcome(welcome) => {
@@ -266,11 +285,29 @@ impl<D: DpSide> Client<D> {
         }
     }
 
+    /// Opens a connection on which the site fetches a version from this point.
+    fn grant(&self, ticket: u64, content: ContentVersion) {
+        let Some(library) = self.side.library() else { return };
+        let Ok(permit) = Arc::clone(&self.served).try_acquire_owned() else {
+            tracing::warn!(%content, "the site wants more versions at once than are served");
+            return;
+        };
+        let (identity, idle, run) = (Arc::clone(&self.identity), self.config.idle, self.run.clone());
+        self.run.tracker.spawn(async move {
+            let _permit = permit;
+            let serving = serve(&identity, &library, &run, idle, (ticket, content));
+            if let Some(Err(error)) = run.cancel.run_until_cancelled(Box::pin(serving)).await {
+                tracing::info!(%content, cause = crate::error::chain(&error), "content is not sent to the site");
+            }
+        });
+    }
+
     /// Returns whether the certificate is to be looked at.
     async fn heard(&self, message: Message) -> Result<bool, LinkError> {
         match message {
             Message::Job(job) => self.side.job(job).await,
             Message::Draft { content } => self.side.draft(content).await,
+            Message::PullWanted { ticket, content } => self.grant(ticket, content),
             Message::Ack { sequence } => self.shared.outbox.acknowledged(sequence),
             Message::Ping | Message::Pong => {}
             Message::KeyList { key_list } => self.identity.accept_key_list(&key_list)?,
@@ -289,4 +326,25 @@ impl<D: DpSide> Client<D> {
         }
         Ok(false)
     }
+}
+
+/// One connection on which the site of a point fetches a version from it.
+async fn serve(
+    identity: &DpIdentity,
+    library: &Arc<Library>,
+    run: &Run,
+    idle: Duration,
+    (ticket, content): (u64, ContentVersion),
+) -> Result<(), LinkError> {
+    let (mut reader, mut writer) = connect(identity.url(), identity.site(), identity.client_config()).await?;
+    writer.message(&Message::ServeHello { protocol: PROTOCOL, ticket, content }).await?;
+    let wish = match reader.message("ask for the version", ASK_TIMEOUT).await? {
+        Message::PullHello { protocol: PROTOCOL, content: asked, base } if asked == content => {
+            Wish { content, base }
+        }
+        Message::Refused(refusal) => return Err(refusal.into()),
+        _ => return refuse(writer, LinkError::Unexpected("another version than was wanted")).await,
+    };
+    let deltas: Arc<Deltas> = Arc::default();
+    serve_site(Parts { library, run, idle, deltas: &deltas }, wish, reader, writer).await
 }

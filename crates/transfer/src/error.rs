@@ -22,9 +22,12 @@ pub enum LinkError {
         "CERT_TIME: the certificate of {peer} is not valid now: it is {now} here, the certificate is valid {valid}"
     )]
     CertificateTime { peer: String, now: restock_names::Timestamp, valid: String },
-    /// A site below this one that content is wanted from.
-    #[error("LINK_DOWN: site {site} is not connected")]
-    NotConnected { site: restock_names::SiteCode },
+    /// A site below this one, or a point of it, that content is wanted from.
+    #[error("LINK_DOWN: {holder} is not connected")]
+    NotConnected { holder: crate::Holder },
+    /// A point of an older release, which sends nothing to its site.
+    #[error("LINK_DOWN: distribution point {0} does not serve its site")]
+    ServesNothing(restock_names::DistributionPointName),
     /// The far end is not who it should be.
     #[error("IDENTITY: {wanted} was expected, {found} answers")]
     Identity { wanted: String, found: String },
@@ -80,7 +83,7 @@ impl LinkError {
             Self::Connect { .. } => "LINK_CONNECT",
             Self::Handshake { .. } => "LINK_TLS",
             Self::CertificateTime { .. } => "CERT_TIME",
-            Self::NotConnected { .. } => "LINK_DOWN",
+            Self::NotConnected { .. } | Self::ServesNothing(_) => "LINK_DOWN",
             Self::Identity { .. } | Self::Certificate(_) => "IDENTITY",
             Self::Protocol { .. } => "LINK_PROTOCOL",
             Self::Io { .. } => "LINK_IO",
@@ -105,6 +108,7 @@ impl LinkError {
             Self::CertificateTime { .. } | Self::NotConnected { .. } => true,
             Self::Refused(refusal) => refusal.is_transient,
             Self::Bind { .. } | Self::Identity { .. } | Self::Certificate(_) | Self::Protocol { .. } => false,
+            Self::ServesNothing(_) => false,
             Self::TooLong { .. } | Self::Format(_) | Self::Unexpected(_) | Self::Trust(_) | Self::Stopped => {
                 false
             }

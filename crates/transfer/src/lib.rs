@@ -59,7 +59,7 @@ pub use error::LinkError;
 pub use frame::fuzz_one as fuzz_frames;
 pub use identity::{Fingerprint, Identity, IdentityError, SiteUrl, SiteUrlError};
 pub use join::join;
-pub use links::{Connection, Links, Registration, SiteCounts};
+pub use links::{Connection, Holder, Links, Registration, SiteCounts};
 #[doc(hidden)]
 pub use message::fuzz_one as fuzz_messages;
 pub use message::{

@@ -1,9 +1,11 @@
 //! Which distribution points and sites are connected to a site, and how to reach them.
 
 mod sites;
+mod wishes;
 
-pub(crate) use sites::Handed;
 pub use sites::SiteCounts;
+pub(crate) use wishes::Handed;
+pub use wishes::Holder;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -16,6 +18,8 @@ use crate::Job;
 
 /// Jobs that wait for one point's connection, at most.
 const JOBS_MAX: usize = 1024;
+/// Versions one point's connection is still to be asked for, at most.
+const WANTS_MAX: usize = 64;
 /// Drafts one point's connection is still to be told of, at most.
 const DRAFTS_MAX: usize = 64;
 
@@ -32,6 +36,7 @@ pub struct Links {
 struct Registry {
     points: BTreeMap<DistributionPointName, Point>,
     sites: sites::Sites,
+    wishes: wishes::Wishes,
     /// Control connections there ever were.
     connections: u64,
 }
@@ -52,6 +57,9 @@ struct Control {
     connection: Connection,
     jobs: mpsc::Sender<Job>,
     drafts: mpsc::Sender<ContentVersion>,
+    wants: mpsc::Sender<(u64, ContentVersion)>,
+    /// Said that it serves its site when asked to.
+    serves: bool,
     cancel: CancellationToken,
 }
 
@@ -62,6 +70,8 @@ pub struct Registration {
     pub jobs: mpsc::Receiver<Job>,
     /// Drafts to tell of over it.
     pub drafts: mpsc::Receiver<ContentVersion>,
+    /// Versions to ask for over it, each with the number of the wish.
+    pub wants: mpsc::Receiver<(u64, ContentVersion)>,
     /// Cancelled when the connection is to end.
     pub cancel: CancellationToken,
     /// Which connection it is.
@@ -141,11 +151,28 @@ impl Links {
         let (sender, jobs) = mpsc::channel(JOBS_MAX);
         let cancel = point.all.child_token();
         let (told, drafts) = mpsc::channel(DRAFTS_MAX);
-        let control = Control { connection, jobs: sender, drafts: told, cancel: cancel.clone() };
+        let (wanted, wants) = mpsc::channel(WANTS_MAX);
+        let control = Control {
+            connection,
+            jobs: sender,
+            drafts: told,
+            wants: wanted,
+            serves: false,
+            cancel: cancel.clone(),
+        };
         if let Some(older) = point.control.replace(control) {
             older.cancel.cancel();
         }
-        Registration { jobs, drafts, cancel, connection }
+        Registration { jobs, drafts, wants, cancel, connection }
+    }
+
+    /// Notes that the point at this connection serves its site when it is asked to.
+    pub(crate) fn note_serving(&self, name: &DistributionPointName, connection: Connection) {
+        let mut registry = self.lock();
+        let control = registry.points.get_mut(name).and_then(|point| point.control.as_mut());
+        if let Some(control) = control.filter(|control| control.connection == connection) {
+            control.serves = true;
+        }
     }
 
     /// Forgets a control connection. Returns false when a newer one has taken its place.

@@ -156,14 +156,14 @@ pub(crate) enum Message {
         /// The highest number applied.
         last: u64,
     },
-    /// A site to one below it: it wants to fetch this version.
+    /// A site to one below it or to a point that serves: it wants to fetch this version.
     PullWanted {
         /// Names this wish.
         ticket: u64,
         /// The version.
         content: ContentVersion,
     },
-    /// A site to the one above it, first: on this connection the wish is granted.
+    /// A site to the one above it, or a point to its site, first: on this connection the wish is granted.
     ServeHello {
         /// The protocol spoken.
         protocol: u32,
@@ -193,6 +193,9 @@ pub struct Hello {
     /// Name and version of its program.
     #[serde(default)]
     pub software: String,
+    /// Does it open a connection to serve on when it is asked to?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub serves: bool,
 }
 
 /// The site's answer to [`Hello`].

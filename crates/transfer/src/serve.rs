@@ -4,6 +4,7 @@
 //! frames; the connection's task writes them. Two batches are ahead at most, so memory is bounded
 //! however much is asked for.
 
+use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,25 +75,66 @@ pub(crate) async fn serve_pull<S: SiteSide>(
     let Ok(_permit) = shared.pulls.try_acquire() else {
         return refuse(writer, busy().into()).await;
     };
-    writer.message(&Message::PullReady).await?;
-    let (requests, asked) = mpsc::channel(REQUESTS_MAX);
-    let (answers, mut batches) = mpsc::channel(BATCHES_AHEAD);
-    let (library, deltas) = (Arc::clone(shared.library), Arc::clone(shared.deltas));
-    shared.run.tracker.spawn_blocking(move || {
-        let deltas = base_of(&library, &wish).and_then(|base| deltas.of(&library, &root, &base));
-        read_frames(&library, root, deltas.as_deref(), asked, &answers);
-    });
-    let ended = exchange(shared.idle, &mut reader, &mut writer, &requests, &mut batches).await;
+    let parts = Parts { library: shared.library, run: shared.run, idle: shared.idle, deltas: shared.deltas };
+    let ended = serve_version(parts, root, wish, &mut reader, &mut writer).await;
     let (sent, received) = (writer.sent(), reader.received());
     match puller {
         Puller::Point(name) => shared.side.pull_ended(name, content, sent, received),
         Puller::Site(site) => shared.side.site_pull_ended(*site, content, sent, received),
     }
+    end(ended, writer).await
+}
+
+/// What it takes to send a version to somebody who may have it.
+#[derive(Debug)]
+pub(crate) struct Parts<'a> {
+    pub(crate) library: &'a Arc<Library>,
+    pub(crate) run: &'a Run,
+    pub(crate) idle: Duration,
+    pub(crate) deltas: &'a Arc<Deltas>,
+}
+
+/// A point serves a version to its site, which wants it: whatever the point has is the site's.
+pub(crate) async fn serve_site(
+    parts: Parts<'_>,
+    wish: Wish,
+    mut reader: Reader,
+    mut writer: Writer,
+) -> Result<(), LinkError> {
+    let _hold = parts.library.hold();
+    let root = match held(parts.library, parts.run, wish.content).await {
+        Ok(root) => root,
+        Err(refusal) => return refuse(writer, refusal.into()).await,
+    };
+    let ended = serve_version(parts, root, wish, &mut reader, &mut writer).await;
+    end(ended, writer).await
+}
+
+async fn end(ended: Result<Infallible, LinkError>, writer: Writer) -> Result<(), LinkError> {
     match ended {
         Err(LinkError::Closed) => Ok(()),
         Err(error) => refuse(writer, error).await,
         Ok(never) => match never {},
     }
+}
+
+/// Says that the version may be asked for and answers requests until the connection ends.
+async fn serve_version(
+    parts: Parts<'_>,
+    root: ManifestRoot,
+    wish: Wish,
+    reader: &mut Reader,
+    writer: &mut Writer,
+) -> Result<Infallible, LinkError> {
+    writer.message(&Message::PullReady).await?;
+    let (requests, asked) = mpsc::channel(REQUESTS_MAX);
+    let (answers, mut batches) = mpsc::channel(BATCHES_AHEAD);
+    let (library, deltas) = (Arc::clone(parts.library), Arc::clone(parts.deltas));
+    parts.run.tracker.spawn_blocking(move || {
+        let deltas = base_of(&library, &wish).and_then(|base| deltas.of(&library, &root, &base));
+        read_frames(&library, root, deltas.as_deref(), asked, &answers);
+    });
+    exchange(parts.idle, reader, writer, &requests, &mut batches).await
 }
 
 /// The version's root, if the puller may have it.
@@ -105,8 +147,13 @@ async fn authorise<S: SiteSide>(
         Puller::Point(name) => shared.side.authorise_pull(name, content).await?,
         Puller::Site(site) => shared.side.authorise_site_pull(*site, content).await?,
     }
-    let (library, content) = (Arc::clone(shared.library), *content);
-    let found = shared.run.tracker.spawn_blocking(move || library.statement(&content)).await;
+    held(shared.library, shared.run, *content).await
+}
+
+/// The version's root, if it is here.
+async fn held(library: &Arc<Library>, run: &Run, content: ContentVersion) -> Result<ManifestRoot, Refusal> {
+    let library = Arc::clone(library);
+    let found = run.tracker.spawn_blocking(move || library.statement(&content)).await;
     match found {
         Ok(Ok(Some(statement))) => Ok(statement.root),
         Ok(Ok(None)) => {
@@ -133,7 +180,7 @@ async fn exchange(
     writer: &mut Writer,
     requests: &mpsc::Sender<Request>,
     batches: &mut mpsc::Receiver<Batch>,
-) -> Result<std::convert::Infallible, LinkError> {
+) -> Result<Infallible, LinkError> {
     loop {
         tokio::select! {
             biased;

@@ -32,7 +32,9 @@ use crate::serve::{self, Serving, Wish};
 use crate::site_message::SiteHello;
 use crate::stream::{WRITE_TIMEOUT, Writer};
 use crate::tls::Known;
-use crate::{Fingerprint, Hello, Identity, LinkError, Links, PROTOCOL, Refusal, Run, SiteTrust, stream};
+use crate::{
+    Fingerprint, Hello, Holder, Identity, LinkError, Links, PROTOCOL, Refusal, Run, SiteTrust, stream,
+};
 
 /// How often a site sends its head on a connection that stays.
 const HEAD_EVERY: Duration = Duration::from_secs(3600);
@@ -267,7 +269,13 @@ async fn serve_connection<S: SiteSide>(
             token.run_until_cancelled(following).await.unwrap_or(Err(LinkError::Stopped))
         }
         (Some(Peer::Site(site)), Message::ServeHello { protocol: PROTOCOL, ticket, content }) => {
-            below::hand_over(shared, &site, ticket, &content, reader, writer).await
+            let from = (Holder::Site(site.site), site.all);
+            below::hand_over(shared, from, ticket, &content, reader, writer).await
+        }
+        (Some(Peer::Point(name)), Message::ServeHello { protocol: PROTOCOL, ticket, content }) => {
+            let cut = shared.links.token(&name);
+            let from = (Holder::Point(name), cut);
+            below::hand_over(shared, from, ticket, &content, reader, writer).await
         }
         (None, Message::Hello(_) | Message::PullHello { .. } | Message::SiteHello(_)) => {
             let text = "a certificate is wanted; without one a machine can only enrol";
@@ -285,7 +293,7 @@ async fn serve_connection<S: SiteSide>(
             let text = format!("protocol {protocol} is not spoken here, {PROTOCOL} is");
             refuse(writer, Refusal::new("LINK_PROTOCOL", text).into()).await
         }
-        (Some(peer @ Peer::Point(_)), Message::SiteHello(_) | Message::ServeHello { .. }) => {
+        (Some(peer @ Peer::Point(_)), Message::SiteHello(_)) => {
             refuse(writer, in_another_role("a site below this one", &peer)).await
         }
         (Some(peer @ Peer::Site(_)), Message::Hello(_)) => {

@@ -16,6 +16,7 @@ use super::audit::DamagedFrame;
 use super::{Library, LibraryError};
 use crate::manifest::{Manifest, ManifestRoot, Visit};
 use crate::pack::{Record, SealedPack, decode_frame};
+use crate::transfer::{Item, ItemKind};
 
 /// Objects that one look at the versions tells of; the next look tells the rest.
 const LACKING_MAX: usize = 10_000;
@@ -194,6 +195,42 @@ impl Library {
 }
 
 impl Library {
+    /// What of a version cannot be read, by ordinal, at most 10,000. Missing pages come alone: they hide what
+    /// lies beneath.
+    ///
+    /// Cost: every manifest page, a lookup for each chunk; no chunk is read.
+    pub fn lacking_items(&self, root: &ManifestRoot) -> Result<Vec<Item>, LibraryError> {
+        let (mut pages, mut chunks) = (Vec::new(), Vec::new());
+        let mut seen: HashSet<Digest> = HashSet::new();
+        let mut failure = None;
+        Manifest::new(self, *root).visit(&mut |item| {
+            if pages.len() + chunks.len() >= LACKING_MAX {
+                return ControlFlow::Break(());
+            }
+            let (digest, ordinal, kind) = match item {
+                Visit::Page { digest, ordinal } => (digest, ordinal, ItemKind::Page),
+                Visit::Chunk { digest, ordinal } => (digest, ordinal, ItemKind::Chunk),
+            };
+            let is_right = match self.inner.locate_sealed(&digest) {
+                Ok(Some(_)) => kind == ItemKind::Chunk || self.inner.read_page(&digest).is_ok(),
+                Ok(None) => false,
+                Err(error) => {
+                    failure = Some(error);
+                    return ControlFlow::Break(());
+                }
+            };
+            if !is_right && seen.insert(digest) {
+                let to = if kind == ItemKind::Page { &mut pages } else { &mut chunks };
+                to.push(Item { kind, ordinal });
+            }
+            ControlFlow::Continue(is_right)
+        });
+        match failure {
+            Some(error) => Err(error),
+            None => Ok(if pages.is_empty() { chunks } else { pages }),
+        }
+    }
+
     /// True when every object of a version is in a sealed pack and not known to be damaged.
     ///
     /// Cost: every manifest page, a lookup for each chunk.

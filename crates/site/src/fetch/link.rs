@@ -9,7 +9,7 @@ use restock_content::transfer::AcceptedStatement;
 use restock_names::ContentVersion;
 use restock_sitedb::announced::Announced;
 use restock_transfer::{
-    LinkError, Links, PullError, PullOptions, PullProgress, PullSource, Run, SiteUpstream, pull,
+    Holder, LinkError, Links, PullError, PullOptions, PullProgress, PullSource, Run, SiteUpstream, pull,
 };
 
 use super::{Fetch, FetchError, Fetched, Neighbour};
@@ -60,7 +60,7 @@ impl Fetch for LinkFetch {
 impl LinkFetch {
     fn source(&self, from: Neighbour) -> Result<PullSource, FetchError> {
         match from {
-            Neighbour::Below(site) => Ok(PullSource::Below(self.links.clone(), site)),
+            Neighbour::Below(site) => Ok(PullSource::Below(self.links.clone(), Holder::Site(site))),
             Neighbour::Above(site) => {
                 let upstream = self.upstream.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 let upstream = upstream.filter(|upstream| upstream.parent() == site);

@@ -70,6 +70,7 @@ impl Restored {
             serve_urls: Vec::new(),
             held: vec![version(self.wanted), stranger()],
             software: "test".to_owned(),
+            serves: false,
         };
         let (side, remote) = (self.site.side(), ([127, 0, 0, 1], 1).into());
         side.connected(&dp("DP01"), registration.connection, hello, remote).await.unwrap();

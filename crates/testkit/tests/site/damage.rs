@@ -174,3 +174,48 @@ async fn damage_that_is_healed_at_once_is_told_all_the_same() {
     point.stop().await;
     site.stop().await;
 }
+
+/// Every object of the library's versions can be read.
+fn is_whole(library: &Library) -> bool {
+    let report = library.check(|_| std::ops::ControlFlow::Continue(())).unwrap();
+    report.incomplete.is_empty()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_site_lost_comes_back_from_its_point_without_a_person() {
+    let (site, point, id) = installed().await;
+    let world = &site.world;
+    // Only the point has it: the source is out of reach.
+    world.hide_source(true);
+    rot(world.site.library().folder());
+    assert!(!is_whole(world.site.library()));
+    let outcome = world.site.scrub_loop().run_once(world.site.clock().now(), true).await.unwrap();
+    assert_eq!(outcome.result, "1 of 1 lacking objects were mended");
+    assert!(is_whole(world.site.library()));
+    let package = world.package(id).await;
+    assert_eq!((package.source_version.0, package.requests), (1, 1), "no refresh was asked for");
+    point.stop().await;
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_has_any_more_is_lost_and_told() {
+    let (site, point, id) = installed().await;
+    let world = &site.world;
+    world.hide_source(true);
+    let (of_site, of_point) = (world.site.library().folder().to_owned(), point.folder.join("library"));
+    rot(&of_site);
+    rot(&of_point);
+    let scrubs = world.site.scrub_loop();
+    scrubs.run_once(world.site.clock().now(), true).await.unwrap();
+    let mended = scrubs.mend(world.site.clock().now()).await.unwrap();
+    assert_eq!((mended.lacking, mended.mended), (1, 0));
+    assert!(mended.lost[&id].contains("lost here, at its holders and in its source"), "{mended:?}");
+    // The point's copy is right again, and with it the site's.
+    rot(&of_point);
+    let mended = scrubs.mend(world.site.clock().now()).await.unwrap();
+    assert_eq!((mended.lacking, mended.mended, mended.lost.len()), (1, 1, 0));
+    assert!(is_whole(world.site.library()));
+    point.stop().await;
+    site.stop().await;
+}

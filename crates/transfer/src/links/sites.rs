@@ -1,15 +1,13 @@
-//! Which sites below are connected, what is wanted from them, and what was counted.
+//! Which sites below are connected, and what was counted.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use restock_names::{ContentVersion, SiteCode};
-use tokio::sync::{mpsc, oneshot};
+use restock_names::SiteCode;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{Connection, Links};
-use crate::LinkError;
 use crate::message::Message;
-use crate::stream::{Reader, Writer};
 
 /// Messages that wait for one site's connection, at most.
 const COMMANDS_MAX: usize = 256;
@@ -19,9 +17,6 @@ const COMMANDS_MAX: usize = 256;
 pub(super) struct Sites {
     peers: BTreeMap<SiteCode, Peer>,
     counts: BTreeMap<SiteCode, SiteCounts>,
-    wishes: HashMap<(SiteCode, u64), (ContentVersion, oneshot::Sender<Handed>)>,
-    /// Wishes there ever were.
-    tickets: u64,
 }
 
 #[derive(Debug, Default)]
@@ -46,17 +41,6 @@ pub(crate) struct SiteRegistration {
     connection: Connection,
 }
 
-/// A connection that a site below opened to serve on.
-#[derive(Debug)]
-pub(crate) struct Handed {
-    pub(crate) reader: Reader,
-    pub(crate) writer: Writer,
-    /// Cancelled when the site is disconnected.
-    pub(crate) cut: CancellationToken,
-    /// Dropped when the connection is not used any more.
-    pub(crate) held: oneshot::Sender<()>,
-}
-
 /// What was exchanged with a neighbour since the process began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SiteCounts {
@@ -72,18 +56,11 @@ pub struct SiteCounts {
     pub gaps: u64,
 }
 
-/// A wish for content; forgotten when it is dropped.
-#[derive(Debug)]
-pub(crate) struct Wish {
-    links: Links,
-    site: SiteCode,
-    ticket: u64,
-    pub(crate) handed: oneshot::Receiver<Handed>,
-}
-
-impl Drop for Wish {
-    fn drop(&mut self) {
-        self.links.lock().sites.wishes.remove(&(self.site, self.ticket));
+impl Sites {
+    /// Where messages for the site's control connection go, while it is up.
+    pub(super) fn commands(&self, site: SiteCode) -> Option<&mpsc::Sender<Message>> {
+        let control = self.peers.get(&site).and_then(|peer| peer.control.as_ref());
+        control.map(|control| &control.commands)
     }
 }
 
@@ -157,35 +134,6 @@ impl Links {
         }
         is_current
     }
-
-    /// Asks a site below to open a connection on which it serves `content`.
-    ///
-    /// Errors: [`LinkError::NotConnected`].
-    pub(crate) fn want(&self, site: SiteCode, content: ContentVersion) -> Result<Wish, LinkError> {
-        let mut registry = self.lock();
-        let sites = &mut registry.sites;
-        let control = sites.peers.get(&site).and_then(|peer| peer.control.as_ref());
-        let control = control.ok_or(LinkError::NotConnected { site })?;
-        sites.tickets += 1;
-        let ticket = sites.tickets;
-        let asked = control.commands.try_send(Message::PullWanted { ticket, content });
-        asked.map_err(|_full_or_gone| LinkError::NotConnected { site })?;
-        let (sender, handed) = oneshot::channel();
-        sites.wishes.insert((site, ticket), (content, sender));
-        Ok(Wish { links: self.clone(), site, ticket, handed })
-    }
-
-    /// Who waits for this connection of a site below, if anybody does.
-    pub(crate) fn take_wish(
-        &self,
-        site: SiteCode,
-        ticket: u64,
-        content: &ContentVersion,
-    ) -> Option<oneshot::Sender<Handed>> {
-        let mut registry = self.lock();
-        let (wanted, sender) = registry.sites.wishes.remove(&(site, ticket))?;
-        (wanted == *content).then_some(sender)
-    }
 }
 
 #[cfg(test)]
@@ -207,27 +155,5 @@ mod tests {
         links.disconnect_site(site);
         assert!(newer.cancel.is_cancelled() && links.sites_connected().is_empty());
         assert!(links.unregister_site(site, &newer));
-    }
-
-    #[test]
-    fn a_wish_is_granted_once_to_the_site_and_version_it_names() {
-        let content = |version: u32| restock_names::ContentVersion {
-            package: "XYZ00001".parse().unwrap(),
-            epoch: restock_names::Epoch::FIRST,
-            version: restock_names::SourceVersion(version),
-        };
-        let (links, site, other) = (Links::new(), "ABC".parse().unwrap(), "DEF".parse().unwrap());
-        assert!(links.want(site, content(1)).is_err(), "it is not connected");
-        let _up = links.register_site(site, &links.site_token(site));
-        let wish = links.want(site, content(1)).unwrap();
-        assert!(links.take_wish(other, wish.ticket, &content(1)).is_none());
-        assert!(links.take_wish(site, wish.ticket, &content(1)).is_some());
-        assert!(links.take_wish(site, wish.ticket, &content(1)).is_none());
-        let wish = links.want(site, content(1)).unwrap();
-        assert!(links.take_wish(site, wish.ticket, &content(2)).is_none());
-        let wish = links.want(site, content(1)).unwrap();
-        let ticket = wish.ticket;
-        drop(wish);
-        assert!(links.take_wish(site, ticket, &content(1)).is_none());
     }
 }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use restock_names::{ContentVersion, SiteCode};
+use restock_names::ContentVersion;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::stream::{Reader, Writer, connect};
-use crate::{DpIdentity, LinkError, Links, SiteUpstream};
+use crate::{DpIdentity, Holder, LinkError, Links, SiteUpstream};
 
-/// How long a site below may take to open a connection.
+/// How long a holder may take to open a connection.
 const GRANT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The holder a version is fetched from.
@@ -20,9 +20,9 @@ pub enum PullSource {
     Point(Arc<DpIdentity>),
     /// A site fetches from the one above it.
     Above(Arc<SiteUpstream>),
-    /// A site fetches from one below it, which opens the connections when it is asked to over its
-    /// control connection.
-    Below(Links, SiteCode),
+    /// A site fetches from one below it or from a point, which opens the connections when it is asked to
+    /// over its control connection.
+    Below(Links, Holder),
 }
 
 impl From<&Arc<DpIdentity>> for PullSource {
@@ -56,13 +56,13 @@ impl PullSource {
             Self::Above(upstream) => {
                 connect(upstream.url(), upstream.parent(), upstream.client_config()).await.map(open)
             }
-            Self::Below(links, site) => {
-                let mut wish = links.want(*site, content)?;
+            Self::Below(links, holder) => {
+                let mut wish = links.want(holder, content)?;
                 let after = GRANT_TIMEOUT;
                 let handed = tokio::time::timeout(after, &mut wish.handed)
                     .await
                     .map_err(|_elapsed| LinkError::Timeout { what: "open a connection to serve on", after })?
-                    .map_err(|_gone| LinkError::NotConnected { site: *site })?;
+                    .map_err(|_gone| LinkError::NotConnected { holder: holder.clone() })?;
                 Ok((handed.reader, handed.writer, Cut { token: handed.cut, _held: Some(handed.held) }))
             }
         }

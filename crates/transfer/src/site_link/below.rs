@@ -1,10 +1,12 @@
-//! Connections of a site below: its control connection, and those on which it serves this one.
+//! Connections of a site below: its control connection, and those on which it, or a point, serves this
+//! one.
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
 
 use restock_names::ContentVersion;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::{HEAD_EVERY, Shared, SitePeer, SiteSide, refuse};
 use crate::enrolment::check_key_list;
@@ -13,7 +15,7 @@ use crate::message::Message;
 use crate::replicate::{self, End, Talk};
 use crate::site_message::SiteHello;
 use crate::stream::{Reader, Writer};
-use crate::{Fingerprint, LinkError, Refusal};
+use crate::{Fingerprint, Holder, LinkError, Refusal};
 
 /// Serves the control connection of a site below until it ends.
 pub(super) async fn serve<S: SiteSide>(
@@ -77,21 +79,22 @@ pub(super) async fn serve<S: SiteSide>(
     ended
 }
 
-/// Gives a connection on which a site below serves a version to the pull that wants it.
+/// Gives a connection on which a site below or a point serves a version to the pull that wants it. `cut`
+/// ends it.
 pub(super) async fn hand_over<S: SiteSide>(
     shared: &Shared<S>,
-    peer: &SitePeer,
+    (holder, cut): (Holder, CancellationToken),
     ticket: u64,
     content: &ContentVersion,
     reader: Reader,
     writer: Writer,
 ) -> Result<(), LinkError> {
-    let Some(waiting) = shared.links.take_wish(peer.site, ticket, content) else {
+    let Some(waiting) = shared.links.take_wish(holder, ticket, content) else {
         return refuse(writer, LinkError::Unexpected("nobody wants this version")).await;
     };
     let (held, ended) = tokio::sync::oneshot::channel();
     // The pull may have ended meanwhile: then the connection is dropped here.
-    if waiting.send(Handed { reader, writer, cut: peer.all.clone(), held }).is_ok() {
+    if waiting.send(Handed { reader, writer, cut, held }).is_ok() {
         // It counts as a connection of this listener until the pull lets go of it.
         let _let_go = ended.await;
     }

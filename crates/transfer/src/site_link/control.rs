@@ -35,6 +35,9 @@ pub(super) async fn serve<S: SiteSide>(
     };
     writer.message(&Message::Welcome(welcome)).await?;
     let mut registration = shared.links.register(&name);
+    if hello.serves {
+        shared.links.note_serving(&name, registration.connection);
+    }
     tracing::debug!(point = %name, %remote, software = hello.software, "distribution point connected");
     let ended = match shared.side.connected(&name, registration.connection, hello, remote).await {
         Ok(()) => {
@@ -75,6 +78,9 @@ async fn converse<S: SiteSide>(
                 }
                 None => return Ok(()),
             },
+            Some((ticket, content)) = registration.wants.recv() => {
+                writer.message(&Message::PullWanted { ticket, content }).await?;
+            }
             Some(content) = registration.drafts.recv() => writer.message(&Message::Draft { content }).await?,
             Ok(()) = keys.changed() => tell_keys(&mut keys, &mut writer).await?,
             Ok(()) = authorities.changed() => {

@@ -108,7 +108,7 @@ fn nobody_is_let_in_in_anothers_role_or_name() {
         no_incarnation["incarnation"] = json!("");
         for (what, files, first, wanted) in [
             ("a point as a site", &point, hello(&below.trust), "IDENTITY"),
-            ("a point that serves upwards", &point, serve.clone(), "IDENTITY"),
+            ("what nobody wants of a point", &point, serve.clone(), "LINK_UNEXPECTED"),
             (
                 "a site as a point",
                 &site,

@@ -15,6 +15,7 @@ mod hostile_parent;
 mod hostile_point;
 mod hostile_sites;
 mod log;
+mod lost;
 mod peer;
 mod pulls;
 mod rotation;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use restock_content::statement::{ForeignKey, SigningKey};
 use restock_names::{Clock, ManualClock, SystemClock, Timestamp};
 use restock_transfer::{
-    DpLink, DpLinkConfig, DpSide, EnrolError, HelloFacts, Job, LinkError, PullError, PullProgress,
+    DpLink, DpLinkConfig, DpSide, EnrolError, HelloFacts, Holder, Job, LinkError, PullError, PullProgress,
     PullSource, Refusal, Run, SiteUpstream, SiteUrl, Welcome, join, pull,
 };
 use serde_json::{Value, json};
@@ -212,7 +212,7 @@ fn a_site_fetches_from_one_below_over_connections_that_one_opens() {
         let below = world.below("ABC").await;
         let tree = files(60, 200_000);
         let statement = publish_at(&below.trust, &below.library, 1, &tree);
-        let source = PullSource::Below(world.links.clone(), code("ABC"));
+        let source = PullSource::Below(world.links.clone(), Holder::Site(code("ABC")));
         let refused = fetch(source.clone(), &world.library, &statement, &run()).await.unwrap_err();
         assert_eq!((refused.code().as_str(), refused.is_transient()), ("LINK_DOWN", true));
         let _link = below.start();
@@ -369,7 +369,7 @@ fn content_of_a_cut_off_site_is_not_fetched_on() {
         eventually("it is connected", || world.links.is_site_connected(code("ABC"))).await;
         let revoke = Revoke(world.links.clone(), Arc::clone(&world.side.replica));
         let progress: Arc<dyn PullProgress> = Arc::new(revoke);
-        let source = PullSource::Below(world.links.clone(), code("ABC"));
+        let source = PullSource::Below(world.links.clone(), Holder::Site(code("ABC")));
         let run = run();
         let cut = pull(source, &world.library, &statement, &options(), &progress, &run).await.unwrap_err();
         assert!(["LINK_STOPPED", "LINK_DOWN"].contains(&cut.code().as_str()), "{cut}");

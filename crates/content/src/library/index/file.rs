@@ -190,7 +190,7 @@ fn decode_entry(bytes: &[u8]) -> Result<Entry, IndexError> {
     let (pack, number) = (reader.u32()?, reader.u32()?);
     let (offset, stored_length, raw_length) = (reader.u64()?, reader.u32()?, reader.u32()?);
     let encoding =
-        Encoding::try_from(reader.u8()?).map_err(|_| IndexError::Format("has an unknown encoding"))?;
+        Encoding::try_from(reader.u8()?).map_err(|_byte| IndexError::Format("has an unknown encoding"))?;
     let kind = match reader.u8()? {
         1 => FrameKind::Chunk,
         2 => FrameKind::Page,

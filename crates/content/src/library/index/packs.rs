@@ -14,6 +14,9 @@ const TAIL_PACKS_MOST: usize = 256;
 /// Frames outside the file are put into it from so many on, or from an eighth of those in it.
 const TAIL_FRAMES_LEAST: usize = 1 << 16;
 
+/// Packs by their number in the file's list; none where the pack is gone.
+pub(super) type Slots = Vec<Option<Arc<SealedPack>>>;
+
 /// A copy of a frame: its pack, the record's number, the record.
 pub(in crate::library) type Found = (Arc<SealedPack>, u64, Record);
 
@@ -32,8 +35,7 @@ pub(in crate::library) struct Packs {
 #[derive(Debug)]
 struct InFile {
     file: Arc<IndexFile>,
-    /// By number in its list; none where the pack is gone.
-    packs: Vec<Option<Arc<SealedPack>>>,
+    packs: Slots,
     /// The highest sequence among them.
     newest: u64,
 }
@@ -59,8 +61,7 @@ impl Packs {
         digest: &Digest,
         takes: impl Fn(&SealedPack, u64) -> bool,
     ) -> Result<Option<Found>, FindError> {
-        let mut best =
-            self.tail.find(digest, &takes).map_err(|(pack, source)| FindError::Table(pack, source))?;
+        let mut best = self.tail.find(digest, &takes)?;
         let is_newer = |best: &Option<Found>, sequence: u64| {
             best.as_ref().is_none_or(|(pack, ..)| sequence > pack.header.sequence)
         };
@@ -136,7 +137,7 @@ impl Packs {
             pack.header.records == listed.records && pack.stem == stem(listed)
         };
         // Both go by sequence: `all` falls, the list rises.
-        let in_file: Vec<Option<Arc<SealedPack>>> = file
+        let in_file: Slots = file
             .packs
             .iter()
             .map(|listed| {
@@ -185,7 +186,7 @@ impl Packs {
     }
 
     /// The file and those of its packs that are there.
-    pub(super) fn in_file(&self) -> Option<(Arc<IndexFile>, Vec<Option<Arc<SealedPack>>>)> {
+    pub(super) fn in_file(&self) -> Option<(Arc<IndexFile>, Slots)> {
         self.merged.as_ref().map(|merged| (Arc::clone(&merged.file), merged.packs.clone()))
     }
 

@@ -1,11 +1,11 @@
 //! Packs that the index file does not have yet, found through memory.
 
-use std::io;
 use std::sync::Arc;
 
 use restock_names::Digest;
 
-use crate::pack::{Record, Run, SealedPack};
+use super::packs::{FindError, Found};
+use crate::pack::{Run, SealedPack};
 
 /// Frames the tail may have. Memory: 16 bytes for each.
 pub(super) const TAIL_FRAMES_MAX: usize = 1 << 20;
@@ -80,7 +80,7 @@ impl Tail {
         &self,
         digest: &Digest,
         takes: &impl Fn(&SealedPack, u64) -> bool,
-    ) -> Result<Option<(Arc<SealedPack>, u64, Record)>, (Arc<SealedPack>, io::Error)> {
+    ) -> Result<Option<Found>, FindError> {
         let wanted = digest.0.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
         let first = self.entries.partition_point(|entry| entry.prefix < wanted);
         let mut copies: Vec<(&Arc<SealedPack>, u64)> = self.entries[first..]
@@ -90,7 +90,7 @@ impl Tail {
             .collect();
         copies.sort_by_key(|(pack, _)| std::cmp::Reverse(pack.header.sequence));
         for (pack, number) in copies {
-            let record = pack.record(number).map_err(|source| (Arc::clone(pack), source))?;
+            let record = pack.record(number).map_err(|source| FindError::Table(Arc::clone(pack), source))?;
             if let Some(record) = record.filter(|record| record.digest == *digest)
                 && takes(pack, number)
             {
