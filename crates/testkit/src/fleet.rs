@@ -121,8 +121,14 @@ impl Fleet {
     }
 
     /// Where a distribution point serves.
-    pub fn serve_url(&self, number: usize) -> String {
-        format!("http://{}", self.serve[number - 1])
+    pub fn serve_address(&self, number: usize) -> SocketAddr {
+        self.serve[number - 1]
+    }
+
+    /// What the members of a role wrote to standard error since they were made.
+    pub fn talk(&self, member: Member) -> String {
+        let log = self.folder.join(format!("{}.log", role(member)));
+        std::fs::read_to_string(log).unwrap_or_default()
     }
 
     /// A text in a member's configuration.
@@ -135,8 +141,8 @@ impl Fleet {
         Ok(value.with_context(|| format!("{section} has no {key}"))?.trim_matches('"').to_owned())
     }
 
-    /// Sets keys of a member's configuration: section, key, value as TOML.
-    fn configure(&self, member: Member, keys: &[(&str, &str, &str)]) -> Result<()> {
+    /// Sets keys of a member's configuration: section, key, value as TOML. They count at its next start.
+    pub fn configure(&self, member: Member, keys: &[(&str, &str, &str)]) -> Result<()> {
         let path = self.data(member).join("restock.toml");
         let text =
             std::fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
@@ -160,7 +166,7 @@ impl Fleet {
     /// Starts a member, under `strace` if wanted, and waits until it answers or has ended.
     pub fn start(&mut self, member: Member, strace: Option<&Strace>) -> Result<()> {
         let data = self.data(member);
-        let role = if member == Member::Site { "site" } else { "dp" };
+        let role = role(member);
         let mut words = strace.map(Strace::words).unwrap_or_default();
         words.push(self.binary.clone().into());
         words.extend(["--data".into(), data.clone().into(), role.into(), "run".into()]);
@@ -268,6 +274,10 @@ impl Drop for Fleet {
             drop(process.stop(true));
         }
     }
+}
+
+fn role(member: Member) -> &'static str {
+    if member == Member::Site { "site" } else { "dp" }
 }
 
 fn tail(log: &Path) -> String {

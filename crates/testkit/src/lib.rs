@@ -4,13 +4,20 @@
 //! write. [`loop_disk::LoopDisk`] is a real file system that can lose its power. [`fleet::Fleet`]
 //! runs the real binary as a site with distribution points. [`tree`] makes, edits and compares
 //! folders of odd files, [`version`] reads one back out of a library, [`receive`] moves one between
-//! two libraries in memory. Used by tests only; nothing here is part of the product.
+//! two libraries in memory, [`reader`] fetches files as a client does. [`history`] writes down what was
+//! asked and seen and judges it, [`tally`] counts faults, [`small_disk`] is a disk that can be full.
+//! Used by tests only; nothing here is part of the product.
 
 pub mod faulty;
 pub mod fleet;
+pub mod history;
 pub mod loop_disk;
 pub mod random;
+pub mod reader;
 pub mod receive;
+pub mod small_disk;
+#[expect(clippy::print_stdout, reason = "counts are printed for who runs the suite")]
+pub mod tally;
 pub mod tree;
 pub mod version;
 

@@ -26,7 +26,9 @@ usage: cargo xtask COMMAND
   tidy                    crate arrows, licences, SQL texts, file sizes, names
   bench quick|full        measure against the peers, write bench/RESULTS.md
   bench provider          measure the SMS Provider over a large site, write bench/PROVIDER.md
-  torture [SUITE] [N]     long forms of the fault suites: disk, sys, power, net; N points, cycles or MiB
+  torture [--hours H] [--sabotage] [SUITE] [N]
+                          long forms of the fault suites: disk, flip, full, sys, power, model, net, soak, sim;
+                          N points, cycles, MiB, seconds or seeds
   simulate --hours N      the simulation of a hierarchy with fresh seeds
 ";
 

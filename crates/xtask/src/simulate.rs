@@ -1,5 +1,6 @@
 //! The simulation of a hierarchy: kept seeds and fresh ones drawn from the commit, or for hours.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -16,6 +17,17 @@ pub(crate) fn quick() -> Result<()> {
     process::run(
         Command::new(crate::root().join("target/debug/restock"))
             .args(["simulate", "--kept", "--twice", "--runs", QUICK_RUNS, "--seed", &seed.to_string()])
+            .args(["--commit", &commit]),
+    )
+}
+
+/// So many fresh seeds with a program that is there, others in each round.
+pub(crate) fn runs(restock: &Path, runs: &str, round: u64) -> Result<()> {
+    let commit = commit()?;
+    let seed = seed_of(&commit) + (2 << 40) + (round << 20);
+    process::run(
+        Command::new(restock)
+            .args(["simulate", "--runs", runs, "--seed", &seed.to_string()])
             .args(["--commit", &commit]),
     )
 }

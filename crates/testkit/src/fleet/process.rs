@@ -26,6 +26,17 @@ pub enum Strace {
         /// Counted from 1, for each thread.
         number: u64,
     },
+    /// Lets the `number`-th call of this name of each thread fail, once; the process lives on.
+    Fail {
+        /// The system call.
+        call: String,
+        /// Counted from 1, for each thread.
+        number: u64,
+        /// What it answers, such as `EIO`.
+        error: &'static str,
+        /// Where the calls go; [`Strace::has_failed`] reads it.
+        to: PathBuf,
+    },
 }
 
 impl Strace {
@@ -49,8 +60,23 @@ impl Strace {
                 words.push(format!("inject={call}:signal=SIGKILL:when={number}").into());
                 words.extend(["-o", "/dev/null"].map(Into::into));
             }
+            Self::Fail { call, number, error, to } => {
+                words.push("-e".into());
+                words.push(format!("trace={call}").into());
+                words.push("-e".into());
+                words.push(format!("inject={call}:error={error}:when={number}").into());
+                words.extend(["-y", "-s", "0", "-o"].map(Into::into));
+                words.push(to.clone().into());
+            }
         }
         words
+    }
+
+    /// The first call that was made to fail, as it was recorded; `None` when none was.
+    pub fn has_failed(&self) -> Result<Option<String>> {
+        let Self::Fail { to, .. } = self else { return Ok(None) };
+        let text = std::fs::read_to_string(to).with_context(|| format!("failed to read {}", to.display()))?;
+        Ok(text.lines().find(|line| line.contains("(INJECTED)")).map(ToOwned::to_owned))
     }
 }
 
@@ -89,6 +115,16 @@ impl Process {
             self.ended = Some(ended(status));
         }
         Ok(self.ended)
+    }
+
+    /// The process number; that of the traced program is another.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Stops it without its knowledge, or lets it go on.
+    pub fn pause(&self, is_paused: bool) {
+        self.send(if is_paused { Signal::STOP } else { Signal::CONT });
     }
 
     /// Sends SIGTERM or SIGKILL and waits for the end.

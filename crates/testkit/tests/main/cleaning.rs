@@ -5,9 +5,12 @@
 
 mod world;
 
-use proptest::prelude::{Just, Strategy, any, prop, prop_oneof, proptest};
-use proptest::test_runner::Config;
+use std::cell::Cell;
+
+use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use restock_testkit::faulty::Sabotage;
+use restock_testkit::tally::Tally;
 
 use world::{Range, Step, World};
 
@@ -33,19 +36,23 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-proptest! {
-    #![proptest_config(Config { cases: cases(), ..Config::default() })]
-
-    #[test]
-    fn cleaning_never_deletes_what_a_version_a_draft_or_a_reader_refers_to(
-        steps in prop::collection::vec(step(), 1..48)
-    ) {
+#[test]
+fn cleaning_never_deletes_what_a_version_a_draft_or_a_reader_refers_to() {
+    let mut runner = TestRunner::new(Config { cases: cases(), ..Config::default() });
+    let count = Cell::new(0);
+    let outcome = runner.run(&prop::collection::vec(step(), 1..48), |steps| {
+        count.set(count.get() + 1);
         let mut world = World::new(Sabotage::None);
+        let fail = |error: anyhow::Error| TestCaseError::fail(format!("{error:#}"));
         for step in steps {
-            world.step(&step).expect("nothing that is referred to is lost");
+            world.step(&step).map_err(fail)?;
         }
-        world.end().expect("what nothing refers to goes");
-    }
+        world.end().map_err(fail)
+    });
+    let violations = outcome.err().map(|error| error.to_string()).into_iter().collect();
+    let tally = Tally { points: count.get(), fired: count.get(), violations };
+    tally.report("model", &"cleaning, sequences of up to 48 steps");
+    assert_eq!(tally.violations, Vec::<String>::new());
 }
 
 fn cases() -> u32 {
@@ -53,7 +60,7 @@ fn cases() -> u32 {
 }
 
 fn first() -> prop::sample::Index {
-    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut runner = TestRunner::deterministic();
     let tree = any::<prop::sample::Index>().new_tree(&mut runner).expect("an index needs nothing");
     proptest::strategy::ValueTree::current(&tree)
 }

@@ -13,8 +13,9 @@ mod scene;
 use std::path::Path;
 
 use restock_testkit::faulty::{Fault, OperationKind, Sabotage};
+use restock_testkit::tally::Tally;
 
-use scene::{Scenario, Scene, Tally};
+use scene::{Scenario, Scene};
 
 /// Cuts every operation of the scenario in one way and expects no violation.
 fn survives(scenario: Scenario, fault: Fault) {
@@ -24,7 +25,7 @@ fn survives(scenario: Scenario, fault: Fault) {
         let fault = if let Fault::PowerMixed(_) = fault { Fault::PowerMixed(seed) } else { fault };
         scene.cut_everywhere(scenario, fault, &mut tally);
     }
-    println!("{scenario:?} {fault:?}: {tally}");
+    tally.report("disk", &format!("{scenario:?} {fault:?}"));
     assert_eq!(tally.violations, Vec::<String>::new());
     assert!(tally.fired == tally.points && tally.points > 20, "{tally}");
 }
@@ -117,7 +118,7 @@ fn what_a_restart_builds_on_survives_a_power_cut() {
     for scenario in [Scenario::Refresh, Scenario::Receive, Scenario::Clean] {
         scene.kill_then_cut_power(scenario, &mut tally);
     }
-    println!("killed, then cut: {tally}");
+    tally.report("disk", &"killed, then cut");
     assert_eq!(tally.violations, Vec::<String>::new());
 }
 
@@ -127,7 +128,7 @@ fn a_failed_write_or_sync_never_becomes_a_success() {
         let scene = Scene::new();
         let mut tally = Tally::default();
         scene.fail_everywhere(scenario, |_| true, Sabotage::None, &mut tally);
-        println!("{scenario:?} errors: {tally}");
+        tally.report("disk", &format!("{scenario:?} errors"));
         assert_eq!(tally.violations, Vec::<String>::new());
         assert!(tally.fired == tally.points && tally.points > 20, "{tally}");
     }

@@ -3,7 +3,10 @@
 
 mod cleaning;
 mod disk;
+mod flip;
+mod full;
 mod power;
 mod samples;
+mod soak;
 mod sys;
 mod trees;

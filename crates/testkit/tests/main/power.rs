@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::Write;
 
 use restock_testkit::loop_disk::{FileSystem, LoopDisk};
+use restock_testkit::tally::Tally;
 use tempfile::TempDir;
 
 use cycle::Cycles;
@@ -41,7 +42,9 @@ fn survives_cuts(kind: FileSystem) {
     for number in 0..cycles() {
         run.cut_once(number).unwrap_or_else(|error| panic!("cut {number} on {kind:?}: {error:#}"));
     }
-    println!("{kind:?}: {run}");
+    let (points, verdict) = (cycles(), run.verdict().expect("no rule is broken"));
+    Tally { points, fired: points, violations: Vec::new() }.report("power", &format!("{kind:?}"));
+    println!("{kind:?}: {run}; {verdict}");
     assert!(run.has_met_work(), "no cut met work in progress: {run}");
 }
 

@@ -13,6 +13,7 @@ use restock_provider::{Answer, Call, NewPackage, NewSourceRoot, Operation, Opera
 use restock_site::{Made, RefreshLoop, RetryPolicy, Side, Site, SiteConfig};
 use restock_sitedb::DatabaseError;
 use restock_sitedb::target::Target;
+use restock_testkit::history::{Deed, History, Seen, Watched};
 use restock_transfer::{JobId, Report, ReportState, SiteSide, Totals};
 use tempfile::TempDir;
 
@@ -31,6 +32,8 @@ pub(crate) struct World {
     /// Moves only by hand, unless the world was made with the machine's clock.
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) folder: TempDir,
+    /// Of every request and every look at a status; judged when the world ends.
+    history: Watched,
 }
 
 impl World {
@@ -60,7 +63,7 @@ impl World {
         let config = SiteConfig { database_url, ..config(&folder) };
         Site::init(&config, "XYZ".parse().unwrap(), Made::default(), Arc::clone(&clock)).await.unwrap();
         let site = Site::open(config, clock).await.unwrap();
-        let world = Self::over(site, by_hand, folder);
+        let world = Self::over(site, by_hand, folder, Watched(History::new("site")));
         std::fs::create_dir_all(world.source()).unwrap();
         let root = NewSourceRoot {
             name: "src".to_owned(),
@@ -73,19 +76,19 @@ impl World {
         world
     }
 
-    fn over(site: Site, clock: Arc<ManualClock>, folder: TempDir) -> Self {
+    fn over(site: Site, clock: Arc<ManualClock>, folder: TempDir, history: Watched) -> Self {
         let own = site.config().folders();
         let provider = Provider::new(site.database().clone(), Arc::clone(site.clock()), own);
-        Self { provider, refresh: site.refresh_loop(), side: site.side(), site, clock, folder }
+        Self { provider, refresh: site.refresh_loop(), side: site.side(), site, clock, folder, history }
     }
 
     /// The same site in a process that started again; the old one was killed.
     pub(crate) async fn restarted(self) -> Self {
-        let Self { site, provider, refresh, side, clock, folder } = self;
+        let Self { site, provider, refresh, side, clock, folder, history } = self;
         let (config, time) = (site.config().clone(), Arc::clone(site.clock()));
         drop((provider, refresh, side));
         drop(site);
-        Self::over(Site::open(config, time).await.unwrap(), clock, folder)
+        Self::over(Site::open(config, time).await.unwrap(), clock, folder, history)
     }
 
     /// The folder of the package's source.
@@ -154,8 +157,12 @@ impl World {
     }
 
     pub(crate) async fn ask(&self, id: PackageId) -> RefreshAccepted {
+        let asked = self.history.0.begin("caller", Deed::Change, id.as_str());
         match self.perform(Operation::RefreshPkgSource { package: id }).await.unwrap() {
-            Answer::Refresh(accepted) => accepted,
+            Answer::Refresh(accepted) => {
+                asked.ok(&[Seen::version(u64::from(accepted.source_version.0) + 1)]);
+                accepted
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -173,8 +180,15 @@ impl World {
     }
 
     pub(crate) async fn status(&self, id: PackageId) -> PackageStatus {
+        let asked = self.history.0.begin("site", Deed::Read, id.as_str());
+        let stored = self.history.0.begin("library of the site", Deed::Read, id.as_str());
         match self.perform(Operation::Status { package: Some(id) }).await.unwrap() {
-            Answer::Status(mut rows) => rows.pop().unwrap(),
+            Answer::Status(mut rows) => {
+                let status = rows.pop().unwrap();
+                asked.ok(&[Seen::version(status.package.source_version.0.into())]);
+                stored.ok(&[Seen::version(status.package.stored_version.0.into())]);
+                status
+            }
             other => panic!("{other:?}"),
         }
     }

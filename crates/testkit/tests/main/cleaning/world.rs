@@ -18,6 +18,7 @@ use restock_names::{
     Clock, ContentVersion, Digest, EntryPath, Epoch, PackageId, SourceVersion, SystemClock, Timestamp,
 };
 use restock_testkit::faulty::{FaultyFiles, Sabotage};
+use restock_testkit::history::{Deed, History, Seen};
 use restock_testkit::{scratch, version};
 use tempfile::TempDir;
 
@@ -68,6 +69,7 @@ pub(super) struct World {
     /// Files of each version that is stored.
     versions: BTreeMap<ContentVersion, Vec<u32>>,
     number: u32,
+    history: History,
 }
 
 struct Pages<'a>(&'a Writer);
@@ -125,6 +127,7 @@ impl World {
             folder,
             versions: BTreeMap::new(),
             number: 0,
+            history: History::new("cleaning"),
         }
     }
 
@@ -196,6 +199,12 @@ impl World {
         let statement = Statement::sign("XYZ".parse()?, version, root, Timestamp(0), &key);
         self.library().store_statement(&statement)?;
         self.library().activate(&version)?;
+        self.history.note(
+            "publisher",
+            Deed::Change,
+            &version.to_string(),
+            &[Seen::content(&version, root.digest)],
+        );
         self.versions.insert(version, files);
         Ok(())
     }
@@ -251,10 +260,14 @@ impl World {
             let found = version::read(self.library(), &statement.root)
                 .with_context(|| format!("version {version}"))?;
             ensure!(found.len() == files.len(), "{version} has {} files", found.len());
+            let seen = Seen::content(version, statement.root.digest);
+            self.history.note("library", Deed::Rest, &version.to_string(), &[seen]);
         }
         for reader in &self.readers {
             version::read(self.library(), &reader.root)
                 .with_context(|| format!("a reader of {}", reader.version))?;
+            let seen = Seen::content(&reader.version, reader.root.digest);
+            self.history.note("reader", Deed::Read, &reader.version.to_string(), &[seen]);
         }
         Ok(())
     }
@@ -279,6 +292,9 @@ impl World {
         self.judge()?;
         let report = self.library().check(|_| ControlFlow::Continue(()))?;
         ensure!(report.damaged.is_empty() && report.incomplete.is_empty(), "{report:?}");
+        if !self.versions.is_empty() {
+            self.history.expect_clean()?;
+        }
         Ok(())
     }
 }

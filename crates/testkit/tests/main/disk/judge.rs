@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use restock_content::files::DiskFiles;
 use restock_content::library::Library;
 use restock_names::ContentVersion;
+use restock_testkit::history::{Deed, History, Seen};
 use restock_testkit::receive::Event;
 use restock_testkit::tree::{Entries, differences};
 use restock_testkit::version;
@@ -21,6 +22,30 @@ pub(super) struct State {
     /// Stored versions with their roots, in order.
     versions: Vec<(ContentVersion, restock_names::Digest)>,
     active: Option<ContentVersion>,
+}
+
+impl State {
+    /// Writes down what was acknowledged and what is there at rest.
+    pub(super) fn note(&self, history: &History, acks: &[Event]) {
+        let pointer = format!("{PACKAGE} active");
+        for ack in acks {
+            let (of, version) = match ack {
+                Event::Stored(version) => (PACKAGE, version),
+                Event::Active(version) => (pointer.as_str(), version),
+                Event::Asked(_) | Event::Recorded(_) => continue,
+            };
+            let seen = Seen { epoch: version.epoch.0, version: version.version.0, root: None };
+            history.note("scenario", Deed::Change, of, &[seen]);
+        }
+        let seen: Vec<Seen> = self.versions.iter().map(|(v, root)| Seen::content(v, *root)).collect();
+        for one in &seen {
+            history.note("reader", Deed::Read, &format!("{PACKAGE} {one}"), &[*one]);
+        }
+        let newest = seen.last().copied();
+        history.note("library", Deed::Rest, PACKAGE, newest.as_slice());
+        let active = self.active.and_then(|active| seen.iter().find(|s| s.version == active.version.0));
+        history.note("library", Deed::Rest, &pointer, active.copied().as_slice());
+    }
 }
 
 /// Opens the library in `folder` and checks it against what was acknowledged.

@@ -1,7 +1,6 @@
 //! What the scenarios start from, and the loop over operations and faults.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -11,8 +10,10 @@ use restock_content::library::{Library, Role};
 use restock_content::statement::{KeyList, SigningKey, Statement};
 use restock_names::{ContentVersion, Digest, Epoch, SourceVersion};
 use restock_testkit::faulty::{Fault, FaultyFiles, OperationKind, Sabotage};
+use restock_testkit::history::History;
 use restock_testkit::receive::{Event, Receive};
 use restock_testkit::scratch;
+use restock_testkit::tally::Tally;
 use restock_testkit::tree::{self, Entries, Shape};
 use tempfile::TempDir;
 
@@ -55,20 +56,6 @@ pub(super) enum Scenario {
     Receive,
     /// A site that holds both, and a third with few of their files, keeps the third alone and cleans.
     Clean,
-}
-
-/// How often faults were tried, and what was wrong.
-#[derive(Debug, Default)]
-pub(super) struct Tally {
-    pub(super) points: u64,
-    pub(super) fired: u64,
-    pub(super) violations: Vec<String>,
-}
-
-impl fmt::Display for Tally {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} points, {} fired, {} violations", self.points, self.fired, self.violations.len())
-    }
 }
 
 /// A source with two versions, a site that holds both, and libraries that hold the first.
@@ -167,14 +154,8 @@ impl Scene {
         let (end, kinds) = self.undisturbed(scenario).expect("nothing is in the way of an undisturbed run");
         // One more than there are operations: the fault after the last one, when all is acknowledged.
         for number in 1..=kinds.len() as u64 + 1 {
-            tally.points += 1;
-            match self.cut(scenario, number, seeded(fault, number), Sabotage::None, &end) {
-                Ok(has_fired) => tally.fired += u64::from(has_fired),
-                Err(error) => {
-                    tally.fired += 1;
-                    tally.violations.push(format!("{fault:?} at {}: {error:#}", at(&kinds, number)));
-                }
-            }
+            let outcome = self.cut(scenario, number, seeded(fault, number), Sabotage::None, &end);
+            tally.add(&format!("{fault:?} at {}", at(&kinds, number)), outcome);
         }
     }
 
@@ -227,12 +208,15 @@ impl Scene {
         let image = self.at("image");
         files.image_after(fault, &image)?;
         let library = image.join("library");
-        judge(&library, acks, &self.truth, &self.keys)?;
+        let history = History::new("disk");
+        judge(&library, acks, &self.truth, &self.keys)?.note(&history, acks);
         let again = Acks::default();
         self.run(scenario, Arc::new(DiskFiles), &library, &again).context("the run after the fault fails")?;
         let found =
             judge(&library, &again.list(), &self.truth, &self.keys).context("after the second run")?;
         ensure!(found == *end, "the second run ends otherwise: {found:?} instead of {end:?}");
+        found.note(&history, &again.list());
+        history.expect_clean()?;
         let left = leftovers(&library)?;
         ensure!(left.is_empty(), "working files are left: {left:?}");
         if matches!(fault, Fault::Nothing | Fault::Half | Fault::Kill) {
@@ -254,15 +238,9 @@ impl Scene {
     ) {
         let (end, kinds) = self.undisturbed(scenario).expect("nothing is in the way of an undisturbed run");
         for (index, kind) in kinds.iter().enumerate().filter(|(_, kind)| matches(**kind)) {
-            tally.points += 1;
             let number = index as u64 + 1;
-            match self.fail(scenario, number, sabotage, &end) {
-                Ok(has_fired) => tally.fired += u64::from(has_fired),
-                Err(error) => {
-                    tally.fired += 1;
-                    tally.violations.push(format!("error of {kind:?} {number}: {error:#}"));
-                }
-            }
+            let outcome = self.fail(scenario, number, sabotage, &end);
+            tally.add(&format!("error of {kind:?} {number}"), outcome);
         }
     }
 
@@ -291,12 +269,9 @@ impl Scene {
         let (end, kinds) = self.undisturbed(scenario).expect("nothing is in the way of an undisturbed run");
         for (index, kind) in kinds.iter().enumerate() {
             for fault in [Fault::Half, Fault::Kill] {
-                tally.points += 1;
-                tally.fired += 1;
                 let number = index as u64 + 1;
-                if let Err(error) = self.kill_then_cut(scenario, number, fault, &end) {
-                    tally.violations.push(format!("{fault:?} at {kind:?} {number}, then power: {error:#}"));
-                }
+                let outcome = self.kill_then_cut(scenario, number, fault, &end).map(|()| true);
+                tally.add(&format!("{fault:?} at {kind:?} {number}, then power"), outcome);
             }
         }
     }
@@ -316,10 +291,7 @@ impl Scene {
 
     /// Receives from a site that damages one chunk; with the check in place the receive must fail.
     pub(super) fn receive_from_a_liar(&self, sabotage: Sabotage, tally: &mut Tally) {
-        tally.points += 1;
-        if let Err(error) = self.lied_to(sabotage) {
-            tally.violations.push(format!("{error:#}"));
-        }
+        tally.add(&"a chunk that is damaged on its way", self.lied_to(sabotage).map(|()| true));
     }
 
     fn lied_to(&self, sabotage: Sabotage) -> Result<()> {

@@ -15,6 +15,7 @@ use anyhow::{Context, Result, ensure};
 use restock_content::files::DiskFiles;
 use restock_content::library::{Library, Recovered};
 use restock_testkit::fleet::{Fleet, Member, PACKAGE, binary};
+use restock_testkit::history::{Deed, History, Seen, Verdict};
 use restock_testkit::loop_disk::{FileSystem, LoopDisk};
 use restock_testkit::random::Random;
 use restock_testkit::tree::{self, Shape};
@@ -42,6 +43,8 @@ pub(super) struct Cycles {
     disk: LoopDisk,
     folder: TempDir,
     acknowledged: Acknowledged,
+    /// Outside the disk too.
+    history: History,
     cuts: u64,
     cuts_while_refreshing: u64,
     cuts_while_distributing: u64,
@@ -81,18 +84,24 @@ impl Cycles {
             disk,
             folder,
             acknowledged,
+            history: History::new("power"),
             cuts: 0,
             cuts_while_refreshing: 0,
             cuts_while_distributing: 0,
             requests: 0,
         };
         let status = run.fleet.settled()?;
-        run.note(&status);
+        run.note(&status, Deed::Rest);
         Ok(run)
     }
 
     fn source(&self) -> PathBuf {
         self.folder.path().join("source")
+    }
+
+    /// What the whole history shows.
+    pub(super) fn verdict(&self) -> Result<Verdict> {
+        self.history.expect_clean()
     }
 
     /// True when cuts came during a refresh and during distribution: others prove less.
@@ -104,8 +113,10 @@ impl Cycles {
     pub(super) fn cut_once(&mut self, number: u64) -> Result<()> {
         let mut random = Random::new(number);
         tree::edit(&self.source(), 1_000 + number, 15)?;
+        let asked = self.history.begin("caller", Deed::Change, PACKAGE);
         let accepted = self.fleet.expect(&["refresh", PACKAGE])?.json;
         let before = accepted[0]["source_version"].as_u64().context("the answer has no version")?;
+        asked.ok(&[Seen::version(before + 1)]);
         self.acknowledged.version_asked = before + 1;
         self.requests += 1;
         // The moments that matter lie close together behind the request.
@@ -114,7 +125,7 @@ impl Cycles {
         let mut last = Value::Null;
         while Instant::now() < until {
             last = self.fleet.status()?;
-            self.note(&last);
+            self.note(&last, Deed::Read);
         }
         self.disk.cut()?;
         self.cuts += 1;
@@ -135,18 +146,24 @@ impl Cycles {
         let Acknowledged { version_asked, version_published, .. } = self.acknowledged;
         ensure!(version >= version_asked, "a refresh that was accepted is lost: version {version}");
         ensure!(version >= version_published, "version {version_published} was published, {version} is now");
-        self.note(&status);
+        self.note(&status, Deed::Rest);
         self.check_content()
     }
 
     /// Takes down what an answer says.
-    fn note(&mut self, status: &Value) {
+    fn note(&mut self, status: &Value, deed: Deed) {
+        if let Some(version) = status["package"]["source_version"].as_u64() {
+            self.history.note("site", deed, PACKAGE, &[Seen::version(version)]);
+        }
         let stored = status["package"]["stored_version"].as_u64().unwrap_or_default();
         self.acknowledged.version_published = self.acknowledged.version_published.max(stored);
         for target in status["targets"].as_array().into_iter().flatten() {
             let number = target["point"].as_str().and_then(|p| p.strip_prefix("DP")?.parse::<usize>().ok());
             if let Some(served) = number.and_then(|n| self.acknowledged.versions_served.get_mut(n - 1)) {
-                *served = (*served).max(target["serving_version"].as_u64().unwrap_or_default());
+                let version = target["serving_version"].as_u64().unwrap_or_default();
+                *served = (*served).max(version);
+                let observer = format!("{} by the site", target["point"]);
+                self.history.note(&observer, deed, PACKAGE, &[Seen::version(version)]);
             }
         }
     }
@@ -158,6 +175,15 @@ impl Cycles {
             let (_copy, library, recovered) = self.open_copy(member)?;
             let damaged = (recovered.packs_damaged.len(), recovered.pointers_damaged.len());
             ensure!(damaged == (0, 0), "{member:?} set packs or pointers aside: {recovered:?}");
+            let observer = format!("library of {member:?}");
+            for statement in library.statements(&package)? {
+                let seen = Seen::content(&statement.version, statement.root.digest);
+                self.history.note(&observer, Deed::Read, &statement.version.to_string(), &[seen]);
+            }
+            if let Some(active) = library.active(&package) {
+                let seen = Seen::content(&active.version, active.root.digest);
+                self.history.note(&observer, Deed::Read, PACKAGE, &[seen]);
+            }
             let report = library.check(|_| ControlFlow::Continue(()))?;
             ensure!(report.damaged.is_empty() && report.incomplete.is_empty(), "{member:?}: {report:?}");
             match member {

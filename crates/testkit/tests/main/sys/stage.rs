@@ -13,6 +13,7 @@ use restock_content::library::Library;
 use restock_content::pack::{HEADER_BYTES, RECORD_BYTES, Record};
 use restock_names::{Clock, Digest, SystemClock};
 use restock_testkit::fleet::{Ended, Fleet, Member, PACKAGE, Strace, binary, is_settled};
+use restock_testkit::history::{Deed, History, Seen};
 use restock_testkit::tree::{self, Entries, Shape};
 use restock_testkit::version;
 use serde_json::Value;
@@ -22,10 +23,21 @@ use super::calls::{WRITE_CALLS, parse};
 
 const DP: Member = Member::Dp(1);
 const SIGKILL: i32 = 9;
+/// Longer than a refresh with an attempt or two that fail.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// A point that does not fire is tried this often in all.
 const TRIES: usize = 4;
 
-/// Kill `victim` when a thread enters its `number`-th call of this name.
+/// What is done to a process at a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Harm {
+    /// It is killed as it enters the call.
+    Kill,
+    /// The call fails with this error and the process lives on.
+    Fail(&'static str),
+}
+
+/// When a thread of `victim` enters its `number`-th call of this name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Point {
     victim: Member,
@@ -33,13 +45,21 @@ pub(super) struct Point {
     number: u64,
     /// What the call did when it was recorded.
     seen: String,
+    /// No thread's call of this name and number went elsewhere than to the data folder.
+    is_always_ours: bool,
 }
 
 impl Point {
     /// A point that no run reaches; `strace` counts to 65,535.
     pub(super) fn beyond_any_run() -> Self {
         let seen = "never".to_owned();
-        Self { victim: Member::Site, call: "fdatasync".to_owned(), number: 60_000, seen }
+        let call = "fdatasync".to_owned();
+        Self { victim: Member::Site, call, number: 60_000, seen, is_always_ours: true }
+    }
+
+    /// True where an error can only meet a file of the data folder: what is no file fails otherwise.
+    pub(super) fn can_fail(&self) -> bool {
+        self.is_always_ours
     }
 
     /// True for the same number of the same call, whatever it did.
@@ -63,6 +83,8 @@ pub(super) struct Stage {
     root: Digest,
     frames: u64,
     counts: Counts,
+    /// Since the last way back to version 1.
+    history: History,
 }
 
 /// In how many of the points that fired…
@@ -74,6 +96,10 @@ pub(super) struct Counts {
     pub(super) resumed: u64,
     /// and how many frames those were.
     pub(super) frames_recorded: u64,
+    /// Errors after which the process ended by itself.
+    pub(super) gave_up: u64,
+    /// Calls in the histories, none of which broke a rule.
+    pub(super) calls: u64,
 }
 
 impl Stage {
@@ -93,8 +119,8 @@ impl Stage {
         copy(&at("run"), &at("prepared"))?;
         tree::edit(&at("source"), 22, 200)?;
         let source = tree::read(&at("source"))?;
-        let mut stage =
-            Self { folder, fleet, source, root: Digest::ZERO, frames: 0, counts: Counts::default() };
+        let (counts, history) = (Counts::default(), History::new("sys"));
+        let mut stage = Self { folder, fleet, source, root: Digest::ZERO, frames: 0, counts, history };
         stage.learn_end()?;
         Ok(stage)
     }
@@ -129,7 +155,30 @@ impl Stage {
     fn restore(&mut self) -> Result<()> {
         self.fleet.stop_all(true)?;
         std::fs::remove_dir_all(self.at("run"))?;
+        self.history = History::new("sys");
         copy(&self.at("prepared"), &self.at("run"))
+    }
+
+    /// Asks for a refresh, and whether that was acknowledged.
+    fn ask(&self) -> Result<bool> {
+        let asked = self.history.begin("caller", Deed::Change, PACKAGE);
+        let answer = self.fleet.call(&["refresh", PACKAGE])?;
+        match answer.json[0]["source_version"].as_u64() {
+            Some(before) if answer.code == 0 => asked.ok(&[Seen::version(before + 1)]),
+            _ => asked.unknown(),
+        }
+        Ok(answer.code == 0)
+    }
+
+    /// What the site says, if it answers.
+    fn status(&self, deed: Deed) -> Result<Value> {
+        let asked = self.history.begin("site", deed, PACKAGE);
+        let served = self.history.begin("DP1 by the site", deed, PACKAGE);
+        let status = self.fleet.status()?;
+        let seen = |version: &Value| version.as_u64().map(Seen::version);
+        asked.ok(seen(&status["package"]["source_version"]).as_slice());
+        served.ok(seen(&status["targets"][0]["serving_version"]).as_slice());
+        Ok(status)
     }
 
     /// Records a refresh; returns its write-type calls on files of the victim's data folder.
@@ -146,15 +195,19 @@ impl Stage {
         let data = self.fleet.data(victim).display().to_string();
         let record = std::fs::read_to_string(&to)?;
         let mut points: Vec<Point> = Vec::new();
-        for call in
-            parse(&record).into_iter().filter(|call| call.at >= begun && call.arguments.contains(&data))
-        {
+        let parsed = parse(&record);
+        for call in parsed.iter().filter(|call| call.at >= begun && call.arguments.contains(&data)) {
             let seen = call.arguments.replace(&data, "").chars().take(100).collect();
-            let point = Point { victim, call: call.name, number: call.number, seen };
+            let (call, number) = (call.name.clone(), call.number);
+            let point = Point { victim, call, number, seen, is_always_ours: false };
             // Two threads' calls with one number are one point: the first to get there is killed.
             if !points.iter().any(|p| (&p.call, p.number) == (&point.call, point.number)) {
                 points.push(point);
             }
+        }
+        for point in &mut points {
+            let same = parsed.iter().filter(|c| (&c.name, c.number) == (&point.call, point.number));
+            point.is_always_ours = same.into_iter().all(|call| call.arguments.contains(&data));
         }
         let lines = record.lines().count();
         let last = record.lines().last().unwrap_or_default();
@@ -165,45 +218,62 @@ impl Stage {
         Ok(points)
     }
 
-    /// Kills at the point, restarts, and checks the end. False when it did not fire.
-    pub(super) fn kill_at(&mut self, point: &Point) -> Result<bool> {
+    /// Does the harm at the point, restarts what ended, and checks the end. False when it did not fire.
+    pub(super) fn strike(&mut self, point: &Point, harm: Harm) -> Result<bool> {
         for _ in 0..TRIES {
-            if self.kill_once(point)? {
+            if self.strike_once(point, harm)? {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    fn kill_once(&mut self, point: &Point) -> Result<bool> {
+    fn strike_once(&mut self, point: &Point, harm: Harm) -> Result<bool> {
         self.restore()?;
-        let strace = Strace::Kill { call: point.call.clone(), number: point.number };
+        let (call, number) = (point.call.clone(), point.number);
+        let strace = match harm {
+            Harm::Kill => Strace::Kill { call, number },
+            Harm::Fail(error) => Strace::Fail { call, number, error, to: self.at("failed") },
+        };
         for member in [DP, Member::Site] {
             self.fleet.start(member, (member == point.victim).then_some(&strace))?;
         }
         // No answer, or a refusal because the site is just ending: then nothing was promised.
-        let was_acknowledged = self.fleet.call(&["refresh", PACKAGE])?.code == 0;
-        if !self.wait_for_kill(point.victim)? {
+        let was_acknowledged = self.ask()?;
+        let ended = self.wait_for_end(point.victim, harm, was_acknowledged)?;
+        let has_fired = match harm {
+            Harm::Kill => ended == Some(Ended::Signal(SIGKILL)),
+            Harm::Fail(_) => {
+                let data = self.fleet.data(point.victim).display().to_string();
+                strace.has_failed()?.is_some_and(|call| call.contains(&data))
+            }
+        };
+        if !has_fired {
             return Ok(false);
         }
-        self.fleet.stop(point.victim, true)?;
-        let recorded = if point.victim == DP { self.recorded_chunks()? } else { 0 };
         self.counts.acknowledged += u64::from(was_acknowledged);
-        self.counts.resumed += u64::from(recorded > 0);
-        self.counts.frames_recorded += recorded;
+        let mut recorded = 0;
         let pulls_before = self.frames_fetched()?.len();
-        self.fleet.start(point.victim, None).context("it does not start again")?;
+        if ended.is_some() {
+            self.counts.gave_up += u64::from(harm != Harm::Kill);
+            self.fleet.stop(point.victim, true)?;
+            recorded = if point.victim == DP { self.recorded_chunks()? } else { 0 };
+            self.counts.resumed += u64::from(recorded > 0);
+            self.counts.frames_recorded += recorded;
+            self.fleet.start(point.victim, None).context("it does not start again")?;
+        }
         let versions: &[u64] = if was_acknowledged {
             &[2]
         } else {
-            self.fleet.expect(&["refresh", PACKAGE]).context("the refresh asked again")?;
+            ensure!(self.ask()?, "the refresh asked again is refused");
             // The request that got no answer may have been taken.
             &[2, 3]
         };
-        let status = self.fleet.settled()?;
+        self.fleet.settled()?;
+        let status = self.status(Deed::Rest)?;
         ensure!(status["targets"][0]["serving_version"] == status["package"]["source_version"], "{status}");
         let fetched: u64 = self.frames_fetched()?.iter().skip(pulls_before).sum();
-        if versions.len() == 1 {
+        if versions.len() == 1 && harm == Harm::Kill {
             ensure!(
                 fetched + recorded <= self.frames,
                 "{recorded} frames were recorded, yet {fetched} of {} were fetched afterwards",
@@ -211,34 +281,39 @@ impl Stage {
             );
         }
         self.fleet.stop_all(false)?;
+        let talk = self.fleet.talk(point.victim);
+        ensure!(!talk.contains("panicked"), "{:?} panicked: {talk}", point.victim);
         self.check_end(versions)?;
         Ok(true)
     }
 
-    /// Waits until the victim is killed; false when everything is done and it still lives.
-    fn wait_for_kill(&mut self, victim: Member) -> Result<bool> {
-        let until = Instant::now() + Duration::from_secs(40);
+    /// Waits until the victim has ended, or everything is done and it still lives: then `None`.
+    fn wait_for_end(&mut self, victim: Member, harm: Harm, was_acknowledged: bool) -> Result<Option<Ended>> {
+        let until = Instant::now() + PATIENCE;
         loop {
             let process = self.fleet.process(victim).context("the victim was started")?;
             match process.ended()? {
-                Some(Ended::Signal(SIGKILL)) => return Ok(true),
-                Some(other) => bail!("the victim ended by itself: {other:?}"),
+                Some(Ended::Signal(SIGKILL)) => return Ok(Some(Ended::Signal(SIGKILL))),
+                Some(other) if harm == Harm::Kill => bail!("the victim ended by itself: {other:?}"),
+                Some(other) => return Ok(Some(other)),
                 None => {}
             }
+            if harm != Harm::Kill && !was_acknowledged {
+                return Ok(None);
+            }
             // The site may be the victim: an unanswered question is no news.
-            let status = self.fleet.status().unwrap_or(Value::Null);
+            let status = self.status(Deed::Read).unwrap_or(Value::Null);
             if is_settled(&status) && status["package"]["source_version"] == 2 {
                 std::thread::sleep(Duration::from_millis(200));
-                let process = self.fleet.process(victim).context("the victim was started")?;
-                return Ok(process.ended()? == Some(Ended::Signal(SIGKILL)));
+                return self.fleet.process(victim).context("the victim was started")?.ended();
             }
-            ensure!(Instant::now() < until, "neither killed nor done: {status}");
+            ensure!(Instant::now() < until, "neither ended nor done: {status}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
     /// Compares what site and distribution point hold with the end of an undisturbed run.
-    fn check_end(&self, versions: &[u64]) -> Result<()> {
+    fn check_end(&mut self, versions: &[u64]) -> Result<()> {
         let package = PACKAGE.parse()?;
         for member in [Member::Site, DP] {
             let (library, recovered) = Library::open(Arc::new(DiskFiles), &self.fleet.library(member))?;
@@ -252,6 +327,13 @@ impl Stage {
             ensure!(newest.root.digest == self.root, "{member:?} ends with other content");
             let number = u64::from(newest.version.version.0);
             ensure!(versions.contains(&number), "{member:?} ends with version {number}, not {versions:?}");
+            let observer = format!("library of {member:?}");
+            for statement in &statements {
+                let seen = Seen::content(&statement.version, statement.root.digest);
+                self.history.note(&observer, Deed::Read, PACKAGE, &[seen]);
+            }
+            let seen = Seen::content(&newest.version, newest.root.digest);
+            self.history.note(&observer, Deed::Rest, PACKAGE, &[seen]);
             if member == DP {
                 let active = library.active(&package).context("nothing is active")?;
                 ensure!(active.version == newest.version, "{} is active", active.version);
@@ -264,6 +346,7 @@ impl Stage {
             let twice = frames_twice(&self.fleet.library(member))?;
             ensure!(twice == 0, "{member:?} stores {twice} frames twice");
         }
+        self.counts.calls += self.history.expect_clean()?.calls;
         Ok(())
     }
 
