@@ -10,11 +10,13 @@
 //! Source: docs/formats/link.md, "Delta frames".
 
 mod align;
+mod cursor;
 mod frame;
 mod map;
 mod receive;
 mod send;
 
+pub use cursor::DeltaCursor;
 pub use frame::{DeltaError, DeltaFrame, PREFIX_BYTES_MAX, fuzz_one};
 pub use map::DeltaMap;
 pub use receive::DeltaBase;

@@ -6,12 +6,16 @@
 
 use std::fmt::Debug;
 use std::fs::{File, OpenOptions, Permissions};
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use restock_names::Digest;
 use rustix::fs::{Advice, FallocateFlags};
+use rustix::io::retry_on_intr;
+
+/// Parts handed to the kernel in one call: what every system takes.
+const PARTS_MAX: usize = 1_024;
 
 /// Write-type operations on a file system.
 ///
@@ -49,6 +53,13 @@ pub trait Files: Send + Sync + Debug {
 pub trait OutFile: Send + Sync + Debug {
     /// Writes all of `bytes` at `offset`.
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Writes all of `parts`, one directly behind the other, from `offset` on.
+    fn write_parts_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
+        match parts {
+            [one] => self.write_all_at(one, offset),
+            parts => self.write_all_at(&parts.concat(), offset),
+        }
+    }
     /// Makes the file's bytes durable. An error is final: never sync this file again.
     fn sync(&self) -> io::Result<()>;
     /// Reserves space for `length` bytes from the start; only sets the length where the file system
@@ -103,6 +114,23 @@ struct DiskFile(File);
 impl OutFile for DiskFile {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.0.write_all_at(bytes, offset)
+    }
+
+    fn write_parts_at(&self, parts: &[&[u8]], mut offset: u64) -> io::Result<()> {
+        let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        let mut rest = slices.as_mut_slice();
+        IoSlice::advance_slices(&mut rest, 0);
+        while !rest.is_empty() {
+            let count = rest.len().min(PARTS_MAX);
+            match retry_on_intr(|| rustix::io::pwritev(&self.0, &rest[..count], offset))? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                written => {
+                    offset += written as u64;
+                    IoSlice::advance_slices(&mut rest, written);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -13,6 +13,7 @@ mod open;
 mod sealed;
 mod table;
 
+pub(crate) use frame::decode_frame_in;
 pub use frame::{DecodeFrameError, Encoding, compress, decode_frame};
 pub(crate) use marks::Marks;
 pub(crate) use open::{OpenPack, SealError, open_data_path, open_table_path, plan_path};

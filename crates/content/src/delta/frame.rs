@@ -1,8 +1,11 @@
 //! A delta frame as bytes, and the compression itself.
 
+use std::cell::RefCell;
+
 use zstd::zstd_safe::{CCtx, CParameter, DCtx};
 
 use super::{PREFIX_ITEMS_MAX, Prefix};
+use crate::chunk::CHUNK_BYTES_MAX;
 use crate::codec::{DecodeError, Reader, put_varint};
 use crate::transfer::{Item, ItemError, ItemKind};
 
@@ -13,6 +16,11 @@ pub const PREFIX_BYTES_MAX: u32 = 4 << 20;
 const LEVEL: i32 = 1;
 /// 2^23 bytes: the longest object and the longest prefix together.
 const WINDOW_LOG: u32 = 23;
+
+thread_local! {
+    static COMPRESSOR: RefCell<Option<CCtx<'static>>> = const { RefCell::new(None) };
+    static DECOMPRESSOR: RefCell<Option<DCtx<'static>>> = const { RefCell::new(None) };
+}
 
 /// What a delta frame says: which object it is, its prefix, and the zstd frame made with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,25 +97,53 @@ impl<'a> DeltaFrame<'a> {
 
 /// Compresses `raw` with `prefix`; `None` when the result has more than `limit` bytes.
 pub(super) fn compress(prefix: &[u8], raw: &[u8], limit: usize) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(limit);
+    // Too small an output buffer makes zstd stop early, which is just what is wanted.
+    if is_plain(prefix) && raw.len() <= CHUNK_BYTES_MAX {
+        COMPRESSOR.with_borrow_mut(|slot| {
+            let context = match slot {
+                Some(context) => context,
+                None => slot.insert(CCtx::try_create()?),
+            };
+            context.compress_using_dict(&mut out, raw, prefix, LEVEL).ok()
+        })?;
+        return Some(out);
+    }
+    // The window must hold long pages whole, which only a context with a prefix lets one say.
     let mut context = CCtx::try_create()?;
     for parameter in [CParameter::CompressionLevel(LEVEL), CParameter::WindowLog(WINDOW_LOG)] {
         context.set_parameter(parameter).ok()?;
     }
     context.ref_prefix(prefix).ok()?;
-    let mut out = Vec::with_capacity(limit);
-    // Too small an output buffer makes zstd stop early, which is just what is wanted.
     context.compress2(&mut out, raw).ok()?;
     Some(out)
 }
 
 /// Decompresses what [`compress`] made; never more than `length` bytes come out.
 pub(super) fn decompress(prefix: &[u8], compressed: &[u8], length: u32) -> Result<Vec<u8>, DeltaError> {
-    let mut context = DCtx::try_create().ok_or(DeltaError::Zstd("no memory"))?;
     let failed = |code| DeltaError::Zstd(zstd::zstd_safe::get_error_name(code));
-    context.ref_prefix(prefix).map_err(failed)?;
     let mut out = Vec::with_capacity(length as usize);
+    if is_plain(prefix) {
+        DECOMPRESSOR.with_borrow_mut(|slot| {
+            let context = match slot {
+                Some(context) => context,
+                None => slot.insert(DCtx::try_create().ok_or(DeltaError::Zstd("no memory"))?),
+            };
+            context.decompress_using_dict(&mut out, compressed, prefix).map_err(failed)
+        })?;
+        return Ok(out);
+    }
+    let mut context = DCtx::try_create().ok_or(DeltaError::Zstd("no memory"))?;
+    context.ref_prefix(prefix).map_err(failed)?;
     context.decompress(&mut out, compressed).map_err(failed)?;
     Ok(out)
+}
+
+/// True when zstd takes the bytes for what they are also where it takes a dictionary: a context is then
+/// used for one object after the other, which a prefix, borrowed for as long as the context lives, does
+/// not allow.
+fn is_plain(prefix: &[u8]) -> bool {
+    !prefix.starts_with(&zstd::zstd_safe::MAGIC_DICTIONARY.to_le_bytes())
 }
 
 /// Fuzz target: any bytes are refused or survive a round trip, byte for byte.
@@ -147,6 +183,21 @@ mod tests {
         let noise: Vec<u8> =
             (9_000..9_100_u64).flat_map(|i| crate::hash::chunk_digest(&i.to_le_bytes()).0).collect();
         assert_eq!(compress(&old, &noise, noise.len() / 2), None);
+    }
+
+    #[test]
+    fn a_prefix_that_looks_like_a_dictionary_and_a_long_object_come_back_too() {
+        let noise = |count: u64| -> Vec<u8> {
+            (0..count).flat_map(|i| crate::hash::chunk_digest(&i.to_le_bytes()).0).collect()
+        };
+        let dictionary = [&[0x37, 0xa4, 0x30, 0xec][..], &noise(2_000)].concat();
+        for prefix in [dictionary, noise(30_000), noise(1)[..5].to_vec()] {
+            let mut raw = prefix.repeat(2);
+            raw.extend_from_slice(b"and more");
+            let packed = compress(&prefix, &raw, raw.len() + 64).expect("it fits");
+            assert!(prefix.len() < 100 || packed.len() * 2 < raw.len(), "{} of {}", packed.len(), raw.len());
+            assert_eq!(decompress(&prefix, &packed, raw.len() as u32).unwrap(), raw);
+        }
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::receive::prefix_bytes;
+use super::cursor::DeltaCursor;
 use super::{DeltaFrame, DeltaMap, frame};
 use crate::library::{Library, LibraryError};
 use crate::manifest::{ManifestError, ManifestRoot};
-use crate::transfer::{Item, Outgoing, Sender};
+use crate::transfer::{Item, Outgoing};
 
 /// Frames kept for other receivers of the same version, in bytes.
 const KEPT_BYTES_MAX: usize = 32 << 20;
@@ -36,8 +36,13 @@ impl DeltaSender {
     }
 
     /// A cursor over the base, one for each connection.
-    pub fn cursor<'a>(&self, library: &'a Library) -> Sender<'a> {
-        Sender::new(library, self.base)
+    pub fn cursor<'a>(&self, library: &'a Library) -> DeltaCursor<'a> {
+        DeltaCursor::new(library, self.base)
+    }
+
+    /// True when the object has a place in the base: then [`Self::frame`] may have a frame of it.
+    pub fn has_prefix(&self, item: Item) -> bool {
+        self.map.prefix(item).is_some()
     }
 
     /// The body of a delta frame for the object; `None` when it has no prefix or is not smaller than the
@@ -47,7 +52,7 @@ impl DeltaSender {
     pub fn frame(
         &self,
         library: &Library,
-        cursor: &mut Sender<'_>,
+        cursor: &mut DeltaCursor<'_>,
         outgoing: &Outgoing,
         stored_bytes: usize,
     ) -> Result<Option<Arc<[u8]>>, LibraryError> {
@@ -56,11 +61,11 @@ impl DeltaSender {
             return Ok(kept.clone());
         }
         // A base that cannot be read here is no reason to send nothing.
-        let Ok(base) = prefix_bytes(library, cursor, outgoing.item.kind, &prefix) else { return Ok(None) };
+        let Ok(base) = cursor.prefix(outgoing.item.kind, &prefix) else { return Ok(None) };
         let raw = library.read(&outgoing.digest)?;
         // It must be worth the work of the receiver: an eighth at least.
         let limit = stored_bytes - stored_bytes / 8;
-        let made: Option<Arc<[u8]>> = frame::compress(&base, &raw, limit)
+        let made: Option<Arc<[u8]>> = frame::compress(base, &raw, limit)
             .map(|compressed| {
                 let (item, raw_length) = (outgoing.item, outgoing.length);
                 DeltaFrame { item, raw_length, prefix, compressed: &compressed }.encode().into()

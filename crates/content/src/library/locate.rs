@@ -9,7 +9,7 @@ use super::index::{FindError, Found};
 use super::live::LiveFrame;
 use super::{Inner, Library, LibraryError, StoredFrame};
 use crate::manifest::{PageError, PageSource};
-use crate::pack::{FrameKind, OpenPack, Record, SealedPack, decode_frame};
+use crate::pack::{Encoding, FrameKind, OpenPack, Record, SealedPack, decode_frame};
 
 /// A frame's place.
 enum Place {
@@ -36,6 +36,13 @@ impl Place {
         match self {
             Self::Open(pack, _) => format!("{:016x} (open)", pack.sequence),
             Self::Sealed(pack, ..) => pack.stem.clone(),
+        }
+    }
+
+    fn read_into(&self, bytes: &mut [u8]) -> io::Result<()> {
+        match self {
+            Self::Open(pack, record) => pack.read_into(record, bytes),
+            Self::Sealed(pack, _, record) => pack.read_into(record, bytes),
         }
     }
 
@@ -74,6 +81,35 @@ impl Library {
                 }
                 Err(_gone) if self.inner.is_lost(&place) => {}
                 Err(source) => return Err(self.inner.read_error(&place, source)),
+            }
+        }
+    }
+
+    /// Appends a frame as it is stored to `out`, behind what `head` puts there, which is given its
+    /// encoding, its raw and its stored length. After an error `out` is as it was.
+    pub fn append_stored(
+        &self,
+        digest: &Digest,
+        out: &mut Vec<u8>,
+        mut head: impl FnMut(&mut Vec<u8>, Encoding, u32, u32),
+    ) -> Result<(), LibraryError> {
+        let start = out.len();
+        loop {
+            let place = self.inner.locate(digest)?.ok_or(LibraryError::Missing(*digest))?;
+            let Record { encoding, raw_length, stored_length, .. } = *place.record();
+            head(out, encoding, raw_length, stored_length);
+            let from = out.len();
+            out.resize(from + stored_length as usize, 0);
+            let read = place.read_into(&mut out[from..]);
+            if read.is_ok() {
+                return Ok(());
+            }
+            out.truncate(start);
+            match read {
+                Err(source) if !self.inner.is_lost(&place) => {
+                    return Err(self.inner.read_error(&place, source));
+                }
+                _ => {}
             }
         }
     }

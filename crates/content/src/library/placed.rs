@@ -219,16 +219,11 @@ pub(super) fn write_run(
     run: &[(Record, &[u8])],
 ) -> Result<(), LibraryError> {
     let fail = |step| move |source| LibraryError::Seal { sequence: pack.sequence, step, source };
-    let mut joined = Vec::new();
+    let mut parts: Vec<&[u8]> = Vec::with_capacity(run.len());
     for group in run.chunk_by(|(r, raw), (s, _)| r.offset + raw.len() as u64 == s.offset) {
-        let (first, raw) = group[0];
-        if group.len() == 1 {
-            pack.write(raw, first.offset).map_err(fail("write to"))?;
-        } else {
-            joined.clear();
-            group.iter().for_each(|(_, raw)| joined.extend_from_slice(raw));
-            pack.write(&joined, first.offset).map_err(fail("write to"))?;
-        }
+        parts.clear();
+        parts.extend(group.iter().map(|(_, raw)| *raw));
+        pack.write_parts(&parts, group[0].0.offset).map_err(fail("write to"))?;
     }
     let records: Vec<Record> = run.iter().map(|(record, _)| *record).collect();
     pack.record(&records, true).map_err(fail("record in"))?;

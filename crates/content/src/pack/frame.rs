@@ -1,5 +1,6 @@
 //! One frame: how a chunk or page lies in a pack or on a link.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 
 /// How a frame's bytes are stored.
@@ -74,34 +75,48 @@ pub fn compress(raw: &[u8], out: &mut Vec<u8>) -> Encoding {
 ///
 /// Limits: never more than `raw_length` bytes are produced.
 pub fn decode_frame(encoding: Encoding, stored: &[u8], raw_length: u32) -> Result<Vec<u8>, DecodeFrameError> {
+    decode_frame_in(encoding, stored, raw_length, Vec::new).map(Cow::into_owned)
+}
+
+/// As [`decode_frame`]; raw bytes are not copied, others go into a buffer that `spare` gives.
+pub(crate) fn decode_frame_in<'s>(
+    encoding: Encoding,
+    stored: &'s [u8],
+    raw_length: u32,
+    spare: impl FnOnce() -> Vec<u8>,
+) -> Result<Cow<'s, [u8]>, DecodeFrameError> {
     let expected = raw_length as usize;
     let raw = match encoding {
-        Encoding::Raw if stored.len() > expected => {
-            return Err(DecodeFrameError::TooLong { expected: raw_length });
-        }
-        Encoding::Raw => stored.to_vec(),
-        Encoding::Zstd => DECOMPRESSOR.with_borrow_mut(|slot| {
-            let decompressor = match slot {
-                Some(decompressor) => decompressor,
-                None => slot.insert(
-                    zstd::bulk::Decompressor::new().map_err(|e| DecodeFrameError::Zstd(e.to_string()))?,
-                ),
-            };
-            let mut raw = Vec::with_capacity(expected);
-            match decompressor.decompress_to_buffer(stored, &mut raw) {
-                Ok(_) => Ok(raw),
-                Err(error) if error.to_string().contains("too small") => {
-                    Err(DecodeFrameError::TooLong { expected: raw_length })
-                }
-                Err(error) => Err(DecodeFrameError::Zstd(error.to_string())),
-            }
-        })?,
+        Encoding::Raw => Cow::Borrowed(stored),
+        Encoding::Zstd => Cow::Owned(decompress(stored, raw_length, spare())?),
     };
     match raw.len() {
         found if found > expected => Err(DecodeFrameError::TooLong { expected: raw_length }),
         found if found < expected => Err(DecodeFrameError::TooShort { expected: raw_length, found }),
         _ => Ok(raw),
     }
+}
+
+fn decompress(stored: &[u8], raw_length: u32, mut raw: Vec<u8>) -> Result<Vec<u8>, DecodeFrameError> {
+    DECOMPRESSOR.with_borrow_mut(|slot| {
+        let decompressor = match slot {
+            Some(decompressor) => decompressor,
+            None => slot
+                .insert(zstd::bulk::Decompressor::new().map_err(|e| DecodeFrameError::Zstd(e.to_string()))?),
+        };
+        // Exactly so many: nothing longer comes out.
+        raw.resize(raw_length as usize, 0);
+        match decompressor.decompress_to_buffer(stored, raw.as_mut_slice()) {
+            Ok(length) => {
+                raw.truncate(length);
+                Ok(raw)
+            }
+            Err(error) if error.to_string().contains("too small") => {
+                Err(DecodeFrameError::TooLong { expected: raw_length })
+            }
+            Err(error) => Err(DecodeFrameError::Zstd(error.to_string())),
+        }
+    })
 }
 
 #[cfg(test)]

@@ -122,10 +122,15 @@ impl OpenPack {
         self.data.reserve(length)
     }
 
-    /// Writes a frame's bytes; several frames that lie side by side may be written as one.
+    /// Writes a frame's bytes.
     pub(crate) fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.data.write_all_at(bytes, offset)?;
-        let length = bytes.len() as u64;
+        self.write_parts(&[bytes], offset)
+    }
+
+    /// Writes the bytes of frames that lie side by side, the first at `offset`.
+    pub(crate) fn write_parts(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
+        self.data.write_parts_at(parts, offset)?;
+        let length = parts.iter().map(|part| part.len() as u64).sum::<u64>();
         let end = offset + length;
         let due = {
             let mut state = self.lock();
@@ -170,8 +175,13 @@ impl OpenPack {
     /// Reads stored bytes back.
     pub(crate) fn read(&self, record: &Record) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; record.stored_length as usize];
-        self.reader.read_exact_at(&mut bytes, record.offset)?;
+        self.read_into(record, &mut bytes)?;
         Ok(bytes)
+    }
+
+    /// As [`Self::read`], into a buffer of the frame's length.
+    pub(crate) fn read_into(&self, record: &Record, bytes: &mut [u8]) -> io::Result<()> {
+        self.reader.read_exact_at(bytes, record.offset)
     }
 
     /// Frames recorded so far.

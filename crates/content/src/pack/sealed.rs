@@ -307,8 +307,13 @@ impl SealedPack {
     /// Stored bytes of a frame.
     pub(crate) fn read(&self, record: &Record) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; record.stored_length as usize];
-        self.data()?.read_exact_at(&mut bytes, record.offset)?;
+        self.read_into(record, &mut bytes)?;
         Ok(bytes)
+    }
+
+    /// As [`Self::read`], into a buffer of the frame's length.
+    pub(crate) fn read_into(&self, record: &Record, bytes: &mut [u8]) -> io::Result<()> {
+        self.data()?.read_exact_at(bytes, record.offset)
     }
 }
 

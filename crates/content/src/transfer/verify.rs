@@ -1,11 +1,13 @@
 //! What a frame must be before it is stored.
 
+use std::borrow::Cow;
+
 use restock_names::Digest;
 
 use super::{FrameHeader, Item, ItemKind};
 use crate::delta::{DeltaBase, DeltaError, DeltaFrame};
 use crate::files::Files;
-use crate::pack::{DecodeFrameError, Encoding, FrameKind, decode_frame};
+use crate::pack::{DecodeFrameError, Encoding, FrameKind, decode_frame_in};
 
 /// One item that was asked for: what its frame must turn out to be, and where it belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +68,17 @@ impl Expected {
         stored: &[u8],
         files: &dyn Files,
     ) -> Result<Vec<u8>, FrameError> {
+        self.verify_in(header, stored, files, Vec::new).map(Cow::into_owned)
+    }
+
+    /// As [`Self::verify`]; raw bytes are not copied, others go into a buffer that `spare` gives.
+    pub fn verify_in<'s>(
+        &self,
+        header: &FrameHeader,
+        stored: &'s [u8],
+        files: &dyn Files,
+        spare: impl FnOnce() -> Vec<u8>,
+    ) -> Result<Cow<'s, [u8]>, FrameError> {
         let item = self.item;
         let too_long = FrameError::TooLong { item, limit: self.length };
         if header.raw_length > self.length {
@@ -75,16 +88,17 @@ impl Expected {
             let found = header.raw_length.into();
             return Err(FrameError::Truncated { item, wanted: self.length, found });
         }
-        let raw = decode_frame(header.encoding, stored, self.length).map_err(|error| match error {
-            DecodeFrameError::TooLong { .. } if header.encoding == Encoding::Zstd => {
-                FrameError::Expands { item, limit: self.length }
-            }
-            DecodeFrameError::TooLong { .. } => too_long,
-            DecodeFrameError::TooShort { found, .. } => {
-                FrameError::Truncated { item, wanted: self.length, found: found as u64 }
-            }
-            DecodeFrameError::Zstd(cause) => FrameError::Broken { item, cause },
-        })?;
+        let raw =
+            decode_frame_in(header.encoding, stored, self.length, spare).map_err(|error| match error {
+                DecodeFrameError::TooLong { .. } if header.encoding == Encoding::Zstd => {
+                    FrameError::Expands { item, limit: self.length }
+                }
+                DecodeFrameError::TooLong { .. } => too_long,
+                DecodeFrameError::TooShort { found, .. } => {
+                    FrameError::Truncated { item, wanted: self.length, found: found as u64 }
+                }
+                DecodeFrameError::Zstd(cause) => FrameError::Broken { item, cause },
+            })?;
         self.check(raw, files)
     }
 
@@ -110,12 +124,12 @@ impl Expected {
         self.check(raw, files)
     }
 
-    fn check(&self, raw: Vec<u8>, files: &dyn Files) -> Result<Vec<u8>, FrameError> {
+    fn check<B: AsRef<[u8]>>(&self, raw: B, files: &dyn Files) -> Result<B, FrameError> {
         let kind = match self.item.kind {
             ItemKind::Page => FrameKind::Page,
             ItemKind::Chunk => FrameKind::Chunk,
         };
-        let found = kind.digest(&raw);
+        let found = kind.digest(raw.as_ref());
         if files.accepts(&self.digest, &found) {
             Ok(raw)
         } else {
