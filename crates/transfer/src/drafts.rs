@@ -12,14 +12,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use restock_content::library::Library;
-use restock_content::transfer::{FEED_PART_MAX, Feed, FeedEnd, FeedPart, FrameHeader, ItemKind, Request};
+use restock_content::transfer::{FEED_PART_MAX, Feed, FeedEnd, FeedPart, Item, ItemKind, Request};
 use restock_names::{ContentVersion, DistributionPointName, PackageId};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::frame::{TYPE_FEED, TYPE_REQUEST, put_frame, put_item};
+use crate::frame::{TYPE_FEED, TYPE_REQUEST, put_frame};
 use crate::message::Message;
-use crate::serve::{self, Batch, Serving};
+use crate::serve::{self, Batch, Serving, SpareBatches};
 use crate::site_link::{SiteSide, refuse};
 use crate::stream::{Reader, Writer};
 use crate::{LinkError, Refusal};
@@ -125,8 +125,10 @@ pub(crate) async fn serve_draft<S: SiteSide>(
     let (requests, asked) = mpsc::channel(serve::REQUESTS_MAX);
     let (answers, mut batches) = mpsc::channel(serve::BATCHES_AHEAD);
     let (library, at) = (Arc::clone(shared.library), Arc::clone(&draft));
-    shared.run.tracker.spawn_blocking(move || read_frames(&library, &at, asked, &answers));
-    let channels = (&requests, &mut batches);
+    let spare = SpareBatches::default();
+    let given_back = spare.clone();
+    shared.run.tracker.spawn_blocking(move || read_frames(&library, &at, &spare, asked, &answers));
+    let channels = (&requests, &mut batches, &given_back);
     let ended = converse(shared.idle, &draft, from, &mut reader, &mut writer, channels).await;
     shared.side.pull_ended(name, &content, writer.sent(), reader.received());
     match ended {
@@ -142,7 +144,7 @@ async fn converse(
     from: u64,
     reader: &mut Reader,
     writer: &mut Writer,
-    (requests, batches): (&mpsc::Sender<Request>, &mut mpsc::Receiver<Batch>),
+    (requests, batches, spare): (&mpsc::Sender<Request>, &mut mpsc::Receiver<Batch>, &SpareBatches),
 ) -> Result<std::convert::Infallible, LinkError> {
     let mut grown = draft.grown.clone();
     let (mut announced, mut has_ended) = (from, false);
@@ -175,6 +177,7 @@ async fn converse(
                     let begun = Instant::now();
                     writer.write(&batch).await?;
                     draft.feed.note_sent(writer.sent(), batch.len() as u64, begun.elapsed());
+                    spare.give(batch);
                 }
                 Some(Err(refusal)) => return Err(refusal.into()),
                 None => return Err(LinkError::Stopped),
@@ -202,14 +205,15 @@ async fn converse(
 fn read_frames(
     library: &Library,
     draft: &Draft,
+    spare: &SpareBatches,
     mut requests: mpsc::Receiver<Request>,
     answers: &mpsc::Sender<Batch>,
 ) {
-    let mut batch = Vec::new();
+    let mut batch = spare.take();
     while let Some(request) = requests.blocking_recv() {
         let answered = answer(library, draft, &request, &mut batch, |batch| {
             // The connection may be gone: that ends the thread.
-            match answers.blocking_send(Ok(std::mem::take(batch))) {
+            match answers.blocking_send(Ok(std::mem::replace(batch, spare.take()))) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(_gone) => ControlFlow::Break(()),
             }
@@ -232,13 +236,8 @@ fn answer(
             let chunk = draft.feed.chunk(number).filter(|_| range.kind == ItemKind::Chunk);
             let chunk = chunk
                 .ok_or_else(|| Refusal::new("LINK_RANGE", format!("chunk {number} was not announced")))?;
-            let frame = library.read_stored(&chunk.digest).map_err(|error| serve::damaged(&error))?;
-            if batch.capacity() == 0 {
-                batch.reserve(serve::BATCH_BYTES + (serve::BATCH_BYTES >> 2));
-            }
-            let item = restock_content::transfer::Item { kind: ItemKind::Chunk, ordinal: number };
-            let (encoding, raw_length) = (frame.encoding, frame.raw_length);
-            put_item(batch, &FrameHeader { item, encoding, raw_length }, &frame.bytes);
+            let item = Item { kind: ItemKind::Chunk, ordinal: number };
+            serve::put_stored(library, item, &chunk.digest, batch)?;
             if batch.len() >= serve::BATCH_BYTES && flush(batch).is_break() {
                 return Ok(ControlFlow::Break(()));
             }

@@ -16,6 +16,8 @@ use crate::message::{MESSAGE_BYTES_MAX, Message};
 pub(crate) const FRAME_BYTES_MAX: usize = (4 << 20) + (64 << 10);
 /// A read buffer is made this long; frames keep it alive until they are stored.
 const BUFFER_BYTES: usize = 256 << 10;
+/// Buffers whose frames are not stored yet, at most: as many as may wait for a thread, and some.
+const BUFFERS_SPARE: usize = 48;
 /// A buffer with less room than one TLS record is replaced.
 const ROOM_BYTES_MIN: usize = 16 << 10;
 
@@ -66,9 +68,14 @@ pub(crate) fn message_frame(json: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Appends one item: its header and its stored bytes.
-pub(crate) fn put_item(out: &mut Vec<u8>, header: &FrameHeader, stored: &[u8]) {
-    put_frame(out, TYPE_ITEM, &[&header.encode(), stored]);
+/// Appends the head of one item, behind which its stored bytes come.
+pub(crate) fn put_item_head(out: &mut Vec<u8>, header: &FrameHeader, stored_length: u32) {
+    let header = header.encode();
+    let length = 1 + header.len() + stored_length as usize;
+    let length = u32::try_from(length).expect("a frame is below 4 GiB");
+    out.extend_from_slice(&length.to_le_bytes());
+    out.push(TYPE_ITEM);
+    out.extend_from_slice(&header);
 }
 
 /// Takes the next complete frame off the front of `buffer`; `None` when more bytes are needed.
@@ -101,12 +108,14 @@ fn take_frame(buffer: &mut BytesMut) -> Result<Option<Frame>, LinkError> {
 pub(crate) struct FrameReader<R> {
     io: R,
     buffer: BytesMut,
+    /// Empty ends of buffers that are used again once the frames in them are stored.
+    spare: Vec<BytesMut>,
     received: u64,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     pub(crate) fn new(io: R) -> Self {
-        Self { io, buffer: BytesMut::new(), received: 0 }
+        Self { io, buffer: BytesMut::new(), spare: Vec::new(), received: 0 }
     }
 
     /// Bytes read so far.
@@ -124,7 +133,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// Errors: [`LinkError::Closed`] at a clean end, [`LinkError::Truncated`] inside a frame.
     pub(crate) async fn fill(&mut self) -> Result<(), LinkError> {
         if self.buffer.capacity() - self.buffer.len() < ROOM_BYTES_MIN {
-            self.buffer.reserve(BUFFER_BYTES);
+            self.replace_buffer();
         }
         match self.io.read_buf(&mut self.buffer).await {
             Ok(0) if self.buffer.is_empty() => Err(LinkError::Closed),
@@ -136,6 +145,20 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             // A peer that goes without TLS's farewell has cut the stream.
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(LinkError::Truncated),
             Err(error) => Err(LinkError::io("read from the link")(error)),
+        }
+    }
+
+    /// Goes on in a buffer with room, a used one where there is one: fresh memory costs more than what
+    /// is read into it.
+    fn replace_buffer(&mut self) {
+        let wanted = self.buffer.len() + BUFFER_BYTES;
+        let free = self.spare.iter_mut().position(|spare| spare.try_reclaim(wanted));
+        let mut next = free.map_or_else(|| BytesMut::with_capacity(wanted), |at| self.spare.swap_remove(at));
+        next.extend_from_slice(&self.buffer);
+        let mut full = std::mem::replace(&mut self.buffer, next);
+        full.clear();
+        if self.spare.len() < BUFFERS_SPARE {
+            self.spare.push(full);
         }
     }
 

@@ -6,19 +6,19 @@
 
 use std::convert::Infallible;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use restock_content::delta::DeltaSender;
+use restock_content::delta::{DeltaCursor, DeltaSender};
 use restock_content::library::{Library, LibraryError};
 use restock_content::manifest::ManifestRoot;
-use restock_content::transfer::{FrameHeader, Request, SendError, Sender};
-use restock_names::ContentVersion;
+use restock_content::transfer::{FrameHeader, Item, Request, SendError, Sender};
+use restock_names::{ContentVersion, Digest};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::deltas::Deltas;
 use crate::error::chain;
-use crate::frame::{TYPE_DELTA, TYPE_REQUEST, put_frame, put_item};
+use crate::frame::{TYPE_DELTA, TYPE_REQUEST, put_frame, put_item_head};
 use crate::message::Message;
 use crate::site_link::{Puller, SiteSide, refuse};
 use crate::stream::{Reader, Writer};
@@ -33,6 +33,29 @@ pub(crate) const REQUESTS_MAX: usize = 16;
 
 /// Whole frames, or why there are no more.
 pub(crate) type Batch = Result<Vec<u8>, Refusal>;
+
+/// Buffers of batches that were written, to be filled again: fresh memory for each would cost more than
+/// what is copied into it. Memory: as many batches as are under way at once.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SpareBatches(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl SpareBatches {
+    /// Takes back the buffer of a batch that was written.
+    pub(crate) fn give(&self, mut batch: Vec<u8>) {
+        batch.clear();
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that became long for a single frame is not kept.
+        if batch.capacity() <= 2 * BATCH_BYTES && spare.len() <= BATCHES_AHEAD {
+            spare.push(batch);
+        }
+    }
+
+    /// An empty buffer with room for a batch.
+    pub(crate) fn take(&self) -> Vec<u8> {
+        let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        spare.unwrap_or_else(|| Vec::with_capacity(BATCH_BYTES + (BATCH_BYTES >> 2)))
+    }
+}
 
 /// What serving takes.
 #[derive(Debug)]
@@ -130,11 +153,13 @@ async fn serve_version(
     let (requests, asked) = mpsc::channel(REQUESTS_MAX);
     let (answers, mut batches) = mpsc::channel(BATCHES_AHEAD);
     let (library, deltas) = (Arc::clone(parts.library), Arc::clone(parts.deltas));
+    let spare = SpareBatches::default();
+    let given_back = spare.clone();
     parts.run.tracker.spawn_blocking(move || {
         let deltas = base_of(&library, &wish).and_then(|base| deltas.of(&library, &root, &base));
-        read_frames(&library, root, deltas.as_deref(), asked, &answers);
+        read_frames(&library, root, deltas.as_deref(), &spare, asked, &answers);
     });
-    exchange(parts.idle, reader, writer, &requests, &mut batches).await
+    exchange(parts.idle, reader, writer, (&requests, &mut batches, &given_back)).await
 }
 
 /// The version's root, if the puller may have it.
@@ -178,14 +203,16 @@ async fn exchange(
     idle: Duration,
     reader: &mut Reader,
     writer: &mut Writer,
-    requests: &mpsc::Sender<Request>,
-    batches: &mut mpsc::Receiver<Batch>,
+    (requests, batches, spare): (&mpsc::Sender<Request>, &mut mpsc::Receiver<Batch>, &SpareBatches),
 ) -> Result<Infallible, LinkError> {
     loop {
         tokio::select! {
             biased;
             batch = batches.recv() => match batch {
-                Some(Ok(batch)) => writer.write(&batch).await?,
+                Some(Ok(batch)) => {
+                    writer.write(&batch).await?;
+                    spare.give(batch);
+                }
                 Some(Err(refusal)) => return Err(refusal.into()),
                 None => return Err(LinkError::Stopped),
             },
@@ -214,7 +241,7 @@ fn base_of(library: &Library, wish: &Wish) -> Option<ManifestRoot> {
 struct Source<'a> {
     library: &'a Library,
     sender: Sender<'a>,
-    deltas: Option<(&'a DeltaSender, Sender<'a>)>,
+    deltas: Option<(&'a DeltaSender, DeltaCursor<'a>)>,
 }
 
 /// Answers requests until the connection is gone.
@@ -222,16 +249,17 @@ fn read_frames(
     library: &Library,
     root: ManifestRoot,
     deltas: Option<&DeltaSender>,
+    spare: &SpareBatches,
     mut requests: mpsc::Receiver<Request>,
     answers: &mpsc::Sender<Batch>,
 ) {
     let deltas = deltas.map(|deltas| (deltas, deltas.cursor(library)));
     let mut source = Source { library, sender: Sender::new(library, root), deltas };
-    let mut batch = Vec::new();
+    let mut batch = spare.take();
     while let Some(request) = requests.blocking_recv() {
         let answered = answer(&mut source, &request, &mut batch, |batch| {
             // The connection may be gone: that ends the thread.
-            match answers.blocking_send(Ok(std::mem::take(batch))) {
+            match answers.blocking_send(Ok(std::mem::replace(batch, spare.take()))) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(_gone) => ControlFlow::Break(()),
             }
@@ -275,22 +303,19 @@ fn answer(
                 }
                 SendError::Manifest(error) => damaged(&LibraryError::from(error)),
             })?;
-            let frame = library.read_stored(&outgoing.digest).map_err(|error| damaged(&error))?;
-            if batch.capacity() == 0 {
-                batch.reserve(BATCH_BYTES + (BATCH_BYTES >> 2));
-            }
             let delta = match deltas {
-                Some((deltas, base)) => deltas
-                    .frame(library, base, &outgoing, frame.bytes.len())
-                    .map_err(|error| damaged(&error))?,
-                None => None,
+                Some((deltas, base)) if deltas.has_prefix(outgoing.item) => {
+                    let stored = library.stored_length(&outgoing.digest).map_err(|error| damaged(&error))?;
+                    let stored = stored.ok_or_else(|| damaged(&LibraryError::Missing(outgoing.digest)))?;
+                    deltas
+                        .frame(library, base, &outgoing, stored as usize)
+                        .map_err(|error| damaged(&error))?
+                }
+                _ => None,
             };
             match delta {
                 Some(delta) => put_frame(batch, TYPE_DELTA, &[&delta]),
-                None => {
-                    let (encoding, raw_length) = (frame.encoding, frame.raw_length);
-                    put_item(batch, &FrameHeader { item: outgoing.item, encoding, raw_length }, &frame.bytes);
-                }
+                None => put_stored(library, outgoing.item, &outgoing.digest, batch)?,
             }
             if batch.len() >= BATCH_BYTES && flush(batch).is_break() {
                 return Ok(ControlFlow::Break(()));
@@ -299,4 +324,17 @@ fn answer(
     }
     // The receiver may wait for the last of these before it asks again.
     if batch.is_empty() { Ok(ControlFlow::Continue(())) } else { Ok(flush(batch)) }
+}
+
+/// Appends an item as it is stored.
+pub(crate) fn put_stored(
+    library: &Library,
+    item: Item,
+    digest: &Digest,
+    batch: &mut Vec<u8>,
+) -> Result<(), Refusal> {
+    let put = library.append_stored(digest, batch, |batch, encoding, raw_length, stored_length| {
+        put_item_head(batch, &FrameHeader { item, encoding, raw_length }, stored_length);
+    });
+    put.map_err(|error| damaged(&error))
 }

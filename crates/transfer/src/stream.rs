@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::Acceptor;
 use rustls::{CertificateError, ClientConfig};
-use tokio::io::{ReadHalf, WriteHalf};
+use tokio::io::{BufReader, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio_rustls::{LazyConfigAcceptor, TlsConnector, TlsStream};
 
@@ -22,7 +22,10 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a peer may take for 64 KiB of what is written.
 pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
-type Stream = TlsStream<TcpStream>;
+/// Bytes taken off a socket at once; TLS by itself would take four kilobytes at a time.
+const SOCKET_READ_BYTES: usize = 128 << 10;
+
+type Stream = TlsStream<BufReader<TcpStream>>;
 
 /// The two directions of a connection, framed.
 pub(crate) type Reader = FrameReader<ReadHalf<Stream>>;
@@ -39,7 +42,7 @@ pub(crate) async fn connect(
         let tcp = TcpStream::connect(url.authority()).await.map_err(failed)?;
         tcp.set_nodelay(true).map_err(failed)?;
         let stream = TlsConnector::from(config)
-            .connect(server_name(site), tcp)
+            .connect(server_name(site), BufReader::with_capacity(SOCKET_READ_BYTES, tcp))
             .await
             .map_err(|source| handshake_failed(url.to_string(), source))?;
         Ok::<_, LinkError>(TlsStream::Client(stream))
@@ -81,6 +84,7 @@ pub(crate) async fn accept(
     tcp.set_nodelay(true).map_err(LinkError::io("set up a connection"))?;
     let accepting = async {
         let failed = |source| handshake_failed(peer.clone(), source);
+        let tcp = BufReader::with_capacity(SOCKET_READ_BYTES, tcp);
         let begun = LazyConfigAcceptor::new(Acceptor::default(), tcp).await.map_err(failed)?;
         let Shown { authority, config } = show(&Known::of(&begun.client_hello()))?;
         let stream = begun.into_stream(config).await.map_err(failed)?;

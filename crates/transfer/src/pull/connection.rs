@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::patience::Patience;
 use super::source::Cut;
-use super::store::store;
+use super::store::Storing;
 use super::{Pull, PullError, until_cancelled};
 use crate::frame::{Frame, TYPE_REQUEST, put_frame};
 use crate::message::Message;
@@ -86,8 +86,9 @@ async fn one_connection(
     let (answers, mut results) = mpsc::unbounded_channel();
     let this = Arc::clone(pull);
     let thread = run.tracker.spawn_blocking(move || {
+        let mut storing = Storing::new(&this, id);
         while let Some(batch) = batches.blocking_recv() {
-            let result = store(&this, id, &batch);
+            let result = storing.store(&batch);
             let failed = result.is_err();
             if answers.send(result).is_err() || failed {
                 return;

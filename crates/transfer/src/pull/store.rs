@@ -1,7 +1,9 @@
 //! The thread of a connection: frames are decoded, verified and stored, a batch at a time.
 
+use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 
+use restock_content::chunk::CHUNK_BYTES_MAX;
 use restock_content::delta::{DeltaBase, DeltaFrame};
 use restock_content::transfer::{ConnectionId, Expected, FrameError, FrameHeader, ItemKind};
 use restock_names::Digest;
@@ -14,97 +16,131 @@ use crate::message::Message;
 /// Decoded chunks are written when they have this many bytes.
 const WRITE_BYTES: usize = 1 << 20;
 
+/// Buffers kept for decoded frames, at most: those of a write, and some.
+const SPARE_MAX: usize = 64;
+
+/// The thread of a connection, from batch to batch.
+pub(super) struct Storing<'p> {
+    pull: &'p Pull,
+    connection: ConnectionId,
+    /// What delta frames are decoded with, once there was one.
+    base: Option<DeltaBase<'p>>,
+    /// Buffers of frames that were stored, to be used again: fresh memory costs more than decoding.
+    spare: Vec<Vec<u8>>,
+}
+
 /// Chunks that were verified and wait to be written together.
 #[derive(Default)]
-struct Waiting {
-    chunks: Vec<(Expected, Vec<u8>)>,
+struct Waiting<'f> {
+    chunks: Vec<(Expected, Cow<'f, [u8]>)>,
     bytes: usize,
 }
 
-/// Stores the items in `frames`, in order.
-///
-/// What was stored before an error stays stored.
-pub(super) fn store(pull: &Pull, connection: ConnectionId, frames: &[Frame]) -> Result<(), PullError> {
-    let mut waiting = Waiting::default();
-    let taken = take_all(pull, connection, frames, &mut waiting);
-    // Frames before a bad one are right: they need not be sent again.
-    write(pull, connection, &mut waiting)?;
-    pull.announce();
-    taken
-}
+impl<'p> Storing<'p> {
+    pub(super) fn new(pull: &'p Pull, connection: ConnectionId) -> Self {
+        Self { pull, connection, base: None, spare: Vec::new() }
+    }
 
-fn take_all(
-    pull: &Pull,
-    connection: ConnectionId,
-    frames: &[Frame],
-    waiting: &mut Waiting,
-) -> Result<(), PullError> {
-    let files = &**pull.library.files();
-    let mut base = pull.base().map(|(_, root)| DeltaBase::new(&pull.library, root));
-    for frame in frames {
-        let (expected, raw) = match frame.kind {
-            TYPE_ITEM => {
-                let (header, stored) =
-                    FrameHeader::decode(&frame.body).map_err(|error| LinkError::Format(error.to_string()))?;
-                let expected = pull.receiver().expect_item(connection, header.item)?;
-                (expected, expected.verify(&header, stored, files)?)
-            }
-            TYPE_DELTA => {
-                let delta =
-                    DeltaFrame::decode(&frame.body).map_err(|error| LinkError::Format(error.to_string()))?;
-                let expected = pull.receiver().expect_item(connection, delta.item)?;
-                let verified = expected.verify_delta(&delta, base.as_mut(), files);
-                if matches!(verified, Err(FrameError::Base { .. })) {
-                    pull.is_base_lost.store(true, Ordering::Relaxed);
+    /// Stores the items in `frames`, in order.
+    ///
+    /// What was stored before an error stays stored.
+    pub(super) fn store(&mut self, frames: &[Frame]) -> Result<(), PullError> {
+        let mut waiting = Waiting::default();
+        let taken = self.take_all(frames, &mut waiting);
+        // Frames before a bad one are right: they need not be sent again.
+        self.write(&mut waiting)?;
+        self.pull.announce();
+        taken
+    }
+
+    fn take_all<'f>(&mut self, frames: &'f [Frame], waiting: &mut Waiting<'f>) -> Result<(), PullError> {
+        let (pull, connection) = (self.pull, self.connection);
+        let files = &**pull.library.files();
+        match pull.base() {
+            None => self.base = None,
+            Some((_, root)) if self.base.is_none() => self.base = Some(DeltaBase::new(&pull.library, root)),
+            Some(_) => {}
+        }
+        for frame in frames {
+            let (expected, raw) = match frame.kind {
+                TYPE_ITEM => {
+                    let (header, stored) = FrameHeader::decode(&frame.body)
+                        .map_err(|error| LinkError::Format(error.to_string()))?;
+                    let expected = pull.receiver().expect_item(connection, header.item)?;
+                    let spare = || self.spare.pop().unwrap_or_default();
+                    (expected, expected.verify_in(&header, stored, files, spare)?)
                 }
-                (expected, verified?)
-            }
-            TYPE_FEED => {
-                super::follow::announced(pull, &frame.body)?;
-                continue;
-            }
-            TYPE_MESSAGE => match frame.message()? {
-                Message::Refused(refusal) => return Err(LinkError::Refused(refusal).into()),
-                Message::Unknown | Message::Ping => continue,
-                Message::DraftEnded { is_kept: true } if pull.following.is_some() => {
-                    pull.receiver().end_follow();
+                TYPE_DELTA => {
+                    let delta = DeltaFrame::decode(&frame.body)
+                        .map_err(|error| LinkError::Format(error.to_string()))?;
+                    let expected = pull.receiver().expect_item(connection, delta.item)?;
+                    let verified = expected.verify_delta(&delta, self.base.as_mut(), files);
+                    if matches!(verified, Err(FrameError::Base { .. })) {
+                        pull.is_base_lost.store(true, Ordering::Relaxed);
+                    }
+                    (expected, Cow::Owned(verified?))
+                }
+                TYPE_FEED => {
+                    super::follow::announced(pull, &frame.body)?;
                     continue;
                 }
-                Message::DraftEnded { is_kept: false } if pull.following.is_some() => {
-                    return Err(PullError::DraftDropped);
+                TYPE_MESSAGE => match frame.message()? {
+                    Message::Refused(refusal) => return Err(LinkError::Refused(refusal).into()),
+                    Message::Unknown | Message::Ping => continue,
+                    Message::DraftEnded { is_kept: true } if pull.following.is_some() => {
+                        pull.receiver().end_follow();
+                        continue;
+                    }
+                    Message::DraftEnded { is_kept: false } if pull.following.is_some() => {
+                        return Err(PullError::DraftDropped);
+                    }
+                    _ => return Err(LinkError::Unexpected("a message among items").into()),
+                },
+                _ => return Err(LinkError::Unexpected("a frame that is no item").into()),
+            };
+            match (expected.item.kind, pull.chunks.get()) {
+                (ItemKind::Chunk, Some(_)) => {
+                    waiting.bytes += raw.len();
+                    waiting.chunks.push((expected, raw));
+                    if waiting.bytes >= WRITE_BYTES {
+                        self.write(waiting)?;
+                    }
                 }
-                _ => return Err(LinkError::Unexpected("a message among items").into()),
-            },
-            _ => return Err(LinkError::Unexpected("a frame that is no item").into()),
-        };
-        match (expected.item.kind, pull.chunks.get()) {
-            (ItemKind::Chunk, Some(_)) => {
-                waiting.bytes += raw.len();
-                waiting.chunks.push((expected, raw));
-                if waiting.bytes >= WRITE_BYTES {
-                    write(pull, connection, waiting)?;
+                _ => {
+                    put(pull, connection, &expected, &raw)?;
+                    self.keep(raw);
                 }
             }
-            _ => put(pull, connection, &expected, &raw)?,
+        }
+        Ok(())
+    }
+
+    /// Writes what waits; the receiver hears of it only then.
+    fn write(&mut self, waiting: &mut Waiting<'_>) -> Result<(), PullError> {
+        let pull = self.pull;
+        let (Some(writer), false) = (pull.chunks.get(), waiting.chunks.is_empty()) else { return Ok(()) };
+        let chunks: Vec<(Digest, &[u8])> =
+            waiting.chunks.iter().map(|(expected, raw)| (expected.digest, &**raw)).collect();
+        writer.put_checked(&chunks)?;
+        let (count, bytes) = (chunks.len() as u64, waiting.bytes as u64);
+        let mut receiver = pull.receiver();
+        waiting.chunks.iter().for_each(|(expected, _)| receiver.chunk_stored(self.connection, expected));
+        drop(receiver);
+        waiting.chunks.drain(..).for_each(|(_, raw)| self.keep(raw));
+        waiting.bytes = 0;
+        count_chunks(pull, count, bytes);
+        Ok(())
+    }
+
+    fn keep(&mut self, raw: Cow<'_, [u8]>) {
+        // The buffers of long pages are not kept.
+        if let Cow::Owned(buffer) = raw
+            && buffer.capacity() <= CHUNK_BYTES_MAX
+            && self.spare.len() < SPARE_MAX
+        {
+            self.spare.push(buffer);
         }
     }
-    Ok(())
-}
-
-/// Writes what waits; the receiver hears of it only then.
-fn write(pull: &Pull, connection: ConnectionId, waiting: &mut Waiting) -> Result<(), PullError> {
-    let (Some(writer), false) = (pull.chunks.get(), waiting.chunks.is_empty()) else { return Ok(()) };
-    let chunks: Vec<(Digest, &[u8])> =
-        waiting.chunks.iter().map(|(expected, raw)| (expected.digest, raw.as_slice())).collect();
-    writer.put_checked(&chunks)?;
-    let (count, bytes) = (chunks.len() as u64, waiting.bytes as u64);
-    let mut receiver = pull.receiver();
-    waiting.chunks.iter().for_each(|(expected, _)| receiver.chunk_stored(connection, expected));
-    drop(receiver);
-    waiting.chunks.clear();
-    waiting.bytes = 0;
-    count_chunks(pull, count, bytes);
-    Ok(())
 }
 
 /// Stores one page, or one chunk of a repair.
