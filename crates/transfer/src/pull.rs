@@ -168,7 +168,8 @@ impl PullError {
     fn is_worth_reconnecting(&self) -> bool {
         match self {
             Self::Link(error) => error.is_transient(),
-            Self::Truncated { .. } | Self::Frame(FrameError::Base { .. }) => true,
+            Self::Truncated { .. } => true,
+            Self::Frame(error) => error.is_of_base(),
             _ => false,
         }
     }

@@ -10,7 +10,7 @@ use restock_names::Digest;
 use super::{DeltaError, Prefix};
 use crate::library::Library;
 use crate::manifest::ManifestRoot;
-use crate::transfer::{Item, ItemKind, Range, Sender};
+use crate::transfer::{Item, ItemKind, Range, SendError, Sender};
 
 /// Bytes of objects kept, apart from those of the prefix at hand.
 const KEPT_BYTES_MAX: usize = 2 << 20;
@@ -79,7 +79,12 @@ impl<'a> DeltaCursor<'a> {
         let range = Range { kind: item.kind, first: item.ordinal, count: 1 };
         let object = self.sender.resolve(&range).next();
         let object = object.ok_or(DeltaError::Range { what: "first", value: item.ordinal })?;
-        let digest = object.map_err(|error| DeltaError::Base(error.to_string()))?.digest;
+        let digest = object
+            .map_err(|error| match error {
+                SendError::Range(_) => DeltaError::Range { what: "first", value: item.ordinal },
+                SendError::Manifest(error) => DeltaError::Base(error.to_string()),
+            })?
+            .digest;
         if self.found.len() == FOUND_MAX {
             self.found.pop_front();
         }

@@ -44,8 +44,8 @@ pub enum DeltaError {
     /// An object of no known kind.
     #[error(transparent)]
     Item(#[from] ItemError),
-    /// A number outside its range.
-    #[error("LINK_FORMAT: a delta frame with {what} {value}")]
+    /// Bytes of the base that it does not have, or more than a prefix may have.
+    #[error("DELTA_RANGE: a delta frame with {what} {value}")]
     Range { what: &'static str, value: u64 },
     /// No base was offered, or it cannot be read here.
     #[error("DELTA_BASE: {0}")]
@@ -64,9 +64,16 @@ impl<'a> DeltaFrame<'a> {
         let kind = ItemKind::decode(reader.u8()?)?;
         let item = Item { kind, ordinal: reader.u64()? };
         let raw_length = reader.u32()?;
-        let first = reader.varint()?;
+        let mut number = |what| {
+            reader.varint().map_err(|error| match error {
+                // A number beyond 64 bits.
+                DecodeError::Number { .. } => DeltaError::Range { what, value: u64::MAX },
+                other => other.into(),
+            })
+        };
+        let first = number("first")?;
         let mut limited = |what, limit: u32, least: u64| {
-            let value = reader.varint()?;
+            let value = number(what)?;
             match u32::try_from(value) {
                 Ok(fits) if fits <= limit && value >= least => Ok(fits),
                 _ => Err(DeltaError::Range { what, value }),
@@ -75,6 +82,9 @@ impl<'a> DeltaFrame<'a> {
         let count = limited("count", PREFIX_ITEMS_MAX, 1)?;
         let skip = limited("skip", PREFIX_BYTES_MAX, 0)?;
         let length = limited("length", PREFIX_BYTES_MAX, 1)?;
+        if first.checked_add(count.into()).is_none() {
+            return Err(DeltaError::Range { what: "first", value: first });
+        }
         let compressed = bytes.get(reader.at()..).unwrap_or_default();
         Ok(Self { item, raw_length, prefix: Prefix { first, count, skip, length }, compressed })
     }

@@ -40,7 +40,12 @@ pub enum FrameError {
     /// Bytes that are not of the encoding they claim.
     #[error("CONTENT_HASH_MISMATCH: {item} does not decompress: {cause}")]
     Broken { item: Item, cause: String },
-    /// A delta frame, and no base to decode it with. Asked for without a base, the object comes whole.
+    /// A delta frame that names bytes of the base which it does not have. Asked for without a base, the
+    /// object comes whole.
+    #[error("{cause}")]
+    DeltaRange { cause: String },
+    /// A delta frame, and no base to decode it with, or one that makes other bytes of it. Asked for without
+    /// a base, the object comes whole.
     #[error("DELTA_BASE: {item} cannot be decoded with the base held here: {cause}")]
     Base { item: Item, cause: String },
 }
@@ -54,7 +59,13 @@ impl FrameError {
             Self::Truncated { .. } => "CONTENT_TRUNCATED",
             Self::HashMismatch { .. } | Self::Broken { .. } => "CONTENT_HASH_MISMATCH",
             Self::Base { .. } => "DELTA_BASE",
+            Self::DeltaRange { .. } => "DELTA_RANGE",
         }
+    }
+
+    /// Is it the fault of the base, so that the object is to be asked for whole?
+    pub fn is_of_base(&self) -> bool {
+        matches!(self, Self::Base { .. } | Self::DeltaRange { .. })
     }
 }
 
@@ -104,7 +115,8 @@ impl Expected {
 
     /// Decodes a delta frame with `base` and checks it likewise.
     ///
-    /// Errors: [`FrameError::Base`] when there is no base, or it cannot be read here.
+    /// Errors: [`FrameError::DeltaRange`]; [`FrameError::Base`] when there is no base, it cannot be read
+    /// here, or what comes out has not the digest: who sent the frame had another base.
     pub fn verify_delta(
         &self,
         delta: &DeltaFrame<'_>,
@@ -116,12 +128,10 @@ impl Expected {
         let base = base.ok_or_else(|| no_base("none was offered".to_owned()))?;
         let raw = base.decode(delta, self.length).map_err(|error| match error {
             DeltaError::Base(cause) => no_base(cause),
-            other => FrameError::Broken { item, cause: other.to_string() },
+            DeltaError::Range { .. } => FrameError::DeltaRange { cause: error.to_string() },
+            other => no_base(other.to_string()),
         })?;
-        if raw.len() < self.length as usize {
-            return Err(FrameError::Truncated { item, wanted: self.length, found: raw.len() as u64 });
-        }
-        self.check(raw, files)
+        self.check(raw, files).map_err(|error| no_base(error.to_string()))
     }
 
     fn check<B: AsRef<[u8]>>(&self, raw: B, files: &dyn Files) -> Result<B, FrameError> {

@@ -410,16 +410,15 @@ enum Pull {
     NotHere,
 }
 
-/// May the neighbour fetch this version: does it, or a site that reaches this one through it, have a
-/// targeted distribution point, and is the version here?
+/// May the neighbour fetch this version: does it, or a site that reaches this one through it, own the
+/// package or have a targeted distribution point, and is the version here?
 async fn may_pull(tx: &mut Tx, peer: SiteCode, content: ContentVersion) -> Result<Pull, DatabaseError> {
     let is_link = tx.link(peer).await?.is_some_and(|link| !link.is_revoked);
     let package = tx.package(content.package).await?.filter(|package| !package.is_deleting);
-    if !is_link || package.is_none() {
-        return Ok(Pull::Denied);
-    }
+    let Some(package) = package.filter(|_| is_link) else { return Ok(Pull::Denied) };
     let beyond = tx.hierarchy().await?.beyond(peer);
-    if !tx.is_wanted_at(content.package, &beyond).await? {
+    // The owner may have lost what it made.
+    if !beyond.contains(&package.source_site) && !tx.is_wanted_at(content.package, &beyond).await? {
         return Ok(Pull::Denied);
     }
     let stored = tx.version(content.package, content.version).await?;

@@ -6,6 +6,7 @@ mod backups;
 mod content;
 mod fetching;
 mod heads;
+mod healing;
 mod hostile;
 mod joining;
 mod ownership;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 
 use restock_content::chunk::CHUNK_BYTES_MAX;
-use restock_content::delta::{DeltaBase, DeltaFrame};
+use restock_content::delta::{DeltaBase, DeltaError, DeltaFrame};
 use restock_content::transfer::{ConnectionId, Expected, FrameError, FrameHeader, ItemKind};
 use restock_names::Digest;
 
@@ -53,6 +53,17 @@ impl<'p> Storing<'p> {
         taken
     }
 
+    /// What a delta frame makes of the base.
+    fn take_delta(&mut self, body: &[u8]) -> Result<(Expected, Vec<u8>), PullError> {
+        let delta = DeltaFrame::decode(body).map_err(|error| match error {
+            DeltaError::Range { .. } => FrameError::DeltaRange { cause: error.to_string() }.into(),
+            other => PullError::from(LinkError::Format(other.to_string())),
+        })?;
+        let expected = self.pull.receiver().expect_item(self.connection, delta.item)?;
+        let files = &**self.pull.library.files();
+        Ok((expected, expected.verify_delta(&delta, self.base.as_mut(), files)?))
+    }
+
     fn take_all<'f>(&mut self, frames: &'f [Frame], waiting: &mut Waiting<'f>) -> Result<(), PullError> {
         let (pull, connection) = (self.pull, self.connection);
         let files = &**pull.library.files();
@@ -71,14 +82,12 @@ impl<'p> Storing<'p> {
                     (expected, expected.verify_in(&header, stored, files, spare)?)
                 }
                 TYPE_DELTA => {
-                    let delta = DeltaFrame::decode(&frame.body)
-                        .map_err(|error| LinkError::Format(error.to_string()))?;
-                    let expected = pull.receiver().expect_item(connection, delta.item)?;
-                    let verified = expected.verify_delta(&delta, self.base.as_mut(), files);
-                    if matches!(verified, Err(FrameError::Base { .. })) {
-                        pull.is_base_lost.store(true, Ordering::Relaxed);
-                    }
-                    (expected, Cow::Owned(verified?))
+                    let (expected, raw) = self.take_delta(&frame.body).inspect_err(|error| {
+                        if matches!(error, PullError::Frame(error) if error.is_of_base()) {
+                            pull.is_base_lost.store(true, Ordering::Relaxed);
+                        }
+                    })?;
+                    (expected, Cow::Owned(raw))
                 }
                 TYPE_FEED => {
                     super::follow::announced(pull, &frame.body)?;

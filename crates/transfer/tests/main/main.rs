@@ -10,6 +10,7 @@ mod enrolment;
 mod heads;
 mod hierarchy;
 mod hostile;
+mod hostile_deltas;
 mod hostile_manifests;
 mod hostile_parent;
 mod hostile_point;
