@@ -22,3 +22,5 @@ pub use table::{FrameKind, HEADER_BYTES, Header, PackState, RECORD_BYTES, Record
 
 /// A pack is closed when its data would exceed this many bytes.
 pub const PACK_BYTES_MAX: u64 = 1 << 30;
+/// A pack is closed when it has this many frames: its table, 8 MiB, is sorted in memory.
+pub const PACK_FRAMES_MAX: u64 = 128 * 1024;

@@ -7,7 +7,7 @@
 
 use restock_names::Digest;
 
-use crate::pack::PACK_BYTES_MAX;
+use crate::pack::{PACK_BYTES_MAX, PACK_FRAMES_MAX};
 
 /// Files of at least this many bytes begin on [`ALIGNMENT`].
 pub const ALIGNED_FILE_BYTES_MIN: u64 = 64 * 1024;
@@ -38,19 +38,23 @@ pub struct Place {
 
 /// Places chunks in the order given. Returns a place for each, and the data length of each pack.
 ///
-/// Limits: a pack's data is at most [`PACK_BYTES_MAX`]. Cost: O(n), no I/O.
+/// Limits: a pack's data is at most [`PACK_BYTES_MAX`], its frames [`PACK_FRAMES_MAX`]. Cost: O(n), no I/O.
 pub fn place(missing: &[Missing]) -> (Vec<Place>, Vec<u64>) {
     let mut places = Vec::with_capacity(missing.len());
     let mut lengths: Vec<u64> = Vec::new();
+    let mut frames = 0;
     for chunk in missing {
         let end = lengths.last().copied().unwrap_or(PACK_BYTES_MAX);
         let start = if chunk.is_aligned { end.next_multiple_of(ALIGNMENT) } else { end };
-        let offset = if lengths.is_empty() || start + u64::from(chunk.length) > PACK_BYTES_MAX {
+        let is_full = start + u64::from(chunk.length) > PACK_BYTES_MAX || frames >= PACK_FRAMES_MAX;
+        let offset = if lengths.is_empty() || is_full {
             lengths.push(0);
+            frames = 0;
             0
         } else {
             start
         };
+        frames += 1;
         let pack = lengths.len() - 1;
         lengths[pack] = offset + u64::from(chunk.length);
         places.push(Place { pack, offset });
@@ -61,7 +65,7 @@ pub fn place(missing: &[Missing]) -> (Vec<Place>, Vec<u64>) {
 #[cfg(test)]
 mod tests {
     use super::{ALIGNMENT, Missing, Place, place};
-    use crate::pack::PACK_BYTES_MAX;
+    use crate::pack::{PACK_BYTES_MAX, PACK_FRAMES_MAX};
     use restock_names::Digest;
 
     fn chunk(length: u32, is_aligned: bool) -> Missing {
@@ -82,5 +86,9 @@ mod tests {
         assert_eq!(lengths, [PACK_BYTES_MAX, 256 * 1024]);
         assert_eq!(places[4_096], Place { pack: 1, offset: 0 });
         assert_eq!(place(&[]), (vec![], vec![]));
+        let small = vec![chunk(1, false); PACK_FRAMES_MAX as usize + 3];
+        let (places, lengths) = place(&small);
+        assert_eq!(lengths, [PACK_FRAMES_MAX, 3]);
+        assert_eq!(places.last(), Some(&Place { pack: 1, offset: 2 }));
     }
 }

@@ -166,7 +166,7 @@ impl Inner {
         }
         recovered.packs_recovered += 1;
         recovered.frames_kept += kept.len() as u64;
-        let pack = OpenPack::resume(&*self.files, folder, sequence, self.id.0, kept.clone())
+        let pack = OpenPack::resume(&*self.files, folder, sequence, self.id.0, &kept)
             .map_err(io_error("take up", &data_path))?;
         let pack = Arc::new(pack);
         match plan {

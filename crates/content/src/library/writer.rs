@@ -245,7 +245,7 @@ impl Inner {
                 self.give_up(live, &pack);
                 continue;
             }
-            let frames = pack.records().len() as u64;
+            let frames = pack.frames();
             let data_bytes = pack.data_bytes();
             if frames == 0 {
                 self.give_up(live, &pack);

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use super::{HEADER_BYTES, Header, PackState, RECORD_BYTES, Record};
+use super::{HEADER_BYTES, Header, PACK_FRAMES_MAX, PackState, RECORD_BYTES, Record};
 use crate::files::{Files, OutFile};
 use crate::hash::table_digest;
 
@@ -30,9 +30,12 @@ pub(crate) struct OpenPack {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Records whose bytes are written; those up to `recorded` are in the table file.
-    records: Vec<Record>,
-    recorded: usize,
+    /// Records in the table file: they are kept there only, since packs may have very many.
+    recorded: u64,
+    /// Records whose bytes are written and which are not in the table file yet.
+    waiting: Vec<Record>,
+    /// Frames that have got their place at the end of the data.
+    allotted: u64,
     data_bytes: u64,
     /// Written since writeback was last started: how much, and the range it lies in.
     unflushed_bytes: u64,
@@ -85,7 +88,7 @@ impl OpenPack {
         folder: &Path,
         sequence: u64,
         library: [u8; 16],
-        records: Vec<Record>,
+        records: &[Record],
     ) -> io::Result<Self> {
         let data_path = open_data_path(folder, sequence);
         let data = files.open(&data_path)?;
@@ -100,19 +103,21 @@ impl OpenPack {
         table.write_all_at(&bytes, 0)?;
         let data_bytes = records.iter().filter_map(Record::end).max().unwrap_or(0);
         let reader = File::open(&data_path)?;
-        let recorded = records.len();
-        let state = Mutex::new(State { records, recorded, data_bytes, unflushed_bytes: 0, unflushed: None });
+        let state = State { recorded: records.len() as u64, data_bytes, ..State::default() };
+        let state = Mutex::new(state);
         Ok(Self { sequence, library, folder: folder.to_owned(), data, table, reader, state })
     }
 
     /// Takes the next `length` bytes at the end of the data, from a multiple of `border` on; `None`
-    /// when the pack would grow above `limit`. An empty pack takes any length.
+    /// when the pack would grow above `limit` or has [`PACK_FRAMES_MAX`] frames. An empty pack takes any
+    /// length.
     pub(crate) fn allot(&self, length: u64, border: u64, limit: u64) -> Option<u64> {
         let mut state = self.lock();
         let offset = state.data_bytes.next_multiple_of(border);
-        if state.data_bytes > 0 && offset + length > limit {
+        if state.data_bytes > 0 && (offset + length > limit || state.allotted >= PACK_FRAMES_MAX) {
             return None;
         }
+        state.allotted += 1;
         state.data_bytes = offset + length;
         Some(offset)
     }
@@ -155,20 +160,19 @@ impl OpenPack {
     /// returns; otherwise some may wait in memory until [`Self::seal`].
     pub(crate) fn record(&self, records: &[Record], at_once: bool) -> io::Result<()> {
         let mut state = self.lock();
-        state.records.extend_from_slice(records);
-        let waiting = state.records.len() - state.recorded;
-        if !at_once && waiting < RECORDS_BATCH {
+        state.waiting.extend_from_slice(records);
+        if !at_once && state.waiting.len() < RECORDS_BATCH {
             return Ok(());
         }
         self.flush_records(&mut state)
     }
 
     fn flush_records(&self, state: &mut State) -> io::Result<()> {
-        let waiting = &state.records[state.recorded..];
-        let mut bytes = Vec::with_capacity(waiting.len() * RECORD_BYTES as usize);
-        waiting.iter().for_each(|record| bytes.extend(record.encode()));
-        self.table.write_all_at(&bytes, HEADER_BYTES + state.recorded as u64 * RECORD_BYTES)?;
-        state.recorded = state.records.len();
+        let mut bytes = Vec::with_capacity(state.waiting.len() * RECORD_BYTES as usize);
+        state.waiting.iter().for_each(|record| bytes.extend(record.encode()));
+        self.table.write_all_at(&bytes, HEADER_BYTES + state.recorded * RECORD_BYTES)?;
+        state.recorded += state.waiting.len() as u64;
+        state.waiting.clear();
         Ok(())
     }
 
@@ -184,9 +188,20 @@ impl OpenPack {
         self.reader.read_exact_at(bytes, record.offset)
     }
 
-    /// Frames recorded so far.
-    pub(crate) fn records(&self) -> Vec<Record> {
-        self.lock().records.clone()
+    /// How many frames were recorded so far.
+    pub(crate) fn frames(&self) -> u64 {
+        let state = self.lock();
+        state.recorded + state.waiting.len() as u64
+    }
+
+    /// The records, read back from the table file.
+    fn records(&self) -> io::Result<Vec<Record>> {
+        let state = self.lock();
+        let mut bytes = vec![0; (state.recorded * RECORD_BYTES) as usize];
+        File::open(open_table_path(&self.folder, self.sequence))?.read_exact_at(&mut bytes, HEADER_BYTES)?;
+        let read = bytes.chunks_exact(RECORD_BYTES as usize).map(Record::decode);
+        let waiting = state.waiting.iter().copied().map(Ok);
+        read.chain(waiting).collect::<Result<_, _>>().map_err(io::Error::other)
     }
 
     /// Bytes of data so far.
@@ -201,10 +216,8 @@ impl OpenPack {
     pub(crate) fn seal(&self, files: &dyn Files) -> Result<String, SealError> {
         let fail = |step| move |source| SealError { sequence: self.sequence, step, source };
         self.data.sync().map_err(fail("sync the data of"))?;
-        let (mut records, data_bytes) = {
-            let state = self.lock();
-            (state.records.clone(), state.data_bytes)
-        };
+        let mut records = self.records().map_err(fail("read the open table of"))?;
+        let data_bytes = self.data_bytes();
         records.sort_by_key(|record| record.digest);
         records.dedup_by_key(|record| record.digest);
         let header = Header {
