@@ -24,7 +24,8 @@ mod walk;
 
 pub use accept::{AcceptError, AcceptedStatement, JumpPolicy, accept_statement, accept_within};
 pub use feed::{
-    FEED_CHUNKS_MAX, FEED_PART_MAX, Feed, FeedChunk, FeedEnd, FeedError, FeedPart, fuzz_one as fuzz_feed,
+    FEED_CHUNKS_MAX, FEED_PART_MAX, Feed, FeedChunk, FeedEnd, FeedError, FeedPart, FeedRates,
+    fuzz_one as fuzz_feed,
 };
 pub use item::{
     FRAME_HEADER_BYTES, FrameHeader, Item, ItemError, ItemKind, REQUEST_RANGES_MAX, Range, Request, fuzz_one,

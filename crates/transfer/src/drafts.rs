@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use restock_content::library::Library;
-use restock_content::transfer::{FEED_PART_MAX, Feed, FeedEnd, FeedPart, Item, ItemKind, Request};
+use restock_content::transfer::{FEED_PART_MAX, Feed, FeedEnd, FeedPart, FeedRates, Item, ItemKind, Request};
 use restock_names::{ContentVersion, DistributionPointName, PackageId};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -23,6 +23,11 @@ use crate::serve::{self, Batch, Serving, SpareBatches};
 use crate::site_link::{SiteSide, refuse};
 use crate::stream::{Reader, Writer};
 use crate::{LinkError, Refusal};
+
+/// For so long a link is taken to be as fast as it was.
+const MEASURED_FOR: Duration = Duration::from_secs(3_600);
+/// Packages whose links are remembered; beyond it those measured first are forgotten.
+const MEASURED_MAX: usize = 1_024;
 
 /// How often a follower for whom there is nothing hears a sign of life.
 const PING_EVERY: Duration = Duration::from_secs(20);
@@ -39,6 +44,8 @@ pub struct Draft {
 #[derive(Debug, Clone, Default)]
 pub struct Drafts {
     open: Arc<Mutex<BTreeMap<PackageId, Arc<Draft>>>>,
+    /// How fast the links of a package's followers were lately.
+    measured: Arc<Mutex<BTreeMap<PackageId, (Instant, FeedRates)>>>,
 }
 
 /// A draft that its maker has open. Dropped before its feed was closed as kept it is given up.
@@ -57,6 +64,10 @@ impl Drafts {
             tell.send_replace(());
             grown(bytes);
         });
+        let feed = match self.measured(&content.package) {
+            Some(rates) => feed.starting_with(rates),
+            None => feed,
+        };
         let draft = Arc::new(Draft { content, feed, grown: told });
         self.lock().insert(content.package, Arc::clone(&draft));
         OpenDraft { drafts: self.clone(), draft }
@@ -70,6 +81,21 @@ impl Drafts {
     /// All drafts.
     pub fn all(&self) -> Vec<Arc<Draft>> {
         self.lock().values().cloned().collect()
+    }
+
+    fn measured(&self, package: &PackageId) -> Option<FeedRates> {
+        let measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        measured.get(package).filter(|(at, _)| at.elapsed() < MEASURED_FOR).map(|(_, rates)| *rates)
+    }
+
+    fn remember(&self, package: PackageId, rates: FeedRates) {
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        measured.insert(package, (Instant::now(), rates));
+        if measured.len() > MEASURED_MAX
+            && let Some(oldest) = measured.iter().min_by_key(|(_, (at, _))| *at).map(|(package, _)| *package)
+        {
+            measured.remove(&oldest);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<PackageId, Arc<Draft>>> {
@@ -101,6 +127,9 @@ impl Drop for OpenDraft {
     fn drop(&mut self) {
         // The first end counts.
         self.draft.feed.close(FeedEnd::Dropped);
+        if let Some(rates) = self.draft.feed.measured() {
+            self.drafts.remember(self.draft.content.package, rates);
+        }
         let mut open = self.drafts.lock();
         if open.get(&self.draft.content.package).is_some_and(|draft| Arc::ptr_eq(draft, &self.draft)) {
             open.remove(&self.draft.content.package);

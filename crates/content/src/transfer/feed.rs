@@ -155,10 +155,19 @@ struct Measured {
 
 #[derive(Debug, Default)]
 struct Rates {
-    link: Measured,
-    compressor: Measured,
+    measured: FeedRates,
+    /// True when something was sent to somebody who follows this feed.
+    is_link_measured: bool,
     /// Threads that compress.
     threads: u32,
+}
+
+/// How fast the link to those who followed a feed was, and the compressor. A later feed of the same
+/// package begins with it: what is stored before anybody follows is stored as the link is likely to be.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FeedRates {
+    link: Measured,
+    compressor: Measured,
 }
 
 impl fmt::Debug for Feed {
@@ -172,6 +181,18 @@ impl Feed {
     /// with the raw bytes of all its chunks.
     pub fn new(changed: impl Fn(u64) + Send + Sync + 'static) -> Self {
         Self { state: Mutex::default(), rates: Mutex::default(), changed: Box::new(changed) }
+    }
+
+    /// This feed, beginning with what an earlier one measured.
+    pub fn starting_with(self, measured: FeedRates) -> Self {
+        self.rates().measured = measured;
+        self
+    }
+
+    /// What was measured, if anybody followed this feed long enough.
+    pub fn measured(&self) -> Option<FeedRates> {
+        let rates = self.rates();
+        (rates.is_link_measured && rates.measured.link.rate().is_some()).then_some(rates.measured)
     }
 
     /// Another round of the snapshot begins: batches are counted from 0 again, by `threads` threads.
@@ -252,20 +273,22 @@ impl Feed {
     /// A follower's connection has taken `sent` stored bytes so far, the last `bytes` of them in `time`.
     pub fn note_sent(&self, sent: u64, bytes: u64, time: Duration) {
         if sent > BUFFERED_BYTES {
-            self.rates().link.add(bytes, time);
+            let mut rates = self.rates();
+            rates.measured.link.add(bytes, time);
+            rates.is_link_measured = true;
         }
     }
 
     /// A thread of the snapshot has compressed and stored `bytes` raw bytes in `time`.
     pub(crate) fn note_compressed(&self, bytes: u64, time: Duration) {
-        self.rates().compressor.add(bytes, time);
+        self.rates().measured.compressor.add(bytes, time);
     }
 
     /// True when somebody follows over a link that is faster than the compressor: then compressing
     /// would only make everybody wait.
     pub(crate) fn is_link_faster(&self) -> bool {
         let rates = self.rates();
-        match (rates.link.rate(), rates.compressor.rate()) {
+        match (rates.measured.link.rate(), rates.measured.compressor.rate()) {
             (Some(link), Some(compressor)) => link > compressor * f64::from(rates.threads.max(1)),
             _ => false,
         }
@@ -373,6 +396,24 @@ mod tests {
             feed.note_sent(900 << 20, 30 << 20, second);
         }
         assert!(!feed.is_link_faster(), "a link that became slow");
+    }
+
+    #[test]
+    fn a_feed_begins_with_what_an_earlier_one_measured_and_learns_otherwise() {
+        let second = Duration::from_secs(1);
+        let fast = Feed::new(|_| {});
+        fast.begin_round(1);
+        fast.note_compressed(32 << 20, second);
+        fast.note_sent(400 << 20, 64 << 20, second);
+        let measured = fast.measured().expect("somebody followed");
+        let next = Feed::new(|_| {}).starting_with(measured);
+        next.begin_round(1);
+        assert!(next.is_link_faster());
+        assert!(next.measured().is_none(), "nobody followed this one");
+        for _ in 0..20 {
+            next.note_sent(900 << 20, 16 << 20, second);
+        }
+        assert!(!next.is_link_faster(), "a link that became slow");
     }
 
     #[test]
