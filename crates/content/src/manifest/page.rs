@@ -5,7 +5,6 @@
 
 use restock_names::{Digest, EntryPath, PathError, compare_paths};
 
-use super::read::is_beneath;
 use super::{
     CHUNK_BYTES_MAX, ChunkListRef, ChunkRun, Entry, EntryKind, FileChunks, INLINE_RUNS_MAX, PAGE_BYTES_MAX,
     PROFILE,
@@ -242,9 +241,12 @@ fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
 }
 
 /// Reads front-coded paths and checks that they ascend.
+#[derive(Default)]
 struct Paths {
     previous: Vec<u8>,
     index: usize,
+    /// The length of the path before the last, when the last lies beneath it.
+    beneath: Option<usize>,
 }
 
 impl Paths {
@@ -263,6 +265,8 @@ impl Paths {
                 std::cmp::Ordering::Equal => return Err(PageDecodeError::Duplicate { path }),
                 std::cmp::Ordering::Greater => return Err(PageDecodeError::Order { path }),
             }
+            let rest = path.as_bytes().strip_prefix(self.previous.as_slice());
+            self.beneath = rest.filter(|rest| rest.first() == Some(&b'/')).map(|_| self.previous.len());
         }
         self.previous.clear();
         self.previous.extend_from_slice(path.as_bytes());
@@ -272,13 +276,15 @@ impl Paths {
 }
 
 fn entries(reader: &mut Reader<'_>, count: usize) -> Result<Vec<Entry>, PageDecodeError> {
-    let mut paths = Paths { previous: Vec::new(), index: 0 };
-    // The entry before, unless it is a folder: the first entry beneath one follows it directly.
-    let mut file: Option<EntryPath> = None;
+    let mut paths = Paths::default();
+    // Of the entry before: the first entry beneath one follows it directly.
+    let mut is_folder = true;
     (0..count)
         .map(|_| {
             let path = paths.next(reader)?;
-            if let Some(file) = file.take_if(|file| is_beneath(&path, file)) {
+            if let (false, Some(length)) = (is_folder, paths.beneath) {
+                let source = |source| PageDecodeError::Path { index: paths.index - 1, source };
+                let file = EntryPath::new(&path.as_bytes()[..length]).map_err(source)?;
                 return Err(PageDecodeError::FileAndFolder { path, file });
             }
             let kind = reader.u8()?;
@@ -323,7 +329,7 @@ fn entries(reader: &mut Reader<'_>, count: usize) -> Result<Vec<Entry>, PageDeco
                 }
                 value => return Err(PageDecodeError::Range { what: "entry kind", value: value.into() }),
             };
-            file = (!matches!(kind, EntryKind::Folder)).then(|| path.clone());
+            is_folder = matches!(kind, EntryKind::Folder);
             Ok(Entry { path, mode, mtime_ns, kind })
         })
         .collect()
@@ -361,7 +367,7 @@ fn page_length(reader: &mut Reader<'_>) -> Result<u32, PageDecodeError> {
 }
 
 fn entry_children(reader: &mut Reader<'_>, count: usize) -> Result<Vec<EntriesChild>, PageDecodeError> {
-    let mut paths = Paths { previous: Vec::new(), index: 0 };
+    let mut paths = Paths::default();
     (0..count)
         .map(|_| {
             Ok(EntriesChild {

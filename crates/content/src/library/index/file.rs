@@ -30,8 +30,8 @@ pub(super) const SAMPLE_BYTES: usize = 16;
 pub(super) const COPIES_MAX: usize = 16;
 /// Packs in one file, at most.
 pub(super) const PACKS_MAX: usize = 1 << 20;
-/// Blocks kept in memory: 1 MiB.
-const CACHE_BLOCKS: usize = 256;
+/// Blocks kept in memory: 8 MiB, as much as 145,000 frames take.
+const CACHE_BLOCKS: usize = 2_048;
 
 /// Why the index cannot be used. It is derived, so that is never the end.
 #[derive(Debug, thiserror::Error)]
