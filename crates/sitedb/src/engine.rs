@@ -90,10 +90,11 @@ impl Engine {
         }
     }
 
+    /// Begins a transaction, and in it the savepoint of the first intent.
     pub(crate) fn begin_write(self) -> &'static str {
         match self {
-            Self::Sqlite => "BEGIN IMMEDIATE",
-            Self::Postgres => "BEGIN ISOLATION LEVEL SERIALIZABLE",
+            Self::Sqlite => "BEGIN IMMEDIATE; SAVEPOINT intent",
+            Self::Postgres => "BEGIN ISOLATION LEVEL SERIALIZABLE; SAVEPOINT intent",
         }
     }
 

@@ -4,6 +4,7 @@ mod duplicate;
 mod options;
 mod owner;
 mod properties;
+mod whole;
 
 use restock_names::{Epoch, LinkPolicy, PackageId, SiteCode, SourceVersion, Timestamp};
 
@@ -15,6 +16,7 @@ use crate::{DatabaseError, Tx};
 pub use duplicate::Duplicate;
 pub use options::{Options, PKG_FLAG_COPY_CONTENT, SHARE_COMMON, SHARE_SPECIFIC};
 pub use properties::Properties;
+pub(crate) use whole::Whole;
 
 /// A package's row.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -158,6 +158,8 @@ pub(crate) enum Told {
 pub(crate) enum Taken {
     /// The rows of this database say the same.
     Done,
+    /// It was taken, and the rows say more: that is told in turn.
+    Outdone,
     /// It refers to this, which is not here.
     WaitsFor(Kind, String),
     /// It is not acceptable; nothing was changed.

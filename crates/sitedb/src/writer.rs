@@ -235,22 +235,23 @@ async fn commit_again(tx: &mut Tx, batch: &mut [Box<dyn Intent>]) -> Result<(), 
 async fn commit(tx: &mut Tx, batch: &mut [Box<dyn Intent>]) -> Result<(), sqlx::Error> {
     tx.wakes.clear();
     tx.spoiled = None;
+    // Savepoints go with what comes before them: each command is a way to the database and back.
     tx.command(tx.engine.begin_write()).await?;
-    for intent in batch {
+    for (place, intent) in batch.iter_mut().enumerate() {
         tx.operation = intent.name();
         let wakes_before = tx.wakes.len();
-        tx.command("SAVEPOINT intent").await?;
+        if place > 0 {
+            tx.command("RELEASE intent; SAVEPOINT intent").await?;
+        }
         let keeps = intent.run(tx).await;
         if let Some(error) = tx.spoiled.take() {
             return Err(error);
         }
-        if keeps {
-            tx.command("RELEASE intent").await?;
-        } else {
+        if !keeps {
             tx.wakes.truncate(wakes_before);
             tx.command("ROLLBACK TO intent").await?;
-            tx.command("RELEASE intent").await?;
         }
     }
+    // The last savepoint ends with it.
     tx.command("COMMIT").await
 }

@@ -5,7 +5,7 @@ use restock_names::{ExcludeRules, NamesPolicy, PackageId};
 
 use super::Properties;
 use crate::replica::Kind;
-use crate::tx::bind;
+use crate::tx::{Row, bind};
 use crate::{DatabaseError, Tx, Why};
 
 /// Bit of `PkgFlags` (`COPY_CONTENT`): points keep the content in a folder of the common share too.
@@ -42,13 +42,17 @@ fn share_folder(id: PackageId, name: &str, share_type: u32, flags: u32) -> Optio
     }
 }
 
+/// Of a row that has every column of them.
+pub(super) fn options(row: &Row) -> Result<Options, DatabaseError> {
+    Ok(Options { names_policy: row.parse("names_policy")?, excludes: row.parse("excludes")? })
+}
+
 impl Tx {
     /// How the source of a package is taken; the default when there is no such package.
     pub async fn package_options(&mut self, id: PackageId) -> Result<Options, DatabaseError> {
         let row =
             self.row("SELECT names_policy, excludes FROM packages WHERE package_id = $1", bind![id]).await?;
-        let Some(row) = row else { return Ok(Options::default()) };
-        Ok(Options { names_policy: row.parse("names_policy")?, excludes: row.parse("excludes")? })
+        row.as_ref().map_or_else(|| Ok(Options::default()), options)
     }
 
     /// Keeps how the source of a package is taken.

@@ -3,7 +3,7 @@
 use restock_names::{PackageId, Timestamp};
 
 use crate::replica::Kind;
-use crate::tx::bind;
+use crate::tx::{Row, bind};
 use crate::{DatabaseError, Tx};
 
 /// The further properties of a package. [`Properties::default`] is a package nobody set any on.
@@ -93,6 +93,36 @@ impl Default for Properties {
     }
 }
 
+/// Of a row that has every column of them.
+pub(super) fn properties(row: &Row) -> Result<Properties, DatabaseError> {
+    Ok(Properties {
+        package_type: row.u32("package_type")?,
+        share_name: row.text("share_name")?,
+        share_type: row.u32("share_type")?,
+        pkg_flags: row.u32("pkg_flags")?,
+        forced_disconnect_delay: row.u32("forced_disconnect_delay")?,
+        forced_disconnect_enabled: row.bool("forced_disconnect_enabled")?,
+        forced_disconnect_retries: row.u32("forced_disconnect_retries")?,
+        ignore_address_schedule: row.bool("ignore_address_schedule")?,
+        isv_string: row.text("isv_string")?,
+        mif_filename: row.text("mif_filename")?,
+        mif_name: row.text("mif_name")?,
+        mif_publisher: row.text("mif_publisher")?,
+        mif_version: row.text("mif_version")?,
+        preferred_address_type: row.text("preferred_address_type")?,
+        alternate_content_providers: row.text("alternate_content_providers")?,
+        stored_pkg_path: row.text("stored_pkg_path")?,
+        default_image_flags: row.i32("default_image_flags")?,
+        transform_readiness: row.u32("transform_readiness")?,
+        transform_analysis_at: row.time_or_none("transform_analysis_at")?,
+        extended_data: row.bytes_or_none("extended_data")?,
+        isv_data: row.bytes_or_none("isv_data")?,
+        icon: row.bytes_or_none("icon")?,
+        sedo_version: row.text("sedo_version")?,
+        source_set_by: row.i64_or_none("source_set_by")?.map(|_| row.u32("source_set_by")).transpose()?,
+    })
+}
+
 impl Tx {
     /// The further properties of a package; `None` when there is no such package.
     pub async fn package_properties(&mut self, id: PackageId) -> Result<Option<Properties>, DatabaseError> {
@@ -107,33 +137,7 @@ impl Tx {
                 bind![id],
             )
             .await?;
-        let Some(row) = row else { return Ok(None) };
-        Ok(Some(Properties {
-            package_type: row.u32("package_type")?,
-            share_name: row.text("share_name")?,
-            share_type: row.u32("share_type")?,
-            pkg_flags: row.u32("pkg_flags")?,
-            forced_disconnect_delay: row.u32("forced_disconnect_delay")?,
-            forced_disconnect_enabled: row.bool("forced_disconnect_enabled")?,
-            forced_disconnect_retries: row.u32("forced_disconnect_retries")?,
-            ignore_address_schedule: row.bool("ignore_address_schedule")?,
-            isv_string: row.text("isv_string")?,
-            mif_filename: row.text("mif_filename")?,
-            mif_name: row.text("mif_name")?,
-            mif_publisher: row.text("mif_publisher")?,
-            mif_version: row.text("mif_version")?,
-            preferred_address_type: row.text("preferred_address_type")?,
-            alternate_content_providers: row.text("alternate_content_providers")?,
-            stored_pkg_path: row.text("stored_pkg_path")?,
-            default_image_flags: row.i32("default_image_flags")?,
-            transform_readiness: row.u32("transform_readiness")?,
-            transform_analysis_at: row.time_or_none("transform_analysis_at")?,
-            extended_data: row.bytes_or_none("extended_data")?,
-            isv_data: row.bytes_or_none("isv_data")?,
-            icon: row.bytes_or_none("icon")?,
-            sedo_version: row.text("sedo_version")?,
-            source_set_by: row.i64_or_none("source_set_by")?.map(|_| row.u32("source_set_by")).transpose()?,
-        }))
+        row.as_ref().map(properties).transpose()
     }
 
     /// Keeps the further properties of a package; false when there is no such package.

@@ -26,6 +26,13 @@ const WAITING_MAX: u64 = 100_000;
 /// Refusals of one transaction that are raised as status messages; all are logged and returned.
 const MESSAGES_MAX: usize = 16;
 
+/// What is known of the sites around while objects are taken: read once, and again when it is another.
+struct Around {
+    /// The neighbour above.
+    above: Option<SiteCode>,
+    tree: Option<Hierarchy>,
+}
+
 /// What became of one object.
 enum Fate {
     /// Its state stands, and rows say so.
@@ -46,13 +53,17 @@ impl Tx {
     pub async fn apply_changes(&mut self, incoming: Incoming<'_>) -> Result<AppliedChanges, DatabaseError> {
         let peer = incoming.peer;
         let mut applied = AppliedChanges::default();
-        if self.link(peer).await?.is_none_or(|link| link.is_revoked) {
+        let Some(link) = self.link(peer).await?.filter(|link| !link.is_revoked) else {
             let why = Why::new("LINK_UNKNOWN", format!("there is no link to site {peer}"));
             applied.refused.push(RefusedObject { kind: String::new(), key: String::new(), why });
             return Ok(applied);
-        }
-        self.follow_database(peer, incoming.incarnation).await?;
-        let received = self.link(peer).await?.map_or(0, |link| link.received);
+        };
+        let received = if link.incarnation == incoming.incarnation {
+            link.received
+        } else {
+            self.follow_database(peer, incoming.incarnation).await?;
+            0
+        };
         if incoming.first > received + 1 {
             applied.is_gap = true;
             return Ok(applied);
@@ -99,10 +110,13 @@ impl Tx {
         applied: &mut AppliedChanges,
     ) -> Result<(), DatabaseError> {
         self.noted_now = Some(now);
+        if queue.is_empty() {
+            return Ok(());
+        }
         let own = self.own_code().await?;
         let clock = self.raise_clock(0).await?;
-        let mut tree = self.hierarchy().await?;
-        let (mut highest, mut has_changed) = (clock, false);
+        let mut around = Around { above: self.site_above().await?, tree: None };
+        let (mut highest, mut has_changed, mut is_in_savepoint) = (clock, false, false);
         // Nothing waits, most of the time: then nothing is looked for.
         let mut has_waiting = self.has_waiting().await?;
         self.reserve_changes(queue.len()).await?;
@@ -123,16 +137,17 @@ impl Tx {
             if has_waiting {
                 self.forget_waiting(&object, from).await?;
             }
-            match self.arrive_alone(&object, &arrival, &tree).await? {
+            self.savepoint(&mut is_in_savepoint).await?;
+            match self.arrive_alone(&object, &arrival, &mut around).await? {
                 Fate::Applied => {
                     has_changed = true;
                     highest = highest.max(object.clock);
                     if object.kind == Kind::Site {
                         let before: Option<SiteCode> = object.key.parse().ok();
-                        let before = before.and_then(|code| tree.sites.get(&code));
+                        let tree = around.tree.take();
+                        let before = before.and_then(|code| tree.as_ref()?.sites.get(&code));
                         let before = before.map(|site| (site.root_public_key.clone(), site.key_list.clone()));
                         applied.key_lists_changed |= before != self.site_keys(&object.key).await?;
-                        tree = self.hierarchy().await?;
                     }
                     if has_waiting {
                         queue.extend(self.waiting_for(object.kind, &object.key).await?);
@@ -159,12 +174,32 @@ impl Tx {
                 }
             }
         }
+        if is_in_savepoint {
+            self.in_object("RELEASE object").await?;
+        }
         self.reserved = 0..0;
-        self.raise_clock(highest).await?;
+        if highest > clock {
+            self.raise_clock(highest).await?;
+        }
         if has_changed {
             self.wake(Wake::Sites);
         }
         Ok(())
+    }
+
+    /// Begins the savepoint of the next object. What was done since the one before began stays.
+    async fn savepoint(&mut self, is_in_savepoint: &mut bool) -> Result<(), DatabaseError> {
+        if std::mem::replace(is_in_savepoint, true) {
+            // One command, one way to the database and back.
+            self.in_object("RELEASE object; SAVEPOINT object").await
+        } else {
+            self.in_object("SAVEPOINT object").await
+        }
+    }
+
+    async fn in_object(&mut self, command: &'static str) -> Result<(), DatabaseError> {
+        let operation = self.operation;
+        self.command(command).await.map_err(|source| DatabaseError::Statement { operation, source })
     }
 
     /// An object in a savepoint of its own: a statement that fails refuses it, and nothing else.
@@ -172,25 +207,21 @@ impl Tx {
         &mut self,
         object: &Object,
         arrival: &Arrival<'_>,
-        tree: &Hierarchy,
+        around: &mut Around,
     ) -> Result<Fate, DatabaseError> {
-        let operation = self.operation;
-        let failed = |source| DatabaseError::Statement { operation, source };
-        self.command("SAVEPOINT object").await.map_err(failed)?;
-        let fate = self.arrive(object, arrival, tree).await;
-        let (undo, fate) = match fate {
+        let (undo, fate) = match self.arrive(object, arrival, around).await {
             Err(error) if self.spoiled.is_some() => return Err(error),
             Err(error @ (DatabaseError::Statement { .. } | DatabaseError::Value { .. })) => {
                 tracing::warn!(kind = object.kind.as_str(), key = object.key, %error, "an object could not be applied");
                 (true, Fate::Refused(Why::new("OBJECT_FAILED", error.to_string())))
             }
             Err(error) => return Err(error),
+            // What a refusal notes stays: the number of a version, an alarm.
             Ok(fate) => (matches!(fate, Fate::Waits(..)), fate),
         };
         if undo {
-            self.command("ROLLBACK TO object").await.map_err(failed)?;
+            self.in_object("ROLLBACK TO object").await?;
         }
-        self.command("RELEASE object").await.map_err(failed)?;
         Ok(fate)
     }
 
@@ -198,10 +229,10 @@ impl Tx {
         &mut self,
         object: &Object,
         arrival: &Arrival<'_>,
-        tree: &Hierarchy,
+        around: &mut Around,
     ) -> Result<Fate, DatabaseError> {
         let from = arrival.peer;
-        let is_above = self.link(from).await?.is_some_and(|link| link.is_above);
+        let is_above = around.above == Some(from);
         let is_astray = match object.kind.direction() {
             Direction::All => false,
             Direction::Down => !is_above,
@@ -255,10 +286,11 @@ impl Tx {
                 return Ok(Fate::Known);
             }
             Writer::Site(site) if site == arrival.own => is_own = true,
-            Writer::Site(site) if !tree.sites.contains_key(&site) => {
-                return Ok(Fate::Waits(Kind::Site, site.to_string()));
-            }
             Writer::Site(site) => {
+                let tree = self.tree(around).await?;
+                if !tree.sites.contains_key(&site) {
+                    return Ok(Fate::Waits(Kind::Site, site.to_string()));
+                }
                 // A site that has moved tells of the site it stands below by then.
                 let moved =
                     (object.kind == Kind::Site).then(|| object.fields().parse("parent").ok()).flatten();
@@ -274,6 +306,11 @@ impl Tx {
             }
         }
         Ok(match kinds::take(self, object, arrival).await? {
+            Taken::Outdone => {
+                self.keep_replica(object, Some(from)).await?;
+                self.touch(object.kind, object.key.as_str());
+                Fate::Applied
+            }
             Taken::Done => {
                 self.keep_replica(object, Some(from)).await?;
                 if !is_own {
@@ -282,7 +319,11 @@ impl Tx {
                 Fate::Applied
             }
             Taken::WaitsFor(kind, key) => Fate::Waits(kind, key),
-            Taken::Refused(why) => Fate::Refused(why),
+            Taken::Refused(why) => {
+                // Its rows say what they said before.
+                self.in_object("ROLLBACK TO object").await?;
+                Fate::Refused(why)
+            }
         })
     }
 
@@ -302,6 +343,20 @@ impl Tx {
                 Some(Fate::RefusedUntil(why, Kind::Site, site.to_string()))
             }
         })
+    }
+
+    /// The sites around, as they were before the first object of their kind was taken or after the last.
+    async fn tree<'a>(&mut self, around: &'a mut Around) -> Result<&'a Hierarchy, DatabaseError> {
+        let tree = match around.tree.take() {
+            Some(tree) => tree,
+            None => self.hierarchy().await?,
+        };
+        Ok(around.tree.insert(tree))
+    }
+
+    /// The neighbour above, if there is one.
+    async fn site_above(&mut self) -> Result<Option<SiteCode>, DatabaseError> {
+        Ok(self.links().await?.into_iter().find(|link| link.is_above).map(|link| link.peer))
     }
 
     /// True when the package was deleted: its tombstone is here.

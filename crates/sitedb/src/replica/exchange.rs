@@ -93,6 +93,9 @@ impl Tx {
             )
             .await?;
         let is_all = rows.len() < usize::try_from(LOOKED_AT_MAX).unwrap_or(usize::MAX);
+        if rows.is_empty() {
+            return Ok(NextChanges { through: last.max(after), changes: Vec::new() });
+        }
         let beyond = self.hierarchy().await?.beyond(peer);
         let (mut through, mut bytes) = (after, 0);
         let mut changes: Vec<(u64, Value)> = Vec::new();
@@ -103,13 +106,12 @@ impl Tx {
             let is_echo =
                 stored.object.one_writer().is_some_and(|site| site != peer && beyond.contains(&site));
             if !is_echo {
-                let object = stored.object.encode();
-                let length = object.to_string().len();
+                let length = stored.length;
                 if !changes.is_empty() && bytes + length > bytes_max {
                     return Ok(NextChanges { through, changes });
                 }
                 bytes += length;
-                changes.push((stored.seq, object));
+                changes.push((stored.seq, stored.object.encode()));
             }
             through = stored.seq;
         }

@@ -15,6 +15,9 @@ const CLOCK: &str = "replica_clock";
 /// The counter behind the numbers of changes.
 const SEQUENCE: &str = "replica_seq";
 
+/// About as many bytes as an object has beside its key and body.
+const FRAME_BYTES: usize = 128;
+
 /// How often rows that were changed while objects were written are looked at again.
 const ROUNDS_MAX: usize = 8;
 
@@ -23,24 +26,28 @@ const ROUNDS_MAX: usize = 8;
 pub(crate) struct Stored {
     pub(crate) object: Object,
     pub(crate) seq: u64,
+    /// About as many bytes as the object has on its way.
+    pub(crate) length: usize,
 }
 
 pub(crate) fn stored(row: &Row) -> Result<Stored, DatabaseError> {
     let word = row.text("kind")?;
-    let body = row.text_or_none("body")?;
+    let (key, body) = (row.text("object_key")?, row.text_or_none("body")?);
+    let length = FRAME_BYTES + key.len() + body.as_ref().map_or(0, String::len);
     let parsed: Option<Value> = body
         .map(|text| serde_json::from_str(&text).map_err(|_unfit| row.refuse("body", text)))
         .transpose()?;
     Ok(Stored {
         object: Object {
             kind: Kind::of_word(&word).ok_or_else(|| row.refuse("kind", word))?,
-            key: row.text("object_key")?,
+            key,
             clock: row.u64("clock")?,
             writer: row.parse("writer")?,
             at: row.time("written_at")?,
             body: parsed,
         },
         seq: row.u64("seq")?,
+        length,
     })
 }
 
@@ -56,6 +63,9 @@ impl Tx {
 
     /// Writes what was touched in this transaction. Nothing where there never was a link.
     pub(crate) async fn flush_replicas(&mut self) -> Result<(), DatabaseError> {
+        // What a neighbour has just told is not told again as this site's word, unless nobody else may
+        // tell it.
+        self.forget_applied();
         if self.touched.is_empty() {
             self.applied.clear();
             return Ok(());
@@ -72,10 +82,18 @@ impl Tx {
                 break;
             }
             self.write_objects(own, touched).await?;
+            self.forget_applied();
         }
         self.touched.clear();
         self.applied.clear();
         Ok(())
+    }
+
+    fn forget_applied(&mut self) {
+        let applied = &self.applied;
+        if !applied.is_empty() {
+            self.touched.retain(|object| object.0.has_one_writer() || !applied.contains(object));
+        }
     }
 
     async fn write_objects(
@@ -85,11 +103,6 @@ impl Tx {
     ) -> Result<(), DatabaseError> {
         let mut changed = Vec::new();
         for (kind, key) in touched {
-            // What a neighbour has just told is not told again as this site's word, unless nobody else
-            // may tell it.
-            if !kind.has_one_writer() && self.applied.contains(&(kind, key.clone())) {
-                continue;
-            }
             let told = kinds::told(self, kind, &key).await?;
             let before = self.replica(kind, &key).await?;
             let body = match (told, &before) {
@@ -112,8 +125,7 @@ impl Tx {
         if changed.is_empty() {
             return Ok(());
         }
-        let clock = self.raise_clock(0).await? + 1;
-        self.raise_clock(clock).await?;
+        let clock = self.next_number(CLOCK).await?;
         self.reserve_changes(changed.len()).await?;
         let at = self.written_at();
         let mut written = Vec::with_capacity(changed.len());

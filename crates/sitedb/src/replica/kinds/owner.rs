@@ -41,8 +41,12 @@ pub(crate) async fn take(
         let text = format!("epoch {epoch} of package {id} lies too far above {known}");
         return Ok(Taken::Refused(Why::new("VERSION_JUMP", text)));
     }
+    // Of this site, and it did not know: what it did in that epoch before it was put back, if it was, it
+    // has forgotten. It goes on in the next one, so that no version gets two contents.
+    let was_forgotten = owner == arrival.own && tx.restored_at().await?.is_some();
+    let epoch = if was_forgotten { epoch.next(owner) } else { epoch };
     tx.change_owner(id, owner, epoch, arrival.now).await?;
-    Ok(Taken::Done)
+    Ok(if was_forgotten { Taken::Outdone } else { Taken::Done })
 }
 
 fn read(object: &Object) -> Result<(PackageId, SiteCode, Epoch), Why> {

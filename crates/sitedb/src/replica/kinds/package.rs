@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{form, scope};
 use crate::admin::TYPE_PACKAGE;
-use crate::package::{Options, Package, Properties};
+use crate::package::{Options, Package, Properties, Whole};
 use crate::refresh::Refresh;
 use crate::replica::object::{Fields, to_hex};
 use crate::replica::{Arrival, Kind, Object, Taken, Told, Writer};
@@ -29,13 +29,11 @@ const LARGE_BYTES_MAX: usize = 300_000;
 /// What the rows say about it.
 pub(crate) async fn told(tx: &mut Tx, kind: Kind, key: &str) -> Result<Told, DatabaseError> {
     let Ok(id) = key.parse::<PackageId>() else { return Ok(Told::Others) };
-    let Some(p) = tx.package(id).await? else { return Ok(Told::Gone) };
-    let Some(q) = tx.package_properties(id).await? else { return Ok(Told::Gone) };
-    let schedule = tx.row("SELECT refresh_schedule FROM packages WHERE package_id = $1", bind![id]).await?;
-    let schedule = schedule.map_or(Ok(String::new()), |row| row.text("refresh_schedule"))?;
-    let scopes = scope::told_of(tx, TYPE_PACKAGE, id.as_str(), (kind, key)).await?;
+    let Some(whole) = tx.package_whole(id).await? else { return Ok(Told::Gone) };
+    let Whole { package: p, properties: q, options, schedule } = whole;
+    let before = tx.replica(kind, key).await?.map(|stored| stored.object);
+    let scopes = scope::told_beside(tx, TYPE_PACKAGE, id.as_str(), before.as_ref()).await?;
     let source_set_by = told_account(tx, &q).await?;
-    let options = tx.package_options(id).await?;
     let mut body = json!({
         "name": p.name,
         "package_version": p.package_version,
@@ -81,16 +79,19 @@ pub(crate) async fn told(tx: &mut Tx, kind: Kind, key: &str) -> Result<Told, Dat
     });
     let sizes = [&q.extended_data, &q.isv_data, &q.icon].map(|bytes| bytes.as_ref().map_or(0, Vec::len));
     let bytes: usize = sizes.iter().sum();
-    let was_left_out = bytes == 0
-        && tx.replica(kind, key).await?.is_some_and(|before| {
-            before.object.body.is_some_and(|body| LARGE.iter().all(|field| body.get(field).is_none()))
-        });
+    let was_left_out =
+        bytes == 0 && before.and_then(|before| before.body).is_some_and(|body| leaves_large_out(&body));
     if bytes > LARGE_BYTES_MAX || was_left_out {
         for field in LARGE {
             body.as_object_mut().and_then(|body| body.remove(field));
         }
     }
     Ok(Told::Body(body))
+}
+
+/// Does each site keep its own of what can be large?
+fn leaves_large_out(body: &serde_json::Value) -> bool {
+    LARGE.iter().all(|field| body.get(field).is_none())
 }
 
 /// The logon name of the account that set the source path; none for a command at a site itself.
@@ -109,12 +110,12 @@ async fn told_account(tx: &mut Tx, properties: &Properties) -> Result<Option<Str
 async fn who_set_source(
     tx: &mut Tx,
     wanted: &Package,
-    before: Option<&Package>,
+    before: Option<&Whole>,
     account: Option<&str>,
     (object, arrival): (&Object, &Arrival<'_>),
 ) -> Result<Option<u32>, DatabaseError> {
-    if before.is_some_and(|before| before.source_path == wanted.source_path) {
-        return tx.source_set_by(wanted.id).await;
+    if let Some(before) = before.filter(|before| before.package.source_path == wanted.source_path) {
+        return Ok(before.properties.source_set_by);
     }
     if wanted.source_path.is_empty() {
         return Ok(None);
@@ -163,52 +164,74 @@ pub(crate) async fn take(
         Ok(options) => options,
         Err(why) => return Ok(Taken::Refused(why)),
     };
-    let before = tx.package(id).await?;
+    let before = tx.package_whole(id).await?;
     let (account, of) = (account.as_deref(), (object, arrival));
     let source_set_by = who_set_source(tx, &wanted, before.as_ref(), account, of).await?;
+    let mut wanted =
+        Whole { properties: Properties { source_set_by, ..properties }, package: wanted, options, schedule };
+    if let (Some(before), true) = (&before, object.body.as_ref().is_some_and(leaves_large_out)) {
+        let (here, there) = (&before.properties, &mut wanted.properties);
+        (there.extended_data, there.isv_data, there.icon) =
+            (here.extended_data.clone(), here.isv_data.clone(), here.icon.clone());
+    }
     match &before {
         None => {
-            tx.insert_package(&wanted).await?;
+            tx.insert_package(&wanted.package).await?;
             tx.insert_refresh(id, &Refresh::new(arrival.now)).await?;
         }
-        Some(before) => {
-            let is_other = (wanted.is_public, &wanted.name) != (before.is_public, &before.name)
-                || tx.package_share(id).await? != properties.share_folder(id);
-            let settings = before.settings + u64::from(is_other);
-            tx.update_package(&Package { settings, ..wanted.clone() }).await?;
-            if wanted.created_at != before.created_at {
-                tx.execute(
-                    "UPDATE packages SET created_at = $2 WHERE package_id = $1",
-                    bind![id, wanted.created_at],
-                )
-                .await?;
-            }
-            if is_other {
-                tx.wake(Wake::Distribute);
-            }
-        }
+        Some(before) => set_package(tx, &wanted, before).await?,
     }
-    let mut properties = Properties { source_set_by, ..properties };
-    let is_left_out = |field: &&str| object.body.as_ref().is_some_and(|body| body.get(field).is_none());
-    if LARGE.iter().all(is_left_out)
-        && let Some(here) = tx.package_properties(id).await?
+    // Of most changes one part is another, and each part is a statement.
+    if before.as_ref().is_none_or(|before| before.properties != wanted.properties) {
+        tx.update_package_properties(id, &wanted.properties).await?;
+    }
+    if before.as_ref().is_none_or(|before| before.options != wanted.options) {
+        tx.set_package_options(id, &wanted.options).await?;
+    }
+    if before.as_ref().is_none_or(|before| before.schedule != wanted.schedule)
+        && let Err(why) = tx.take_schedule(id, &wanted.schedule, arrival.now).await?
     {
-        (properties.extended_data, properties.isv_data, properties.icon) =
-            (here.extended_data, here.isv_data, here.icon);
-    }
-    tx.update_package_properties(id, &properties).await?;
-    tx.set_package_options(id, &options).await?;
-    if let Err(why) = tx.take_schedule(id, &schedule, arrival.now).await? {
         return Ok(Taken::Refused(why));
     }
-    scope::take_of(tx, TYPE_PACKAGE, id.as_str(), &scopes).await?;
-    tx.scope_by_default(TYPE_PACKAGE, id.as_str()).await?;
-    if wanted.is_deleting && before.is_none_or(|before| !before.is_deleting) {
+    if scope::take_of(tx, TYPE_PACKAGE, id.as_str(), &scopes).await? {
+        tx.scope_by_default(TYPE_PACKAGE, id.as_str()).await?;
+    }
+    if wanted.package.is_deleting && before.is_none_or(|before| !before.package.is_deleting) {
         tx.mark_package_deleting(id).await?;
         leave_points(tx, id, arrival).await?;
     }
     tx.wake(Wake::Refresh);
     Ok(Taken::Done)
+}
+
+/// Makes the row of a package say what people set.
+async fn set_package(tx: &mut Tx, wanted: &Whole, before: &Whole) -> Result<(), DatabaseError> {
+    let (id, is, was) = (wanted.package.id, &wanted.package, &before.package);
+    let is_other = (is.is_public, &is.name) != (was.is_public, &was.name)
+        || before.properties.share_folder(id) != wanted.properties.share_folder(id);
+    let set = Package {
+        settings: was.settings + u64::from(is_other),
+        // Not of this object, or set apart.
+        source_site: was.source_site,
+        source_version: was.source_version,
+        stored_version: was.stored_version,
+        epoch: was.epoch,
+        is_deleting: was.is_deleting,
+        created_at: was.created_at,
+        last_refresh_at: was.last_refresh_at,
+        ..is.clone()
+    };
+    if set != *was {
+        tx.update_package(&set).await?;
+    }
+    if is.created_at != was.created_at {
+        tx.execute("UPDATE packages SET created_at = $2 WHERE package_id = $1", bind![id, is.created_at])
+            .await?;
+    }
+    if is_other {
+        tx.wake(Wake::Distribute);
+    }
+    Ok(())
 }
 
 /// The owner has forgotten the package: its row goes once no distribution point of this site has it.

@@ -20,12 +20,22 @@ pub(crate) async fn told_of(
     object: &str,
     (kind, key): (Kind, &str),
 ) -> Result<Vec<String>, DatabaseError> {
+    let before = tx.replica(kind, key).await?;
+    told_beside(tx, object_type, object, before.as_ref().map(|stored| &stored.object)).await
+}
+
+/// As [`told_of`], beside the state that stands.
+pub(crate) async fn told_beside(
+    tx: &mut Tx,
+    object_type: u32,
+    object: &str,
+    before: Option<&Object>,
+) -> Result<Vec<String>, DatabaseError> {
     let mut scopes = tx.scopes_of_object(object_type, object).await?;
-    if let Some(stored) = tx.replica(kind, key).await? {
-        for scope in stored.object.fields().texts("scopes").unwrap_or_default() {
-            if tx.scope(&scope).await?.is_none() {
-                scopes.push(scope);
-            }
+    for scope in before.map(|before| before.fields().texts("scopes").unwrap_or_default()).unwrap_or_default()
+    {
+        if !scopes.contains(&scope) && tx.scope(&scope).await?.is_none() {
+            scopes.push(scope);
         }
     }
     scopes.sort();
@@ -40,19 +50,21 @@ pub(crate) async fn take_of(
     object_type: u32,
     object: &str,
     scopes: &[String],
-) -> Result<(), DatabaseError> {
+) -> Result<bool, DatabaseError> {
     let has = |list: &[String], scope: &str| list.iter().any(|one| one.eq_ignore_ascii_case(scope));
     let before = tx.scopes_of_object(object_type, object).await?;
     let member = |scope: &str| Membership { scope: scope.to_owned(), object_type, object: object.to_owned() };
+    let mut may_be_in_none = before.is_empty();
     for scope in before.iter().filter(|scope| !has(scopes, scope)) {
         tx.remove_from_scope(&member(scope)).await?;
+        may_be_in_none = true;
     }
     for scope in scopes.iter().filter(|scope| !has(&before, scope)) {
         if scope != SCOPE_ALL && tx.scope(scope).await?.is_some() {
             tx.add_to_scope(&member(scope)).await?;
         }
     }
-    Ok(())
+    Ok(may_be_in_none)
 }
 
 pub(super) fn stamp(stamp: &Stamp) -> Value {

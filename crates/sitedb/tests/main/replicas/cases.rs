@@ -238,6 +238,26 @@ async fn a_version_waits_for_the_keys_of_its_owner_and_is_then_taken() {
 }
 
 #[tokio::test]
+async fn a_site_that_was_put_back_leaves_the_epoch_in_which_it_had_taken_a_package_over() {
+    let (above, below) = two().await;
+    let id = above.add_package().await;
+    above.publish(1).await.unwrap();
+    settle(&above, &below).await;
+    // It took the package over and published, which it does not know any more; the site above does.
+    let taken = Epoch::FIRST.next(code("BBB"));
+    change!(below.database, |tx| tx.begin_recovery(NOW).await?);
+    let owner = json!({ "source_site": "BBB", "epoch": taken });
+    let applied = say(&above, &below, vec![object("owner", id.as_str(), 1_000, "BBB", owner)]).await;
+    assert!(applied.refused.is_empty(), "{:?}", applied.refused);
+    let (epoch, _) = below.read(move |tx| Box::pin(tx.next_publish(id))).await.unwrap();
+    assert!(epoch > taken && epoch.signer(id) == Some(code("BBB")), "{epoch}");
+    // And says so.
+    settle(&above, &below).await;
+    let told = shared(&above).await[&format!("owner/{id}")].clone();
+    assert!(told.contains(&format!("\"epoch\":{epoch}")), "{told}");
+}
+
+#[tokio::test]
 async fn an_object_that_is_wrong_is_refused_alone() {
     let (above, below) = two().await;
     let id = above.add_package().await;
