@@ -227,6 +227,12 @@ impl DataFolder {
     ) -> Result<Locked<T>, Failure> {
         let path = self.path.join("restock.lock");
         let fail = |e: &std::io::Error| {
+            if e.kind() == std::io::ErrorKind::ReadOnlyFilesystem {
+                let what =
+                    format!("DB_READ_ONLY: {} lies on a read-only file system", shown_path(&self.path));
+                return Failure::failed(what)
+                    .hint("mount -o remount,rw the file system, and look why it was not");
+            }
             Failure::caused(Kind::Failed, format!("cannot lock {}", shown_path(&path)), e)
         };
         let mut file = File::options()

@@ -91,6 +91,7 @@ impl Database {
             quick_check(&mut connection, url).await?;
         }
         migration::migrate(&mut connection, engine).await?;
+        migration::check_writable(&mut connection).await?;
 
         let tracker = TaskTracker::new();
         let wakes = Arc::new(Wakes::default());

@@ -38,6 +38,13 @@ pub(crate) async fn migrate(connection: &mut AnyConnection, engine: Engine) -> R
     Ok(())
 }
 
+/// Fails when the database can only be read. SQLite opens such a file without a word and even begins a
+/// transaction that is to write.
+pub(crate) async fn check_writable(connection: &mut AnyConnection) -> Result<(), DatabaseError> {
+    let done = run(connection, "DELETE FROM migrations WHERE number < 0".to_owned()).await;
+    done.map_err(|source| DatabaseError::Statement { operation: "open", source })
+}
+
 async fn apply(
     connection: &mut AnyConnection,
     engine: Engine,

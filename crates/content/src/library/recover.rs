@@ -33,6 +33,9 @@ pub struct Recovered {
     pub packs_damaged: Vec<(String, String)>,
     /// Packages whose pointer or statement cannot be read, with the reason.
     pub pointers_damaged: Vec<(String, String)>,
+    /// Versions whose statement file is none, with the reason. The file is set aside, as evidence, and
+    /// the version counts as not stored.
+    pub statements_damaged: Vec<(ContentVersion, String)>,
     /// True when the index could not be used: it is made anew, and packs are searched meanwhile.
     pub is_index_damaged: bool,
 }

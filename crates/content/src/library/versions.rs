@@ -1,7 +1,7 @@
 //! Statements of content versions, and the pointer that makes one active.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use restock_names::{ContentVersion, Epoch, PackageId, SourceVersion};
 
@@ -12,6 +12,8 @@ use crate::statement::Statement;
 
 const POINTER_MAGIC: &[u8; 4] = b"RSpp";
 const FORMAT: u16 = 1;
+/// Of a statement file that is none, instead of `statement`.
+const DAMAGED_EXTENSION: &str = "damaged";
 
 impl Library {
     /// Keeps a statement durably. The objects it names must be sealed before.
@@ -150,6 +152,7 @@ impl Inner {
         }
         for package in self.packages_with_statements()? {
             let at = versions.join(package.as_str());
+            self.set_damaged_statements_aside(package, &at, recovered)?;
             self.files.sync_folder(&at).map_err(io_error("sync", &at))?;
         }
         for entry in std::fs::read_dir(&folder).map_err(io_error("read", &folder))? {
@@ -169,6 +172,31 @@ impl Inner {
                     recovered.pointers_damaged.push((name, reason));
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Renames statement files that are none, so that one of an old version keeps nobody from reading the
+    /// others; the caller syncs the folder.
+    fn set_damaged_statements_aside(
+        &self,
+        package: PackageId,
+        folder: &Path,
+        recovered: &mut Recovered,
+    ) -> Result<(), LibraryError> {
+        for entry in std::fs::read_dir(folder).map_err(io_error("read", folder))? {
+            let path = entry.map_err(io_error("read", folder))?.path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            let Some(version) = name.and_then(|name| parse_statement_name(package, name)) else { continue };
+            let reason = match self.statement(&version) {
+                Ok(Some(statement)) if statement.version != version => "it is of another version".to_owned(),
+                Err(LibraryError::Statement { source, .. }) => source.to_string(),
+                _ => continue,
+            };
+            tracing::error!(%version, reason, "a statement is damaged and set aside");
+            let aside = path.with_extension(DAMAGED_EXTENSION);
+            self.files.rename(&path, &aside).map_err(io_error("rename", &path))?;
+            recovered.statements_damaged.push((version, reason));
         }
         Ok(())
     }
