@@ -15,8 +15,21 @@ use crate::process;
 ///
 /// Names without `/` are searched in the folders of programs.
 const NEEDED: &[(&str, &str)] = &[
+    ("bash", "bash"),
     ("cc", "gcc"),
+    ("cmp", "diffutils"),
+    ("diff", "diffutils"),
     ("curl", "curl"),
+    ("git", "git"),
+    ("grep", "grep"),
+    ("ip", "iproute2"),
+    ("tc", "iproute2"),
+    ("kill", "procps"),
+    ("nft", "nftables"),
+    ("openssl", "openssl"),
+    ("runuser", "util-linux"),
+    ("setpriv", "util-linux"),
+    ("tar", "tar"),
     ("wbemcli", "sblim-wbemcli"),
     ("rclone", "rclone"),
     ("cadaver", "cadaver"),

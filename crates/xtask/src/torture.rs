@@ -24,8 +24,8 @@ pub(crate) struct Suite {
     /// The package and its test program; `lib` is the one of its unit tests.
     program: (&'static str, &'static str),
     filters: &'static [&'static str],
-    /// The variable that carries the number of points, and a long number.
-    number: (&'static str, &'static str),
+    /// The variable that carries the number of points, a long number, and that of a round of `--hours`.
+    number: (&'static str, &'static str, &'static str),
     /// Counts by the test runner's own summary: each test is a point, and a fault that fired.
     counts_tests: bool,
 }
@@ -38,56 +38,56 @@ const SUITES: &[Suite] = &[
         name: "disk",
         program: TESTKIT,
         filters: &["disk::"],
-        number: ("RESTOCK_DISK_SEEDS", "20"),
+        number: ("RESTOCK_DISK_SEEDS", "20", "3"),
         counts_tests: false,
     },
     Suite {
         name: "flip",
         program: TESTKIT,
         filters: &["flip::"],
-        number: ("RESTOCK_FLIP_POINTS", "200"),
+        number: ("RESTOCK_FLIP_POINTS", "200", "10"),
         counts_tests: false,
     },
     Suite {
         name: "full",
         program: TESTKIT,
         filters: &["full::"],
-        number: ("RESTOCK_FULL_STEPS", "40"),
+        number: ("RESTOCK_FULL_STEPS", "40", "3"),
         counts_tests: false,
     },
     Suite {
         name: "sys",
         program: TESTKIT,
         filters: &["sys::"],
-        number: ("RESTOCK_SYS_POINTS", "1000"),
+        number: ("RESTOCK_SYS_POINTS", "1000", "40"),
         counts_tests: false,
     },
     Suite {
         name: "power",
         program: TESTKIT,
         filters: &["power::"],
-        number: ("RESTOCK_POWER_CYCLES", "500"),
+        number: ("RESTOCK_POWER_CYCLES", "500", "15"),
         counts_tests: false,
     },
     Suite {
         name: "model",
         program: TESTKIT,
         filters: &["cleaning::"],
-        number: ("RESTOCK_CLEANING_CASES", "2000"),
+        number: ("RESTOCK_CLEANING_CASES", "2000", "100"),
         counts_tests: false,
     },
     Suite {
         name: "net",
         program: ("restock-cli", "main"),
         filters: &["netns_sites::"],
-        number: ("RESTOCK_NETNS_MIB", "1024"),
+        number: ("RESTOCK_NETNS_MIB", "1024", "48"),
         counts_tests: true,
     },
     Suite {
         name: "soak",
         program: TESTKIT,
         filters: &["soak::readers_see"],
-        number: ("RESTOCK_SOAK_SECONDS", "3600"),
+        number: ("RESTOCK_SOAK_SECONDS", "3600", "300"),
         counts_tests: false,
     },
 ];
@@ -97,7 +97,7 @@ const SABOTAGE: Suite = Suite {
     name: "sabotage",
     program: TESTKIT,
     filters: &["is_noticed", "counts_as_not_fired"],
-    number: ("RESTOCK_DISK_SEEDS", "2"),
+    number: ("RESTOCK_DISK_SEEDS", "2", "2"),
     counts_tests: true,
 };
 
@@ -141,7 +141,8 @@ impl Wanted {
     }
 }
 
-/// Runs one suite or all, with `N` points when it is given; with `--hours` again and again.
+/// Runs one suite or all, with `N` points when it is given; with `--hours` rounds of a few minutes a suite
+/// until the time is over, the first to its end.
 pub(crate) fn run(words: &[&str]) -> Result<()> {
     let wanted = Wanted::parse(words)?;
     let programs = Programs::build()?;
@@ -171,11 +172,13 @@ fn run_round(wanted: &Wanted, programs: &Programs, round: u64, until: Option<Ins
         if is_over() {
             return;
         }
-        let number = wanted.number.as_deref().unwrap_or(suite.number.1);
+        let usual = if until.is_some() { suite.number.2 } else { suite.number.1 };
+        let number = wanted.number.as_deref().unwrap_or(usual);
         table.add(suite.name, one(suite, programs, number, round));
+        println!("\nso far:\n{table}");
     }
     if wanted.wants("sim") && !is_over() {
-        let runs = wanted.number.as_deref().unwrap_or("300");
+        let runs = wanted.number.as_deref().unwrap_or(if until.is_some() { "60" } else { "300" });
         let outcome = simulate::runs(&programs.restock, runs, round).map(|()| {
             let count = runs.parse().unwrap_or_default();
             Counts { points: count, fired: count, violations: 0 }
@@ -192,8 +195,9 @@ fn one(suite: &Suite, programs: &Programs, number: &str, round: u64) -> Result<C
     command.env("PATH", setup::path_with_sbin()).env("RESTOCK_BIN", &programs.restock);
     command.env(suite.number.0, number).env("RESTOCK_TORTURE_SEED", round.to_string());
     command.env("RESTOCK_HISTORY_FOLDER", history_folder()?);
-    // Ten minutes without the site above, unless told otherwise.
-    command.env("RESTOCK_NETNS_AWAY", std::env::var("RESTOCK_NETNS_AWAY").unwrap_or("600".to_owned()));
+    // As long without the site above as the suite is long, unless told otherwise.
+    let away = if number == suite.number.1 { "600" } else { "20" };
+    command.env("RESTOCK_NETNS_AWAY", std::env::var("RESTOCK_NETNS_AWAY").unwrap_or(away.to_owned()));
     command.args(suite.filters).args(["--nocapture", "--test-threads=1"]);
     let (status, out, _) = process::tee(&mut command)?;
     let counts = if suite.counts_tests { Counts::of_tests(&out) } else { Counts::of_lines(&out) };

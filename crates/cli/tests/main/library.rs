@@ -239,3 +239,59 @@ fn a_database_of_a_later_release_or_with_damage_is_refused_and_content_is_served
     change(&world, "two\n");
     assert_eq!(served(&world.points[0]), "two\n");
 }
+
+/// A folder mounted over itself, so that it can be made read-only.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn read_only(folder: &Path) -> Self {
+        let mount = |arguments: &[&str]| {
+            let done = std::process::Command::new("mount").args(arguments).arg(folder).status().unwrap();
+            assert!(done.success(), "mount {arguments:?}; this needs root");
+        };
+        mount(&["--bind", folder.to_str().unwrap()]);
+        let mounted = Self(folder.to_owned());
+        mount(&["-o", "remount,bind,ro"]);
+        mounted
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _gone = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_site_on_a_read_only_file_system_says_so_and_its_points_serve_on() {
+    let mut world = world();
+    let data = world.site_data();
+    assert_eq!(world.site.take().unwrap().stop(), 0);
+    let before = listing(&data);
+    let mounted = Mounted::read_only(&data);
+    let refused = restock(&data, &["site", "run"]);
+    assert_ne!(refused.code, 0, "{refused:?}");
+    let has_code = ["DB_READ_ONLY", "READ_ONLY"].iter().any(|code| refused.stderr.contains(code));
+    assert!(has_code && refused.stderr.contains(data.to_str().unwrap()), "{refused:?}");
+    assert_eq!(served(&world.points[0]), "one\n");
+    drop(mounted);
+    assert_eq!(listing(&data), before, "nothing was written");
+    world.start_site();
+    change(&world, "two\n");
+    until("the point serves it", || served(&world.points[0]) == "two\n");
+}
+
+#[test]
+fn a_database_that_cannot_be_written_says_so() {
+    let mut world = world();
+    let data = world.site_data();
+    assert_eq!(world.site.take().unwrap().stop(), 0);
+    let mounted = Mounted::read_only(&data.join("site.db"));
+    let refused = restock(&data, &["site", "run"]);
+    assert_ne!(refused.code, 0, "{refused:?}");
+    assert!(refused.stderr.contains("DB_READ_ONLY"), "{refused:?}");
+    assert_eq!(served(&world.points[0]), "one\n");
+    drop(mounted);
+    world.start_site();
+    change(&world, "two\n");
+}

@@ -16,6 +16,7 @@ mod negotiate;
 mod netns_sites;
 mod objects;
 mod offline;
+mod package_settings;
 mod refusals;
 mod sites;
 mod support;

@@ -187,6 +187,46 @@ fn a_deletion_is_over_when_every_dp_has_let_go() {
     assert_eq!(world.ask(&["status", "XYZ00002"]).code, 4);
 }
 
+/// Frames and versions that a member has.
+fn held(data: &std::path::Path) -> (Value, Value, Value) {
+    let stat = json(data, &["library", "stat"]).done();
+    (stat["packages"].clone(), stat["versions"].clone(), stat["frames"].clone())
+}
+
+#[test]
+fn a_deleted_package_leaves_the_point_that_was_away_and_every_library() {
+    let mut world = world();
+    let away = world.points.pop().unwrap();
+    assert_eq!(away.stop(), 0);
+    let ran = world.ask(&["package", "delete", "XYZ00001", "--wait", "--timeout", "1s"]);
+    assert_eq!(ran.code, 5, "{ran:?}");
+    // It is not forgotten while the site is away too.
+    assert_eq!(world.site.take().unwrap().stop(), 0);
+    world.start_site();
+    world.points.push(Running::start(&world.path("DP02"), "dp"));
+    let until = |what: &str, is_so: &dyn Fn() -> bool| {
+        for _ in 0..600 {
+            if is_so() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        panic!("{what}: not in time");
+    };
+    let nothing = Value::Array(vec![]);
+    for (point, name) in world.points.iter().zip(["DP01", "DP02"]) {
+        until("it is gone", &|| content(point.url(), "big.bin").0 == 404);
+        until("its version is gone", &|| held(&world.path(name)).0 == nothing);
+    }
+    for name in ["site", "DP01", "DP02"] {
+        until("its bytes are gone", &|| {
+            json(&world.path(name), &["library", "gc", "--grace", "0s"]).done();
+            let (packages, versions, frames) = held(&world.path(name));
+            (&packages, &versions, &frames) == (&nothing, &0.into(), &0.into())
+        });
+    }
+}
+
 #[test]
 fn a_package_that_is_not_public_is_not_served_to_strangers() {
     let world = world();

@@ -72,6 +72,14 @@ impl Demo {
         self.text(url).split(':').nth(2).unwrap().split('/').next().unwrap()
     }
 
+    /// Runs a client script and checks that all of its `steps` passed.
+    #[track_caller]
+    pub(crate) fn check(&self, script: &str, steps: &str, arguments: &[&str]) {
+        let (text, passed) = self.client(script, arguments);
+        let summary = format!("{steps} passed, 0 failed, 0 skipped");
+        assert!(passed && text.contains(&summary), "{script} {arguments:?}\n{text}");
+    }
+
     /// Runs a client script; returns what it printed and whether all its steps passed.
     pub(crate) fn client(&self, script: &str, arguments: &[&str]) -> (String, bool) {
         let output = Command::new(python())

@@ -2,12 +2,15 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use restock_names::{Clock, SystemClock};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::adminservice::clients::{CLIENTS, python};
 use crate::support::{World, add_account, json};
 
 /// Longer than any answer takes; only a broken service lets it pass.
@@ -175,6 +178,27 @@ impl Door {
             }
             assert!(SystemClock.monotonic() - begun < PATIENCE, "{path}: {row}");
         }
+    }
+
+    /// Runs a published client's first hour with a package, which makes and distributes one, with a
+    /// point to distribute to; all of its `steps` must pass.
+    #[track_caller]
+    pub(crate) fn first_hour(&mut self, script: &str, steps: &str) {
+        self.world.add_point("DP01");
+        let source = self.world.source("editor", &[("setup.exe", b"first")]);
+        let output = Command::new(python())
+            .arg(Path::new(CLIENTS).join(script))
+            .args(["--port", &self.http.port().to_string(), "--user", self.user])
+            .args(["--password", &self.password])
+            .arg("--source")
+            .arg(&source)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        let failed = String::from_utf8_lossy(&output.stderr);
+        let summary = format!("{steps} passed, 0 failed, 0 skipped");
+        assert!(output.status.success() && text.contains(&summary), "{text}{failed}");
     }
 
     /// The service still answers.

@@ -1,20 +1,10 @@
 //! Published WBEM clients, unchanged, over TLS with the CA checked and over loopback.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
-use crate::adminservice::clients::{CLIENTS, Demo, python};
+use crate::adminservice::clients::{Demo, python};
 use crate::adminservice::door::Door;
-
-/// Runs a script and checks that all of its steps passed.
-#[track_caller]
-fn check(demo: &Demo, script: &str, steps: &str, arguments: &[&str]) {
-    let (text, passed) = demo.client(script, arguments);
-    assert!(
-        passed && text.contains(&format!("{steps} passed, 0 failed, 0 skipped")),
-        "{script} {arguments:?}\n{text}"
-    );
-}
 
 #[test]
 fn pywbem_does_all_its_steps() {
@@ -23,8 +13,8 @@ fn pywbem_does_all_its_steps() {
     for arguments in
         [&["--scheme", "https", "--port", tls, "--ca", ca][..], &["--scheme", "http", "--port", plain]]
     {
-        check(&demo, "cimxml_pywbem.py", "19", arguments);
-        check(&demo, "cimxml_operations.py", "24", arguments);
+        demo.check("cimxml_pywbem.py", "19", arguments);
+        demo.check("cimxml_operations.py", "24", arguments);
     }
     let (text, passed) = demo.client("cimxml_pywbem.py", &["--scheme", "https", "--port", tls]);
     assert!(!passed && text.contains("CERTIFICATE_VERIFY_FAILED"), "{text}");
@@ -32,20 +22,7 @@ fn pywbem_does_all_its_steps() {
 
 #[test]
 fn the_first_hour_with_a_package_goes_as_the_sdk_shows_it() {
-    let mut door = Door::new(&[]);
-    door.world.add_point("DP01");
-    let source = door.world.source("editor", &[("setup.exe", b"first")]);
-    let output = Command::new(python())
-        .arg(Path::new(CLIENTS).join("cimxml_first_hour.py"))
-        .args(["--port", &door.http.port().to_string(), "--user", door.user, "--password", &door.password])
-        .arg("--source")
-        .arg(&source)
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    let failed = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && text.contains("10 passed, 0 failed, 0 skipped"), "{text}{failed}");
+    Door::new(&[]).first_hour("cimxml_first_hour.py", "10");
 }
 
 /// What a program printed, when it succeeded.

@@ -23,8 +23,8 @@ use super::calls::{WRITE_CALLS, parse};
 
 const DP: Member = Member::Dp(1);
 const SIGKILL: i32 = 9;
-/// Longer than a refresh with an attempt or two that fail.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than a refresh in which each thread fails once: what has no room waits half a minute.
+const PATIENCE: Duration = Duration::from_secs(180);
 /// A point that does not fire is tried this often in all.
 const TRIES: usize = 4;
 
