@@ -208,6 +208,8 @@ struct Inner {
     health: Mutex<health::Health>,
     /// Bytes of the file system that content leaves free.
     reserve_bytes: AtomicU64,
+    /// Packs whose raw chunks do not shrink, by sequence.
+    incompressible: Mutex<HashSet<u64>>,
     /// Stored bytes sealed since frames were last written anew.
     received_bytes: AtomicU64,
 }
@@ -262,6 +264,7 @@ impl Library {
             is_collecting: AtomicBool::new(false),
             health: Mutex::default(),
             reserve_bytes: AtomicU64::new(0),
+            incompressible: Mutex::default(),
             received_bytes: AtomicU64::new(0),
         };
         let library = Self { inner: Arc::new(inner) };

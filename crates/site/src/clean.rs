@@ -77,6 +77,7 @@ impl CleanLoop {
                     packs_deleted = collected.packs_deleted,
                     bytes_freed = collected.bytes_freed,
                     bytes_rewritten = collected.bytes_rewritten,
+                    chunks_compressed = collected.chunks_compressed,
                     versions_removed,
                     "the library was cleaned"
                 );

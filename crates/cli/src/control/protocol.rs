@@ -317,6 +317,14 @@ pub(crate) struct LibraryMeasured {
     pub(crate) frames: u64,
     /// Bytes of pack data on disk.
     pub(crate) stored_bytes: u64,
+    /// Bytes of all frames before compression.
+    pub(crate) decoded_bytes: u64,
+    /// Chunks that are stored raw, and their bytes. Cleaning compresses those of a site that shrink.
+    pub(crate) raw_chunks: u64,
+    pub(crate) raw_bytes: u64,
+    /// Frames in the index file, and frames that are found through memory.
+    pub(crate) frames_in_index: u64,
+    pub(crate) frames_in_memory: u64,
     /// Stored versions of all packages.
     pub(crate) versions: u64,
     /// What is active.

@@ -125,6 +125,12 @@ fn check_blocking(library: &Library, events: &Events) -> Result<LibraryChecked, 
             None => format!("CONTENT_DAMAGED: a record of the table of pack {} is damaged", frame.pack),
         });
     }
+    if report.index_wrong > 0 {
+        problems.push(format!(
+            "INDEX_WRONG: the index does not find {} frames where they are; it is made anew",
+            report.index_wrong
+        ));
+    }
     for version in &report.incomplete {
         problems.push(format!("CONTENT_MISSING: version {version} is not complete"));
     }
@@ -147,6 +153,7 @@ pub(crate) async fn stat(library: Arc<Library>) -> Result<LibraryMeasured, Failu
 
 fn stat_blocking(library: &Library) -> Result<LibraryMeasured, Failure> {
     let stat = library.stat().map_err(|e| failure(library.folder(), &e))?;
+    let index = library.index_state();
     let held = |id| {
         let statement = library.active(&id)?;
         Some(PackageHeld {
@@ -162,6 +169,11 @@ fn stat_blocking(library: &Library) -> Result<LibraryMeasured, Failure> {
         packs: stat.packs,
         frames: stat.frames,
         stored_bytes: stat.stored_bytes,
+        decoded_bytes: stat.decoded_bytes,
+        raw_chunks: stat.raw_chunks,
+        raw_bytes: stat.raw_bytes,
+        frames_in_index: index.frames_in_file,
+        frames_in_memory: index.frames_in_memory,
         versions: stat.versions,
         packages: library.packages().into_iter().filter_map(held).collect(),
     })

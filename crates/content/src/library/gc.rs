@@ -4,7 +4,7 @@
 //! refers to it, while those who read it go on. When everybody who held the library before has let go
 //! ([`Collection::waits_for`]), [`Collection::finish`] marks again what was stored meanwhile, deletes
 //! the packs of which nothing is left and writes anew those of which less than half is, in the order
-//! of the newest versions. A collection that is dropped before changes nothing.
+//! of the newest versions. A site writes anew, too, packs of raw chunks that would be smaller compressed. A collection that is dropped before changes nothing.
 //!
 //! It decides nothing about versions: a statement that is there is a root ([`Library::trim`] removes
 //! them). It never asks a database. Packs in which damage was found stay as evidence.
@@ -13,6 +13,7 @@
 
 mod mark;
 mod rewrite;
+mod shrink;
 #[cfg(test)]
 mod tests;
 
@@ -79,6 +80,8 @@ pub struct Collected {
     pub bytes_freed: u64,
     /// Stored bytes written anew.
     pub bytes_rewritten: u64,
+    /// Chunks that were stored raw and are compressed now.
+    pub chunks_compressed: u64,
     /// Frames that nothing refers to in packs that stay.
     pub frames_left: u64,
     /// Their stored bytes.
@@ -182,8 +185,17 @@ impl Collection {
                 collected.frames_deleted += pack.header.records;
                 collected.bytes_freed += pack.header.data_bytes;
                 gone.push(pack);
-            } else if tally.kept_bytes < pack.header.data_bytes / 2 && tally.gone_frames > 0 {
-                thin.push(rewrite::Thin { pack, marks, kept_bytes: tally.kept_bytes, gone: tally });
+                continue;
+            }
+            let is_thin = tally.kept_bytes < pack.header.data_bytes / 2 && tally.gone_frames > 0;
+            // A pack that cannot be read is the scrub's matter.
+            let shrinks = self.inner.shrinks(&pack).unwrap_or_else(|error| {
+                tracing::error!(%error, pack = pack.stem, "a pack cannot be read to be compressed");
+                false
+            });
+            if is_thin || shrinks {
+                let kept_bytes = tally.kept_bytes;
+                thin.push(rewrite::Thin { pack, marks, kept_bytes, gone: tally, shrinks });
             } else {
                 collected.frames_left += tally.gone_frames;
                 collected.bytes_left += tally.gone_bytes;

@@ -29,11 +29,14 @@ impl Stat {
             }
         };
         let mut text = format!(
-            "Library {}: {}, {}, {} on disk, {}\n",
+            "Library {}: {}, {}, {} on disk ({} before compression, {} of {} stored raw), {}\n",
             measured.library_id,
             count(measured.packs, "pack"),
             count(measured.frames, "frame"),
             HumanBytes(measured.stored_bytes),
+            HumanBytes(measured.decoded_bytes),
+            HumanBytes(measured.raw_bytes),
+            count(measured.raw_chunks, "chunk"),
             count(measured.versions, "version"),
         );
         let mut table = Table::new(&["Package", ">Active version", ">Entries", ">Size", "Root"]);

@@ -1,4 +1,5 @@
-//! Writing anew what is left of thin packs, in the order of the newest versions.
+//! Writing anew what is left of thin packs, in the order of the newest versions. Chunks of packs that would
+//! be smaller compressed are compressed on the way.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -10,15 +11,17 @@ use super::super::live::Live;
 use super::super::{Inner, Library, LibraryError, Role, io_error};
 use super::{CollectError, CollectOptions, Collected, Tally};
 use crate::manifest::{EntryKind, Manifest};
-use crate::pack::{Marks, OpenPack, PACK_BYTES_MAX, Record, SealedPack, decode_frame};
+use crate::pack::{Encoding, Marks, OpenPack, PACK_BYTES_MAX, Record, SealedPack, compress, decode_frame};
 use crate::plan::{ALIGNED_FILE_BYTES_MIN, ALIGNMENT};
 
-/// A pack of which less than half is referred to.
+/// A pack of which less than half is referred to, or whose chunks shrink.
 pub(super) struct Thin {
     pub(super) pack: Arc<SealedPack>,
     pub(super) marks: Arc<Marks>,
     pub(super) kept_bytes: u64,
     pub(super) gone: Tally,
+    /// A sample of its raw chunks was smaller compressed.
+    pub(super) shrinks: bool,
 }
 
 /// Writes the frames of as many packs anew as the limit allows, the thinnest first. Returns the packs
@@ -52,13 +55,15 @@ pub(super) fn rewrite(
         chosen,
         packs: Vec::new(),
         bytes: 0,
+        compressed: 0,
+        buffer: Vec::new(),
         step,
     };
     match mover.move_all(library) {
         Ok(()) => {
-            let Mover { chosen, packs, bytes, .. } = mover;
+            let Mover { chosen, packs, bytes, compressed, .. } = mover;
             library.inner.seal(&Live::default(), packs)?;
-            let mut gone = Vec::new();
+            let (mut gone, mut before) = (Vec::new(), 0_u64);
             for thin in chosen.into_values() {
                 // A frame that turned out to be damaged stays where it is, with its pack.
                 if library.inner.has_damage(thin.pack.header.sequence) {
@@ -67,10 +72,12 @@ pub(super) fn rewrite(
                 }
                 collected.packs_rewritten += 1;
                 collected.frames_deleted += thin.gone.gone_frames;
-                collected.bytes_freed += thin.pack.header.data_bytes.saturating_sub(thin.kept_bytes);
+                before += thin.pack.header.data_bytes;
                 gone.push(thin.pack);
             }
+            collected.bytes_freed += before.saturating_sub(bytes);
             collected.bytes_rewritten += bytes;
+            collected.chunks_compressed += compressed;
             Ok(gone)
         }
         Err(error) => {
@@ -86,6 +93,9 @@ struct Mover<'a> {
     moved: BTreeMap<u64, Marks>,
     packs: Vec<Arc<OpenPack>>,
     bytes: u64,
+    /// Chunks that were raw and are not any more.
+    compressed: u64,
+    buffer: Vec<u8>,
     step: &'a mut dyn FnMut(u64) -> ControlFlow<()>,
 }
 
@@ -132,7 +142,7 @@ impl Mover<'_> {
         Ok(())
     }
 
-    /// Writes a frame anew as it is stored, after checking it.
+    /// Writes a frame anew after checking it: as it is stored, or compressed if that is to be tried.
     fn move_frame(
         &mut self,
         pack: &SealedPack,
@@ -145,18 +155,30 @@ impl Mover<'_> {
             return Ok(());
         }
         let stored = pack.read(record).map_err(|source| read_failed(pack, source))?;
-        let is_right = decode_frame(record.encoding, &stored, record.raw_length)
-            .is_ok_and(|raw| record.kind.digest(&raw) == record.digest);
-        if !is_right {
+        let raw = decode_frame(record.encoding, &stored, record.raw_length).ok();
+        let Some(raw) = raw.filter(|raw| record.kind.digest(raw) == record.digest) else {
             self.inner.note_damage(pack, &record.digest);
             return Ok(());
-        }
-        let (target, offset) = self.allot(stored.len() as u64, alignment)?;
-        let fail = |step| move |source| LibraryError::Seal { sequence: record.offset, step, source };
-        target.write(&stored, offset).map_err(fail("write to"))?;
-        target.record(&[Record { offset, ..*record }], false).map_err(fail("record in"))?;
-        self.bytes += stored.len() as u64;
-        match (self.step)(stored.len() as u64) {
+        };
+        let is_tried = record.encoding == Encoding::Raw
+            && self.chosen.get(&pack.header.sequence).is_some_and(|thin| thin.shrinks);
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let (encoding, bytes) = match is_tried.then(|| compress(&raw, &mut buffer)) {
+            Some(Encoding::Zstd) => {
+                self.compressed += 1;
+                (Encoding::Zstd, buffer.as_slice())
+            }
+            Some(Encoding::Raw) | None => (record.encoding, stored.as_slice()),
+        };
+        let (target, offset) = self.allot(bytes.len() as u64, alignment)?;
+        let (stored_length, sequence) = (bytes.len() as u32, target.sequence);
+        let fail = |step| move |source| LibraryError::Seal { sequence, step, source };
+        target.write(bytes, offset).map_err(fail("write to"))?;
+        let record = Record { offset, encoding, stored_length, ..*record };
+        target.record(&[record], false).map_err(fail("record in"))?;
+        self.buffer = buffer;
+        self.bytes += u64::from(stored_length);
+        match (self.step)(stored_length.into()) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(CollectError::Stopped),
         }

@@ -6,7 +6,7 @@ use restock_names::{Digest, Timestamp};
 use super::super::tests::{
     create, flip_first_byte, manifest, put, reopen, sealed_files, statement, text, version,
 };
-use super::super::{Library, LibraryError, Role};
+use super::super::{Library, LibraryError, Packing, Role};
 use super::{CollectError, CollectOptions, Collected};
 use crate::hash::chunk_digest;
 
@@ -188,4 +188,66 @@ fn a_right_copy_is_not_deleted_for_a_newer_one_that_is_wrong() {
     flip_first_byte(&newest);
     collect(&library);
     assert_eq!(library.read(&chunk(0)).expect("the older copy"), text(0));
+}
+
+/// A version whose chunks were stored in haste: one in sixteen was compressed.
+fn publish_fast(library: &Library, number: u32, files: std::ops::Range<u32>) {
+    let writer = library.begin();
+    for n in files.clone() {
+        writer.put_chunk_as(chunk(n), &text(n), Packing::Fast).expect("stored");
+    }
+    let root = manifest(&writer, files);
+    writer.seal().expect("sealed");
+    library.store_statement(&statement(number, root)).expect("stored");
+    library.activate(&version(number)).expect("activated");
+}
+
+#[test]
+fn chunks_that_were_stored_raw_in_haste_are_compressed_by_cleaning() {
+    let (folder, library) = create(Role::Site);
+    publish_fast(&library, 1, 0..160);
+    let before = library.stat().expect("readable");
+    assert!(before.raw_chunks >= 140 && before.raw_bytes > 200_000, "{before:?}");
+    let none = CollectOptions { rewrite_bytes_max: before.stored_bytes / 2, ..options() };
+    let collection = library.collect(none, || ControlFlow::Continue(())).expect("begins");
+    let collected = collection.finish(|_| ControlFlow::Continue(())).expect("ends");
+    assert_eq!(collected.chunks_compressed, 0, "no more than was received");
+    let collected = collect(&library);
+    assert_eq!((collected.packs_rewritten, collected.chunks_compressed), (1, before.raw_chunks));
+    let after = library.stat().expect("readable");
+    assert_eq!((after.frames, after.raw_chunks), (before.frames, 0));
+    assert_eq!(after.decoded_bytes, before.decoded_bytes);
+    assert!(after.stored_bytes < before.stored_bytes / 5, "{after:?}");
+    assert_eq!(collected.bytes_freed, before.stored_bytes - after.stored_bytes);
+    assert_eq!(collect(&library), Collected::default(), "nothing is left to do");
+    drop(library);
+    let (library, _) = reopen(folder.path());
+    for n in 0..160 {
+        assert_eq!(library.read(&chunk(n)).expect("kept"), text(n));
+    }
+    assert!(library.check(|_| ControlFlow::Continue(())).expect("checked").incomplete.is_empty());
+}
+
+#[test]
+fn chunks_that_do_not_shrink_and_those_of_a_distribution_point_stay_raw() {
+    let (_folder, library) = create(Role::DistributionPoint);
+    publish_fast(&library, 1, 0..160);
+    assert_eq!(collect(&library), Collected::default());
+
+    let (_folder, library) = create(Role::Site);
+    let writer = library.begin();
+    let noise = |n: u64| -> Vec<u8> {
+        (0..64_u64).flat_map(|i| chunk_digest(&(n << 8 | i).to_le_bytes()).0).collect()
+    };
+    for n in 0..100 {
+        writer.put_chunk(chunk_digest(&noise(n)), &noise(n)).expect("stored");
+    }
+    let root = manifest(&writer, 0..1);
+    writer.seal().expect("sealed");
+    library.store_statement(&statement(1, root)).expect("stored");
+    library.activate(&version(1)).expect("activated");
+    // Not referred to, but within what is kept: only whether it shrinks is asked here.
+    let packs = library.inner.sealed();
+    assert!(packs[0].tally().raw_bytes > 100_000);
+    assert!(!library.inner.shrinks(&packs[0]).expect("readable"));
 }
