@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use clap::Args;
 use restock_names::{Clock as _, SystemClock};
-use restock_simulate::{Batch, BatchReport, Options, Verdict, kept_seeds};
+use restock_simulate::{
+    Batch, BatchReport, Options, StarCost, StarOptions, Verdict, kept_seeds, measure_star,
+};
 use serde_json::{Value, json};
 
 use crate::commands::Session;
@@ -33,7 +35,8 @@ Example:
   restock simulate                       one run
   restock simulate --seed 7 --trace      what happens in it, line by line, on standard error
   restock simulate --runs 300 --twice    many runs, each twice: both must be the same
-  restock simulate --hours 8 --json      as many as fit in the time")]
+  restock simulate --hours 8 --json      as many as fit in the time
+  restock simulate --star 50             how fast a change reaches 50 sites below one")]
 pub(crate) struct Simulate {
     /// The first seed
     #[arg(long, value_name = "S", default_value_t = 1)]
@@ -63,6 +66,18 @@ pub(crate) struct Simulate {
     #[arg(long)]
     trace: bool,
 
+    /// Measure instead how fast a change reaches so many sites below one, without faults
+    #[arg(long, value_name = "N", conflicts_with_all = ["seed", "runs", "hours", "kept", "twice", "jobs"])]
+    star: Option<usize>,
+
+    /// Packages whose metadata change
+    #[arg(long, value_name = "N", default_value_t = 1_000, requires = "star")]
+    packages: u32,
+
+    /// How long a message takes each way, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 50, requires = "star")]
+    delay: u64,
+
     /// What a failure says was run
     #[arg(long, value_name = "TEXT", default_value = option_env!("RESTOCK_COMMIT").unwrap_or("unknown"))]
     commit: String,
@@ -76,6 +91,9 @@ impl Simulate {
             if to.with_writer(std::io::stderr).try_init().is_err() {
                 tracing::debug!("a log is kept already");
             }
+        }
+        if let Some(below) = self.star {
+            return self.measure(below);
         }
         let runs = if self.hours.is_some() { RUNS_BY_HOURS_MAX } else { self.runs };
         let kept = if self.kept { kept_seeds() } else { Vec::new() };
@@ -100,6 +118,30 @@ impl Simulate {
             .run(kept.into_iter().chain(fresh).map(Options::of_seed), &on, &goes_on)
             .map_err(|error| Failure::caused(Kind::Failed, "the simulation broke off", &error))?;
         self.answer(&report)
+    }
+
+    fn measure(&self, below: usize) -> Result<Done, Failure> {
+        let one_way = Duration::from_millis(self.delay);
+        let report = measure_star(StarOptions { below, packages: self.packages, one_way })
+            .map_err(|error| Failure::caused(Kind::Failed, "the measurement broke off", &error))?;
+        let of = |cost: &StarCost| {
+            json!({
+                "took_seconds": cost.took.as_secs_f64(),
+                "round_trips": cost.round_trips,
+                "bytes": cost.bytes,
+                "busy_above_seconds": cost.busy_above.as_secs_f64(),
+                "busy_below_seconds_max": cost.busy_below_max.as_secs_f64(),
+            })
+        };
+        let document = json!({
+            "below": below,
+            "packages": self.packages,
+            "one_way_ms": self.delay,
+            "links_alone": of(&report.links_alone),
+            "with_processors": of(&report.with_processors),
+            "busy_below_seconds_mean": report.busy_below_mean().as_secs_f64(),
+        });
+        Ok(Done::with(&document, format!("{report}\n")))
     }
 
     /// Everything that is needed to see a failure again.
