@@ -97,6 +97,7 @@ pub(crate) async fn sign_in(
         application: application.chars().take(APPLICATION_MAX).collect(),
         correlation: correlation.to_owned(),
         request_id: text("repeatability-request-id").map(str::to_owned),
+        versions: Vec::new(),
     };
     Ok(Entered {
         caller,

@@ -26,6 +26,8 @@ pub(crate) struct Place {
     values: Vec<Mark>,
     /// Rows that `$top` still allows.
     left: Option<u64>,
+    /// Rows of a page: who follows a link gets pages like the first, whatever headers come along.
+    pub(crate) page_rows: usize,
 }
 
 /// The value of a column.
@@ -88,7 +90,9 @@ pub(crate) struct Paged {
     order: Vec<(Name, bool)>,
     /// Columns that are read for the order alone.
     pub(crate) hidden: Vec<Name>,
-    /// Rows of a page.
+    /// Rows of a page, as asked for.
+    page_rows: usize,
+    /// Rows of this page.
     pub(crate) rows: u64,
     /// Rows that `$top` allows from this page on.
     pub(crate) left: Option<u64>,
@@ -99,7 +103,12 @@ impl Paged {
     ///
     /// `None`: the query has no total order to seek by (a class without keys, an order by something
     /// that is no property of the class); it is then answered whole.
-    pub(crate) fn cut(query: &mut Query, class: &Class, rows: u64, place: Option<Place>) -> Option<Self> {
+    pub(crate) fn cut(
+        query: &mut Query,
+        class: &Class,
+        page_rows: usize,
+        place: Option<Place>,
+    ) -> Option<Self> {
         let mut order = Vec::new();
         for Order { by, is_descending } in &query.order {
             let Operand::Column(column) = by else { return None };
@@ -146,13 +155,13 @@ impl Paged {
             });
             query.offset = 0;
         }
-        let rows = left.map_or(rows, |left| rows.min(left));
+        let rows = left.map_or(page_rows as u64, |left| left.min(page_rows as u64));
         query.limit = Some(match left {
             // The page is the last one: nothing tells of more.
             Some(left) if left <= rows => left,
             _ => rows.saturating_add(1),
         });
-        Some(Self { order, hidden, rows, left })
+        Some(Self { order, hidden, page_rows, rows, left })
     }
 
     /// The place after `row`, the last of a full page. `None`: a column was not read.
@@ -161,6 +170,7 @@ impl Paged {
         Some(Place {
             values: values.collect::<Option<_>>()?,
             left: self.left.map(|left| left.saturating_sub(self.rows)),
+            page_rows: self.page_rows,
         })
     }
 }
@@ -252,7 +262,8 @@ mod tests {
     #[test]
     fn a_token_opens_only_for_the_account_and_query_it_was_made_for() {
         let seal = Seal::new().unwrap();
-        let place = Place { values: vec![Mark::Text("XYZ00001".to_owned()), Mark::Null], left: Some(3) };
+        let values = vec![Mark::Text("XYZ00001".to_owned()), Mark::Null];
+        let place = Place { values, left: Some(3), page_rows: 20 };
         let token = seal.seal(&place, "anna\0/SMS_Package").unwrap();
         assert_eq!(seal.open(&token, "anna\0/SMS_Package"), Some(place));
         assert!(!token.contains("XYZ"));

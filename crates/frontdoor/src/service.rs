@@ -82,7 +82,7 @@ impl Handler {
                 let path = self.path(&asked, &class, &key)?;
                 match method {
                     Method::PATCH => self.patch(&asked, &class, path).await,
-                    Method::DELETE => self.delete(&asked, path).await,
+                    Method::DELETE => self.delete(&asked, &class, path).await,
                     _ if reads => self.entity(&asked, &class, path).await,
                     _ => Err(Refused::method(&method, ENTITY)),
                 }

@@ -86,6 +86,9 @@ pub struct Caller {
     pub correlation: String,
     /// The same id with the same method call gives the same answer and takes no second step.
     pub request_id: Option<String>,
+    /// The object that is written or deleted must have one of these as its `SedoObjectVersion`;
+    /// empty: any. Only of classes that have the property.
+    pub versions: Vec<String>,
 }
 
 impl Caller {
@@ -100,6 +103,7 @@ impl Caller {
             application: "Unknown".to_owned(),
             correlation: correlation.into(),
             request_id: None,
+            versions: Vec::new(),
         }
     }
 }

@@ -110,7 +110,7 @@ impl Enumeration {
         let class = provider.schema().class(query.from.first.class.as_str());
         let paged = class
             .filter(|_| is_seekable(query))
-            .and_then(|class| Paged::cut(&mut cut, class, rows as u64, self.place.take()));
+            .and_then(|class| Paged::cut(&mut cut, class, rows, self.place.take()));
         match paged {
             Some(paged) => {
                 let mut rows = provider.query(caller, cut).await?.all().await?;

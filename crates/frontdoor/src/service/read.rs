@@ -9,6 +9,7 @@ use restock_provider::Refusal;
 use restock_wire::odata::{QueryOptions, Selection};
 
 use super::JSON;
+use super::write::{version_of, with_version};
 use crate::collection::{Collection, Page};
 use crate::content::Content;
 use crate::handler::{Answer, Asked, Handler};
@@ -80,8 +81,9 @@ impl Handler {
         raw: &str,
         bound_to: String,
     ) -> Option<Page> {
-        let rows = preferences.page_rows.unwrap_or(self.limits.page_rows).min(self.limits.page_rows_max);
-        let paged = Paged::cut(query, class, rows as u64, place)?;
+        let before = place.as_ref().map(|place| place.page_rows);
+        let rows = preferences.page_rows.or(before).unwrap_or(self.limits.page_rows);
+        let paged = Paged::cut(query, class, rows.min(self.limits.page_rows_max), place)?;
         let mut address = format!("{}{}?", asked.base(), class.name);
         if !raw.is_empty() {
             address.push_str(raw);
@@ -131,9 +133,11 @@ impl Handler {
             .get(&asked.caller, &path)
             .await
             .map_err(|refusal| self.mapping.refusal(&refusal))?;
+        let version = version_of(&instance);
         keep_selected(&mut instance, &query.select);
         let is_generic = Preferences::of(&asked.parts.headers).is_generic;
-        Ok(Answer::json(StatusCode::OK, self.entity_text(asked, &instance, &selection, is_generic)))
+        let text = self.entity_text(asked, &instance, &selection, is_generic);
+        Ok(with_version(Answer::json(StatusCode::OK, text), version))
     }
 
     /// The text of an instance: a collection of one, or bare.

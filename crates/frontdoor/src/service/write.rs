@@ -1,9 +1,10 @@
 //! Writing: create, Put, delete and method calls.
 
-use http::header::{HeaderName, IF_MATCH, LOCATION};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
+use http::header::{ETAG, HeaderName, IF_MATCH, LOCATION};
 use restock_cim::{Class, Instance, Keys, Name, ObjectPath, Status, Value};
-use restock_provider::{MethodCall, Put, PutForm};
+use restock_provider::object::Caller;
+use restock_provider::{MethodCall, Put, PutForm, Refusal};
 use restock_wire::odata::{
     Body, BodyError, BodyForm, Json, Selection, address_of, method_answer, path_etag, read_json,
 };
@@ -13,6 +14,8 @@ use crate::prefer::Preferences;
 use crate::refused::Refused;
 
 const ENTITY_ID: HeaderName = HeaderName::from_static("odata-entityid");
+/// The property that changes with each Put, of the classes that have it.
+const VERSION: &str = "SedoObjectVersion";
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 impl Handler {
@@ -39,6 +42,7 @@ impl Handler {
         } else {
             Answer::json(StatusCode::CREATED, self.entity_text(asked, &instance, &Selection::Whole, true))
         };
+        let answer = with_version(answer, version_of(&instance));
         Ok(match address {
             Some(address) => answer.with(LOCATION, &address).with(ENTITY_ID, &address),
             None => answer,
@@ -52,26 +56,43 @@ impl Handler {
         class: &Class,
         path: ObjectPath,
     ) -> Result<Answer, Refused> {
-        check_match(&asked.parts.headers, &path)?;
+        let caller = matching(asked, class, &path)?;
         let json = self.json(asked, "PutInstance", class)?;
         let values = self.object(class, json, BodyForm::Partial)?;
         let put = Put { class: class.name.clone(), path: Some(path), values, form: PutForm::Partial };
-        let instance = self.provider.put(&asked.caller, put).await.map_err(|r| self.mapping.refusal(&r))?;
+        let instance = self.provider.put(&caller, put).await.map_err(|r| self.unmatched(&caller, &r))?;
         if Preferences::of(&asked.parts.headers).is_minimal {
             let answer = Answer::empty(StatusCode::NO_CONTENT).with(PREFERENCE_APPLIED, "return=minimal");
+            let answer = with_version(answer, version_of(&instance));
             return Ok(match self.address(asked, &instance) {
                 Some(address) => answer.with(ENTITY_ID, &address),
                 None => answer,
             });
         }
-        Ok(Answer::json(StatusCode::OK, self.entity_text(asked, &instance, &Selection::Whole, true)))
+        let text = self.entity_text(asked, &instance, &Selection::Whole, true);
+        Ok(with_version(Answer::json(StatusCode::OK, text), version_of(&instance)))
     }
 
     /// `DELETE Class(key)`
-    pub(super) async fn delete(&self, asked: &Asked, path: ObjectPath) -> Result<Answer, Refused> {
-        check_match(&asked.parts.headers, &path)?;
-        self.provider.delete(&asked.caller, &path).await.map_err(|r| self.mapping.refusal(&r))?;
+    pub(super) async fn delete(
+        &self,
+        asked: &Asked,
+        class: &Class,
+        path: ObjectPath,
+    ) -> Result<Answer, Refused> {
+        let caller = matching(asked, class, &path)?;
+        self.provider.delete(&caller, &path).await.map_err(|r| self.unmatched(&caller, &r))?;
         Ok(Answer::empty(StatusCode::NO_CONTENT))
+    }
+
+    /// A refusal of the provider; an object of another version than `If-Match` names is 412.
+    fn unmatched(&self, caller: &Caller, refusal: &Refusal) -> Refused {
+        let mut refused = self.mapping.refusal(refusal);
+        let is_asked = !caller.versions.is_empty() && !self.mapping.everything_is_404;
+        if is_asked && refusal.code() == "STALE_OBJECT" {
+            refused.http = 412;
+        }
+        refused
     }
 
     /// `POST Class(key)/AdminService.Method`, `POST Class.Method`
@@ -153,17 +174,39 @@ fn is_given(value: &Json) -> bool {
     !matches!(value, Json::Null) && *value != Json::String(String::new())
 }
 
-/// `If-Match` compares with what `@odata.etag` says, which names the object, not its version: a
-/// stale object is found by `SedoObjectVersion`.
-fn check_match(headers: &HeaderMap, path: &ObjectPath) -> Result<(), Refused> {
+/// Who asks, held to what `If-Match` names: any object, this one by its `@odata.etag`, or a version of it
+/// by its `ETag`.
+///
+/// Errors: 412 for another object of a class that keeps no version.
+fn matching(asked: &Asked, class: &Class, path: &ObjectPath) -> Result<Caller, Refused> {
+    let mut caller = asked.caller.clone();
     let own = path_etag(path);
-    let mut wanted = headers.get_all(IF_MATCH).iter().filter_map(|value| value.to_str().ok()).peekable();
-    if wanted.peek().is_none() {
-        return Ok(());
+    let values = asked.parts.headers.get_all(IF_MATCH).iter().filter_map(|value| value.to_str().ok());
+    // Keys may hold a comma.
+    for tag in values.flat_map(|value| std::iter::once(value).chain(value.split(','))) {
+        let tag = tag.trim().trim_start_matches("W/").trim_matches('"');
+        if tag == "*" || own.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(tag)) {
+            caller.versions.clear();
+            return Ok(caller);
+        }
+        caller.versions.push(tag.to_owned());
     }
-    let fits = wanted.any(|value| {
-        let value = value.trim().trim_start_matches("W/").trim_matches('"');
-        value == "*" || own.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(value))
-    });
-    if fits { Ok(()) } else { Err(Refused::transport(412, "IF_MATCH", "If-Match names another object")) }
+    if !caller.versions.is_empty() && class.property(VERSION).is_none() {
+        return Err(Refused::transport(412, "IF_MATCH", "If-Match names another object"));
+    }
+    Ok(caller)
+}
+
+/// The version of an object, if its class keeps one and it was put once.
+pub(super) fn version_of(instance: &Instance) -> Option<String> {
+    let version = instance.get(VERSION).and_then(Value::as_str)?;
+    (!version.is_empty()).then(|| format!("\"{version}\""))
+}
+
+/// Adds the version of the object that is shown as `ETag`.
+pub(super) fn with_version(answer: Answer, version: Option<String>) -> Answer {
+    match version {
+        Some(version) => answer.with(ETAG, &version),
+        None => answer,
+    }
 }

@@ -93,6 +93,20 @@ impl ObjectContext {
         self.keys.as_ref().map_or_else(|| self.class.name.to_string(), ToString::to_string)
     }
 
+    /// Refuses an object of which the caller has read another version than is stored.
+    pub(crate) fn check_version(&self, stored: &str) -> Result<(), Refusal> {
+        let versions = &self.caller.versions;
+        if versions.is_empty() || versions.iter().any(|seen| seen.eq_ignore_ascii_case(stored)) {
+            return Ok(());
+        }
+        Err(self.stale())
+    }
+
+    fn stale(&self) -> Refusal {
+        let text = format!("{} was changed since it was read; read it again", self.shown());
+        Refusal::provider("STALE_OBJECT", text)
+    }
+
     /// The package that the key `name` names; a text that cannot be an ID is one that does not exist.
     pub(crate) fn package_key(&self, name: &str) -> Result<PackageId, Refusal> {
         package_id(self.key(name))
@@ -162,11 +176,7 @@ impl PutContext {
     /// Refuses an object that was read before another Put changed it.
     pub(crate) fn check_version(&self, stored: &str) -> Result<(), Refusal> {
         let is_stale = self.seen_version.as_deref().is_some_and(|seen| !seen.eq_ignore_ascii_case(stored));
-        if !is_stale {
-            return Ok(());
-        }
-        let text = format!("{} was changed since it was read; read it again", self.object.shown());
-        Err(Refusal::provider("STALE_OBJECT", text))
+        if is_stale { Err(self.object.stale()) } else { self.object.check_version(stored) }
     }
 
     /// The value that was sent for a property, if it is to be written; `Null` clears it.

@@ -82,6 +82,10 @@ impl ErrorBody<'_> {
                 );
             }
         }
+        if self.status.is_none() {
+            out.push_str(",\"Description\":");
+            text(&mut out, description);
+        }
         if let Some(value) = self.return_value.filter(|value| *value != 0) {
             out.push_str(&format!(",\"ReturnValue\":{value}"));
         }

@@ -66,6 +66,9 @@ fn many_wrong_passwords_are_turned_away_and_the_right_one_is_let_in_elsewhere() 
         (0..50).map(|_| door.request_as(&wrong, "GET", &wmi("SMS_Site"), &[], "")).find(|g| g.status == 429);
     let got = got.expect("the back-off begins");
     assert_eq!(got.refusal().1, "TOO_MANY_ATTEMPTS");
+    let inner = &got.json()["error"]["innererror"];
+    assert_eq!(inner["@odata.type"], "#AdminService.__ExtendedStatus");
+    assert_eq!(inner["Description"], "too many attempts to sign in; wait before the next");
     assert!(got.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
     let url = format!("http://{}{}", door.http, wmi("SMS_Site"));
     let user = format!("admin:{}", door.password);

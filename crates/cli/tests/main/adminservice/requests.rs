@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::adminservice::door::{Door, wmi};
+use crate::adminservice::door::{Door, Got, wmi};
 
 #[test]
 fn options_outside_their_limits_are_refused_by_name() {
@@ -55,6 +55,10 @@ fn bodies_that_do_not_fit_the_declaration_change_nothing() {
     }
     let got = door.request("PATCH", &wmi(&one), &["Content-Type: text/plain"], r#"{"Name":"after"}"#);
     assert_eq!(got.refusal(), (415, "CONTENT_TYPE".to_owned()));
+    assert_eq!(
+        got.json()["error"]["innererror"]["Description"],
+        "a body is JSON; say so with Content-Type: application/json"
+    );
     let got = door.post("SMS_Package", &format!(r#"{{"Name":"{}"}}"#, "x".repeat(1 << 20)));
     assert_eq!(got.refusal(), (413, "BODY_TOO_LARGE".to_owned()));
     let all = door.get("SMS_Package?$select=PackageID,Name").json()["value"].clone();
@@ -111,7 +115,35 @@ fn preferences_and_preconditions_are_kept() {
     for (value, want) in [("*", 200), (&*format!("\"{id}\""), 200), ("W/\"XYZ00099\"", 412)] {
         assert_eq!(patch(&[&format!("If-Match: {value}")]).status, want, "{value}");
     }
+    // The version that was read, until somebody else puts the object.
+    let version = |got: &Got| format!("If-Match: {}", got.header("etag").expect("a version"));
+    let read = door.request("GET", &format!("{one}?$select=Name"), &[], "");
+    let first = patch(&[&version(&read)]);
+    assert_eq!(first.status, 200);
+    let second = patch(&["Prefer: return=minimal", &format!("{}, \"other\"", version(&first))]);
+    assert_eq!(second.status, 204);
+    for (verb, body) in [("PATCH", r#"{"Name":"q"}"#), ("DELETE", "")] {
+        let stale = door.request(verb, &one, &[&version(&first)], body);
+        assert_eq!(stale.refusal(), (412, "STALE_OBJECT".to_owned()), "{verb}");
+        assert_eq!(stale.json()["error"]["innererror"]["@odata.type"], "#AdminService.SMS_ExtendedStatus");
+    }
+    let none = door.request("DELETE", &wmi("SMS_SecuredCategory('SMS00UNA')"), &["If-Match: \"x\""], "");
+    assert_eq!(none.refusal(), (412, "IF_MATCH".to_owned()), "a class that keeps no version");
+    assert_eq!(
+        none.json()["error"],
+        json!({
+            "code": "412",
+            "message": "IF_MATCH: If-Match names another object",
+            "innererror": {
+                "@odata.type": "#AdminService.__ExtendedStatus",
+                "Description": "If-Match names another object",
+                "errorCode": "IF_MATCH",
+                "correlationId": none.header("x-correlation-id").unwrap(),
+            }
+        })
+    );
     assert_eq!(door.request("DELETE", &one, &["If-Match: \"XYZ00099\""], "").status, 412);
+    assert_eq!(door.request("DELETE", &one, &[&version(&first)], "").status, 412);
     assert_eq!(door.request("DELETE", &one, &[], "").status, 204);
     assert_eq!(door.request("DELETE", &one, &[], "").refusal(), (404, "NOT_FOUND".to_owned()));
 }

@@ -203,6 +203,9 @@ fn schedule_text(put: &PutContext) -> Result<Option<String>, Refusal> {
 pub(crate) async fn delete(object: &ObjectContext, tx: &mut Tx) -> Result<(), Refusal> {
     let id = object.package_key("PackageID")?;
     visible(object, tx, id, READ | DELETE).await?;
+    if let Some(properties) = tx.package_properties(id).await? {
+        object.check_version(&properties.sedo_version)?;
+    }
     packages::delete(tx, &object.at, id).await?;
     Ok(())
 }
