@@ -60,3 +60,20 @@ fn a_change_to_many_packages_reaches_all_sites_below_in_two_round_trips() {
     let all = report.with_processors;
     assert!(all.took > links.took && all.round_trips >= links.round_trips && all.busy_above > Duration::ZERO);
 }
+
+/// Runs in which sites come back from old backups again and again.
+fn restoring(seed: u64, sabotage: Sabotage) -> Options {
+    Options { requests: 24, incidents: 45, sabotage, ..Options::of_seed(seed) }
+}
+
+#[test]
+fn restored_sites_that_wait_for_nobody_are_found() {
+    let red = run(vec![restoring(20, Sabotage::NoWait)], false);
+    let took = |text: &String| text.contains("was restored and removes");
+    assert!(
+        red.failed.iter().any(|verdict| verdict.failures.iter().any(took)),
+        "nobody saw what was removed"
+    );
+    let green = run([20, 11, 18].map(|seed| restoring(seed, Sabotage::None)).to_vec(), false);
+    assert!(green.failed.is_empty() && green.fired.of("restore") > 1);
+}
