@@ -41,8 +41,15 @@ const BATCH_ROWS_MAX: usize = 512;
 const SHORT: Duration = Duration::from_millis(3);
 /// A batch that is not full goes on when its first row is so old as another comes.
 const BATCH_WAIT: Duration = Duration::from_millis(2);
-/// A long query whose rows come one by one is left alone for so long after each few: to be woken for
-/// every row costs both sides more than the row.
+/// Rows between two looks at the clock, when they come without a wait.
+const CLOCK_ROWS: usize = 16;
+/// Once rows come, the next one is looked for so long before the reader lets itself be woken: to wake it
+/// costs the database's thread more than most rows do.
+const LOOK: Duration = Duration::from_micros(30);
+/// A query that gives rows for longer than this is looked after in pauses.
+const LONG: Duration = Duration::from_millis(20);
+/// A long query whose rows come one by one is left alone for so long after each few: to look or to be
+/// woken for every row costs both sides more than the row.
 const PAUSE: Duration = Duration::from_millis(1);
 /// More rows than these in a pause are no trickle: the database must not wait for room.
 const TRICKLE_MAX: usize = BATCH_ROWS_MAX / 4;
@@ -378,35 +385,42 @@ impl Reader {
         let mut deadline = self.began + self.deadline;
         let mut batch = Vec::new();
         let mut batch_began = self.began;
-        // Rows since the last pause.
+        // Rows since the last pause, and since when no row is there.
         let mut came = 0;
+        let mut none_since = None;
         loop {
             let next = if came == 0 { None } else { rows.next().now_or_never() };
             let next = match next {
                 Some(next) => next,
-                None if (1..=TRICKLE_MAX).contains(&came) && self.began.elapsed() >= SHORT => {
-                    tokio::time::sleep(PAUSE).await;
-                    if Instant::now() >= deadline {
-                        return self.too_long();
+                None => match wait(&mut none_since, came, self.began) {
+                    Wait::Look => {
+                        tokio::task::yield_now().await;
+                        continue;
                     }
-                    came = 0;
-                    // What came in the pause is there at once.
-                    match rows.next().now_or_never() {
-                        Some(next) => next,
-                        None => continue,
-                    }
-                }
-                None => tokio::select! {
-                    biased;
-                    next = rows.next() => next,
-                    () = &mut gone => return End::Unwanted,
-                    () = &mut ticked => {
+                    Wait::Pause => {
+                        tokio::time::sleep(PAUSE).await;
                         if Instant::now() >= deadline {
                             return self.too_long();
                         }
-                        ticked.set(tick.notified());
-                        continue;
+                        came = 0;
+                        // What came in the pause is there at once.
+                        match rows.next().now_or_never() {
+                            Some(next) => next,
+                            None => continue,
+                        }
                     }
+                    Wait::Wake => tokio::select! {
+                        biased;
+                        next = rows.next() => next,
+                        () = &mut gone => return End::Unwanted,
+                        () = &mut ticked => {
+                            if Instant::now() >= deadline {
+                                return self.too_long();
+                            }
+                            ticked.set(tick.notified());
+                            continue;
+                        }
+                    },
                 },
             };
             match next {
@@ -420,7 +434,9 @@ impl Reader {
                 },
             }
             came += 1;
-            if batch.len() >= BATCH_ROWS_MAX || batch_began.elapsed() >= BATCH_WAIT {
+            let is_late = (none_since.take().is_some() || batch.len() % CLOCK_ROWS == 0)
+                && batch_began.elapsed() >= BATCH_WAIT;
+            if batch.len() >= BATCH_ROWS_MAX || is_late {
                 if self.sender.capacity() <= 1 || self.began.elapsed() >= SHORT {
                     self.is_long.notify_one();
                 }
@@ -469,6 +485,31 @@ impl Reader {
             tracing::debug!(operation = self.name, "nobody waits for why a query failed");
         }
     }
+}
+
+/// How a reader waits for the next row.
+enum Wait {
+    /// It looks again, once others had their turn.
+    Look,
+    /// It sleeps a while.
+    Pause,
+    /// It is woken by the row.
+    Wake,
+}
+
+/// How to wait after `came` rows since the last pause, of a query that `began` then. `none_since`: when
+/// the last look found none.
+fn wait(none_since: &mut Option<Instant>, came: usize, began: Instant) -> Wait {
+    if came == 0 {
+        return Wait::Wake;
+    }
+    let now = Instant::now();
+    let is_long = now - began >= LONG;
+    if is_long && came <= TRICKLE_MAX {
+        return Wait::Pause;
+    }
+    let since = *none_since.get_or_insert(now);
+    if !is_long && now - since < LOOK { Wait::Look } else { Wait::Wake }
 }
 
 fn sqlite_arguments(values: Vec<Bound>) -> SqliteArguments {

@@ -91,6 +91,8 @@ struct Columns {
     places: Vec<Vec<Option<usize>>>,
     /// For each of [`Part::own`] and each of [`Part::concrete`]: the form of the property.
     own: Vec<Vec<Option<Form>>>,
+    /// The properties, ascending, when they are few of their class.
+    few: Option<Arc<[u16]>>,
 }
 
 /// What a column holds.
@@ -150,7 +152,12 @@ impl Columns {
         };
         let own = part.own.iter().map(|own| part.concrete.iter().zip(&own.places).map(form).collect());
         let own = own.collect();
-        Self { part: part.clone(), forms, places, own }
+        let is_few = part.concrete.is_empty() && part.properties.len() * 2 < part.class.properties.len();
+        let mut few: Vec<u16> =
+            part.properties.iter().filter_map(|place| u16::try_from(*place).ok()).collect();
+        few.sort_unstable();
+        let few = (is_few && few.len() == part.properties.len()).then(|| few.into());
+        Self { part: part.clone(), forms, places, own, few }
     }
 }
 
@@ -214,7 +221,11 @@ impl Decoder {
             let present = row.integer(next()).map_err(|error| unfit(class, "__PRESENT", &error))?;
             is_there = present.is_some();
         }
-        let mut instance = Instance::new(Arc::clone(class));
+        let class = Arc::clone(class);
+        let mut instance = match &columns.few {
+            Some(few) => Instance::with_few(class, few),
+            None => Instance::new(class),
+        };
         for (index, (property, form)) in part.properties.iter().zip(&columns.forms).enumerate() {
             let value = self.value(row, next(), &part.class, *property, *form)?;
             let place = places.map_or(Some(*property), |places| places[index]);
@@ -227,6 +238,7 @@ impl Decoder {
             let Some((place, form)) = of_row.and_then(|index| own.places[index].zip(forms[index])) else {
                 continue;
             };
+            let class = &part.concrete[of_row.unwrap_or_default()];
             instance.values[place] = Some(self.value(row, column, class, place, form)?);
         }
         Ok(is_there.then_some(instance))

@@ -6,6 +6,10 @@ use super::expression::bound;
 use super::{Compiler, Scope};
 use crate::query::sql::Bound;
 
+/// Properties whose values have one spelling wherever they stand: two of them are compared as they are,
+/// so that the index of a primary key serves.
+const SPELLED_ALIKE: [&str; 1] = ["PackageID"];
+
 impl Compiler<'_> {
     /// A condition in parentheses, unless it needs none.
     pub(super) fn condition(&mut self, scope: &Scope<'_>, filter: &Filter) {
@@ -138,7 +142,15 @@ impl Compiler<'_> {
                 let exactly = self.engine().exactly(text);
                 self.sql.push(" REGEXP ").bind(Bound::Text(exactly));
             } else {
-                self.sql.push(" COLLATE nocase").push(sign);
+                let is_spelled_alike = |side: &Expression| match side {
+                    Expression::Field(field) => scope.query.property(*field).is_some_and(|property| {
+                        SPELLED_ALIKE.iter().any(|name| property.name.is(name))
+                            && !property.data_type.is_array
+                    }),
+                    _ => false,
+                };
+                let are_spelled_alike = is_spelled_alike(left) && is_spelled_alike(right);
+                self.sql.push(if are_spelled_alike { "" } else { " COLLATE nocase" }).push(sign);
                 self.expression(scope, right);
             }
             self.sql.push(")");

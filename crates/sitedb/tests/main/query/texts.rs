@@ -93,7 +93,7 @@ fn joins_and_sub_selects_have_names_of_their_own() {
             -- Sqlite Text("T_Image")
             SELECT s0."Name", CASE WHEN s1."PackageID" IS NOT NULL THEN 1 END, s1."Point"
             FROM "T_Package" AS s0
-            LEFT JOIN "T_Target" AS s1 ON (s0."PackageID" COLLATE nocase = s1."PackageID")
+            LEFT JOIN "T_Target" AS s1 ON (s0."PackageID" = s1."PackageID")
             WHERE (s0."PackageID" COLLATE nocase IN (SELECT q1_0."PackageID"
             FROM (SELECT 'T_Image' AS "__CLASS", "PackageID" AS "PackageID" FROM "T_Image") AS q1_0
             WHERE (q1_0."__CLASS" COLLATE nocase = $1)))
@@ -101,7 +101,7 @@ fn joins_and_sub_selects_have_names_of_their_own() {
             -- Postgres Text("T_Image")
             SELECT CAST(s0."Name" AS TEXT), CAST(CASE WHEN s1."PackageID" IS NOT NULL THEN 1 END AS BIGINT), CAST(s1."Point" AS TEXT)
             FROM "T_Package" AS s0
-            LEFT JOIN "T_Target" AS s1 ON (s0."PackageID" COLLATE nocase = s1."PackageID")
+            LEFT JOIN "T_Target" AS s1 ON (s0."PackageID" = s1."PackageID")
             WHERE (s0."PackageID" COLLATE nocase IN (SELECT CAST(q1_0."PackageID" AS TEXT)
             FROM (SELECT CAST('T_Image' AS TEXT) AS "__CLASS", CAST("PackageID" AS TEXT) AS "PackageID" FROM "T_Image") AS q1_0
             WHERE (q1_0."__CLASS" COLLATE nocase = $1)))
