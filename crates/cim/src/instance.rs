@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Class, Value};
+use crate::{Class, Value, Values};
 
 /// An instance of a class, whole or in part.
 ///
@@ -14,13 +14,19 @@ pub struct Instance {
     /// Its class.
     pub class: Arc<Class>,
     /// One for each property of the class.
-    pub values: Vec<Option<Value>>,
+    pub values: Values,
 }
 
 impl Instance {
     /// An instance without any value.
     pub fn new(class: Arc<Class>) -> Self {
-        let values = vec![None; class.properties.len()];
+        let values = Values::none(class.properties.len());
+        Self { class, values }
+    }
+
+    /// An instance without any value, with room for those of a few properties: see [`Values::few`].
+    pub fn with_few(class: Arc<Class>, places: &Arc<[u16]>) -> Self {
+        let values = Values::few(class.properties.len(), places);
         Self { class, values }
     }
 

@@ -17,6 +17,7 @@ pub mod schedule;
 mod schema;
 mod status;
 mod value;
+mod values;
 
 pub use class::{Class, Direction, Method, Parameter, Property, Qualifier};
 pub use datetime::{DateTime, DateTimeError};
@@ -27,3 +28,4 @@ pub use path::{KeyValue, Keys, ObjectPath, PathError, fuzz_one as fuzz_path};
 pub use schema::Schema;
 pub use status::Status;
 pub use value::{CimType, DataType, TypeError, Value};
+pub use values::{Values, ValuesIter};
