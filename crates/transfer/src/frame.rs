@@ -16,8 +16,10 @@ use crate::message::{MESSAGE_BYTES_MAX, Message};
 pub(crate) const FRAME_BYTES_MAX: usize = (4 << 20) + (64 << 10);
 /// A read buffer is made this long; frames keep it alive until they are stored.
 const BUFFER_BYTES: usize = 256 << 10;
-/// Buffers whose frames are not stored yet, at most: as many as may wait for a thread, and some.
-const BUFFERS_SPARE: usize = 48;
+/// Buffers kept to be used again, at most: a window of frames, and some.
+const BUFFERS_SPARE: usize = 24;
+/// Longer buffers, made for long pages, are not kept.
+const SPARE_BYTES_MAX: usize = 2 * BUFFER_BYTES;
 /// A buffer with less room than one TLS record is replaced.
 const ROOM_BYTES_MIN: usize = 16 << 10;
 
@@ -108,6 +110,8 @@ fn take_frame(buffer: &mut BytesMut) -> Result<Option<Frame>, LinkError> {
 pub(crate) struct FrameReader<R> {
     io: R,
     buffer: BytesMut,
+    /// Bytes the buffer was made for.
+    buffer_bytes: usize,
     /// Empty ends of buffers that are used again once the frames in them are stored.
     spare: Vec<BytesMut>,
     received: u64,
@@ -115,7 +119,7 @@ pub(crate) struct FrameReader<R> {
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     pub(crate) fn new(io: R) -> Self {
-        Self { io, buffer: BytesMut::new(), spare: Vec::new(), received: 0 }
+        Self { io, buffer: BytesMut::new(), buffer_bytes: 0, spare: Vec::new(), received: 0 }
     }
 
     /// Bytes read so far.
@@ -151,13 +155,18 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// Goes on in a buffer with room, a used one where there is one: fresh memory costs more than what
     /// is read into it.
     fn replace_buffer(&mut self) {
+        // Where nobody holds a frame of it any more it is used from its start.
+        if self.buffer.try_reclaim(BUFFER_BYTES / 2) {
+            return;
+        }
         let wanted = self.buffer.len() + BUFFER_BYTES;
         let free = self.spare.iter_mut().position(|spare| spare.try_reclaim(wanted));
         let mut next = free.map_or_else(|| BytesMut::with_capacity(wanted), |at| self.spare.swap_remove(at));
         next.extend_from_slice(&self.buffer);
         let mut full = std::mem::replace(&mut self.buffer, next);
         full.clear();
-        if self.spare.len() < BUFFERS_SPARE {
+        let made_for = std::mem::replace(&mut self.buffer_bytes, wanted);
+        if made_for > 0 && made_for <= SPARE_BYTES_MAX && self.spare.len() < BUFFERS_SPARE {
             self.spare.push(full);
         }
     }
