@@ -20,7 +20,7 @@ pub(crate) enum Form {
 }
 
 /// Tests that start the real binary under faults; they need root, loop devices and minutes.
-const FAULT_TESTS: [&str; 2] = ["sys::", "power::"];
+const FAULT_TESTS: [&str; 5] = ["sys::", "power::", "flip::", "full::", "soak::"];
 
 /// What a suite counted.
 #[derive(Debug, Clone, Copy, Default)]
@@ -68,7 +68,7 @@ pub(crate) fn run(form: Form) -> Result<()> {
     if form == Form::Full {
         suite("simulation", 720, &mut || one(simulate::quick()));
     }
-    suite("tests", if form == Form::Full { 600 } else { 180 }, &mut || tests(form));
+    suite("tests", if form == Form::Full { 780 } else { 180 }, &mut || tests(form));
     report(&outcomes, started.elapsed())
 }
 
