@@ -22,7 +22,10 @@ const WORKING_FILES_GROWTH_MAX: u64 = 16;
 struct Sample {
     seconds: f64,
     memory_bytes: u64,
+    /// But those of packs.
     descriptors: u64,
+    /// One or more for each pack, whose number is cleaning's affair.
+    pack_descriptors: u64,
     working_files: u64,
 }
 
@@ -57,10 +60,12 @@ impl Resources {
             if life.1.elapsed() < WARM_UP {
                 continue;
             }
+            let (descriptors, pack_descriptors) = descriptors(id);
             samples.push(Sample {
                 seconds: self.begun.elapsed().as_secs_f64(),
                 memory_bytes: memory_bytes(id),
-                descriptors: std::fs::read_dir(format!("/proc/{id}/fd")).map_or(0, |all| all.count() as u64),
+                descriptors,
+                pack_descriptors,
                 working_files: working_files(&fleet.data(*member))?.len() as u64,
             });
         }
@@ -74,11 +79,12 @@ impl Resources {
             let memory = Trend::of(samples, |s| s.memory_bytes);
             let descriptors = Trend::of(samples, |s| s.descriptors);
             let files = Trend::of(samples, |s| s.working_files);
+            let packs = Trend::of(samples, |s| s.pack_descriptors);
             let count = samples.len();
             writeln!(
                 text,
                 "{member:?}, {count} samples: memory {} to {} KiB ({:+.0} KiB a minute), descriptors {} to {} ({:+.2}), \
-                 working files {} to {} ({:+.2})",
+                 working files {} to {} ({:+.2}), packs open {} to {}",
                 memory.first / 1024,
                 memory.last / 1024,
                 memory.per_minute / 1024.0,
@@ -88,6 +94,8 @@ impl Resources {
                 files.first,
                 files.last,
                 files.per_minute,
+                packs.first,
+                packs.last,
             )
             .expect("a text can be written to");
         }
@@ -147,6 +155,20 @@ impl Trend {
     }
 }
 
+/// Descriptors of a process: all but those of packs, and those; 0 when it has just ended.
+fn descriptors(id: u32) -> (u64, u64) {
+    let (mut others, mut of_packs) = (0, 0);
+    for entry in std::fs::read_dir(format!("/proc/{id}/fd")).into_iter().flatten().flatten() {
+        let target = std::fs::read_link(entry.path()).unwrap_or_default();
+        if target.to_string_lossy().contains("/library/packs/") {
+            of_packs += 1;
+        } else {
+            others += 1;
+        }
+    }
+    (others, of_packs)
+}
+
 /// Memory that is the process's own; 0 when it has just ended.
 fn memory_bytes(id: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
@@ -180,6 +202,7 @@ fn a_trend_tells_growth_from_noise() {
             seconds: n as f64 * 5.0,
             memory_bytes: value(n),
             descriptors: 0,
+            pack_descriptors: 0,
             working_files: 0,
         };
         (0..30).map(one).collect()

@@ -23,8 +23,10 @@ use super::calls::{WRITE_CALLS, parse};
 
 const DP: Member = Member::Dp(1);
 const SIGKILL: i32 = 9;
-/// Longer than a refresh in which each thread fails once: what has no room waits half a minute.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// Longer than a refresh.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than a refresh with an attempt or two that fail, shorter than what has no room waits.
+const PATIENCE_FAILING: Duration = Duration::from_secs(20);
 /// A point that does not fire is tried this often in all.
 const TRIES: usize = 4;
 
@@ -98,6 +100,8 @@ pub(super) struct Counts {
     pub(super) frames_recorded: u64,
     /// Errors after which the process ended by itself.
     pub(super) gave_up: u64,
+    /// Errors that came again in every thread, so that the process was started anew.
+    pub(super) restarted: u64,
     /// Calls in the histories, none of which broke a rule.
     pub(super) calls: u64,
 }
@@ -261,6 +265,11 @@ impl Stage {
             self.counts.resumed += u64::from(recorded > 0);
             self.counts.frames_recorded += recorded;
             self.fleet.start(point.victim, None).context("it does not start again")?;
+        } else if !self.fleet.status().is_ok_and(|status| is_settled(&status)) {
+            // Every fresh thread fails its first calls again: what waits for that goes on without faults.
+            self.counts.restarted += 1;
+            self.fleet.stop(point.victim, false)?;
+            self.fleet.start(point.victim, None).context("it does not start again")?;
         }
         let versions: &[u64] = if was_acknowledged {
             &[2]
@@ -287,9 +296,11 @@ impl Stage {
         Ok(true)
     }
 
-    /// Waits until the victim has ended, or everything is done and it still lives: then `None`.
+    /// Waits until the victim has ended; `None` when everything is done and it still lives, or when it has
+    /// waited long enough after an error.
     fn wait_for_end(&mut self, victim: Member, harm: Harm, was_acknowledged: bool) -> Result<Option<Ended>> {
-        let until = Instant::now() + PATIENCE;
+        let patience = if harm == Harm::Kill { PATIENCE } else { PATIENCE_FAILING };
+        let until = Instant::now() + patience;
         loop {
             let process = self.fleet.process(victim).context("the victim was started")?;
             match process.ended()? {
@@ -306,6 +317,9 @@ impl Stage {
             if is_settled(&status) && status["package"]["source_version"] == 2 {
                 std::thread::sleep(Duration::from_millis(200));
                 return self.fleet.process(victim).context("the victim was started")?.ended();
+            }
+            if harm != Harm::Kill && Instant::now() > until {
+                return Ok(None);
             }
             ensure!(Instant::now() < until, "neither ended nor done: {status}");
             std::thread::sleep(Duration::from_millis(20));
