@@ -217,7 +217,8 @@ impl OpenPack {
         let fail = |step| move |source| SealError { sequence: self.sequence, step, source };
         self.data.sync().map_err(fail("sync the data of"))?;
         let mut records = self.records().map_err(fail("read the open table of"))?;
-        let data_bytes = self.data_bytes();
+        // Room that was allotted to a frame whose write failed is none: the file may end before it.
+        let data_bytes = records.iter().filter_map(Record::end).max().unwrap_or(0);
         records.sort_by_key(|record| record.digest);
         records.dedup_by_key(|record| record.digest);
         let header = Header {
