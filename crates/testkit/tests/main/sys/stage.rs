@@ -265,8 +265,9 @@ impl Stage {
             self.counts.resumed += u64::from(recorded > 0);
             self.counts.frames_recorded += recorded;
             self.fleet.start(point.victim, None).context("it does not start again")?;
-        } else if !self.fleet.status().is_ok_and(|status| is_settled(&status)) {
-            // Every fresh thread fails its first calls again: what waits for that goes on without faults.
+        } else if !was_acknowledged || !self.fleet.status().is_ok_and(|status| is_settled(&status)) {
+            // It is just ending, or every fresh thread fails its first calls again: what waits for that
+            // goes on without faults.
             self.counts.restarted += 1;
             self.fleet.stop(point.victim, false)?;
             self.fleet.start(point.victim, None).context("it does not start again")?;
