@@ -57,7 +57,7 @@ fn survives_errors(victim: Member) {
     // What has no room waits half a minute: in the quick form full:: does that.
     let harms: &[Harm] =
         if points().is_none() { &[Harm::Fail("EIO")] } else { &[Harm::Fail("EIO"), Harm::Fail("ENOSPC")] };
-    survives(victim, harms, points().unwrap_or(12).div_ceil(2), Point::can_fail);
+    survives(victim, harms, points().unwrap_or(8).div_ceil(2), Point::can_fail);
 }
 
 #[test]

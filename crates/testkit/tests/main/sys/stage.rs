@@ -26,7 +26,7 @@ const SIGKILL: i32 = 9;
 /// Longer than a refresh.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Longer than a refresh with an attempt or two that fail, shorter than what has no room waits.
-const PATIENCE_FAILING: Duration = Duration::from_secs(20);
+const PATIENCE_FAILING: Duration = Duration::from_secs(10);
 /// A point that does not fire is tried this often in all.
 const TRIES: usize = 4;
 
