@@ -42,7 +42,8 @@ impl Tx {
     }
 
     /// Begins another epoch and another incarnation: what a restore and a promotion have in common.
-    /// Tokens that were made before are void, and nothing counts as connected. Returns the epoch.
+    /// Tokens that were made before are void, nothing counts as connected, and no run holds a lease. Returns the
+    /// epoch.
     pub async fn begin_recovery(&mut self, now: Timestamp) -> Result<Epoch, DatabaseError> {
         let own = self.own_code().await?;
         let mut epoch = self.site().await?.map_or(Epoch::FIRST, |site| site.epoch);
@@ -56,6 +57,12 @@ impl Tx {
         self.new_incarnation().await?;
         self.execute("UPDATE distribution_points SET connected_to = NULL", bind![]).await?;
         self.execute("UPDATE site_links SET connected_to = NULL", bind![]).await?;
+        // The runs that a backup shows are of a process that is fenced from here on.
+        self.execute(
+            "UPDATE refreshes SET lease_run = NULL, lease_owner = NULL, leased_until = NULL",
+            bind![],
+        )
+        .await?;
         // Whether one was used since is not known.
         self.execute("DELETE FROM tokens", bind![]).await?;
         Ok(epoch)
