@@ -61,6 +61,9 @@ pub enum StatementError {
     /// No listed key made the signature.
     #[error("MANIFEST_SIGNATURE: {0}")]
     Signature(&'static str),
+    /// The key list names no key of the site that signed; a newer list may.
+    #[error("MANIFEST_SIGNATURE: the key list has no key of the statement's site")]
+    UnknownSite,
 }
 
 impl Statement {
@@ -135,7 +138,7 @@ impl Statement {
     pub fn verify(&self, keys: &KeyList) -> Result<(), StatementError> {
         let mut of_site = keys.keys_of(self.site).peekable();
         if of_site.peek().is_none() {
-            return Err(StatementError::Signature("the key list has no key of the statement's site"));
+            return Err(StatementError::UnknownSite);
         }
         let key = of_site
             .find(|key| key.key_id() == self.key_id)

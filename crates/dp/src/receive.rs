@@ -435,6 +435,11 @@ impl DpSide for Side {
         unhealed.into_values().for_each(|heal| self.0.submit(heal));
     }
 
+    async fn keys_changed(&self) {
+        // A job that came before the keys of its signer waits for them.
+        self.0.lock().retry_all();
+    }
+
     async fn job(&self, job: Job) {
         tracing::info!(
             target: "smsdpprov",

@@ -32,6 +32,11 @@ pub trait DpSide: Send + Sync + 'static {
     /// The connection is up. The key list in it is already checked and kept.
     fn welcome(&self, welcome: Welcome) -> impl Future<Output = ()> + Send;
 
+    /// Another list of accepted keys has come, and is checked and kept.
+    fn keys_changed(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
     /// A job has arrived; it may have arrived before. Must return soon: queue it.
     fn job(&self, job: Job) -> impl Future<Output = ()> + Send;
 
@@ -310,7 +315,10 @@ impl<D: DpSide> Client<D> {
             Message::PullWanted { ticket, content } => self.grant(ticket, content),
             Message::Ack { sequence } => self.shared.outbox.acknowledged(sequence),
             Message::Ping | Message::Pong => {}
-            Message::KeyList { key_list } => self.identity.accept_key_list(&key_list)?,
+            Message::KeyList { key_list } => {
+                self.identity.accept_key_list(&key_list)?;
+                self.side.keys_changed().await;
+            }
             Message::Authorities { authorities } => {
                 return Ok(self.identity.accept_authorities(&authorities)?);
             }

@@ -116,13 +116,21 @@ impl AcceptError {
     /// The stable code.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Statement(StatementError::Signature(_)) => "MANIFEST_SIGNATURE",
+            Self::Statement(StatementError::Signature(_) | StatementError::UnknownSite) => {
+                "MANIFEST_SIGNATURE"
+            }
             Self::Statement(_) => "MANIFEST_FORMAT",
             Self::Subject { .. } => "MANIFEST_SUBJECT",
             Self::Downgrade { .. } => "VERSION_DOWNGRADE",
             Self::Fenced { .. } => "FENCED",
             Self::Jump { .. } => "VERSION_JUMP",
         }
+    }
+
+    /// May the same statement be accepted later? Only when nothing is wrong with it but that the keys of
+    /// its site are not known yet: key lists and statements come from different sites.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Statement(StatementError::UnknownSite))
     }
 }
 
@@ -179,6 +187,15 @@ mod tests {
         assert_eq!(code(&good, Some(version("XYZ00009", 2, 9))), Ok(()), "another package's version");
         assert_eq!(code(&sign(version("XYZ00002", 1, 3), &key), None), Err("MANIFEST_SUBJECT"));
         assert_eq!(code(&sign(subject, &SigningKey::from_bytes(&[9; 32])), None), Err("MANIFEST_SIGNATURE"));
+        let elsewhere =
+            Statement::sign("ABC".parse().unwrap(), subject, manifest, Timestamp(0), &key).encode();
+        assert_eq!(code(&elsewhere, None), Err("MANIFEST_SIGNATURE"), "a site without keys in the list");
+        let is_transient = |bytes: &[u8]| {
+            accept_statement(bytes, &subject, &keys, None).expect_err("it is refused").is_transient()
+        };
+        assert!(is_transient(&elsewhere), "its keys may come");
+        assert!(!is_transient(&sign(subject, &SigningKey::from_bytes(&[9; 32]))));
+        assert!(!is_transient(&good[..good.len() - 1]));
         assert_eq!(code(&good[..good.len() - 1], None), Err("MANIFEST_FORMAT"));
         assert_eq!(code(&good[..good.len() - 64], None), Err("MANIFEST_SIGNATURE"));
         for at in 0..good.len() {

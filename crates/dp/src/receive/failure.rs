@@ -65,9 +65,9 @@ impl JobError {
             Self::Share(error) => error.is_transient(),
             Self::Library(LibraryError::Downgrade { .. }) => false,
             Self::Library(_) | Self::Packages(_) | Self::Unrepaired { .. } => true,
-            Self::Statement(_) | Self::Conflict(_) | Self::Unknown | Self::Cancelled | Self::Internal => {
-                false
-            }
+            // The keys of a site that has just joined may be on their way.
+            Self::Statement(error) => error.is_transient(),
+            Self::Conflict(_) | Self::Unknown | Self::Cancelled | Self::Internal => false,
         }
     }
 
