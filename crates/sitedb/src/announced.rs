@@ -161,8 +161,9 @@ impl Tx {
     /// then longest waiting; at most `limit`.
     ///
     /// Wanted is what is newer than what is stored here, of a package that stays, and targeted at a
-    /// distribution point of this site or of one below it. A draft is not fetched again unless a
-    /// distribution point of this site wants it.
+    /// distribution point of this site or of one below it, unless that one lies on the way to the site that
+    /// made the version: it gets it there, and asks here when it does not. A draft is not fetched again
+    /// unless a distribution point of this site wants it.
     pub async fn fetches_due(&mut self, now: Timestamp, limit: u32) -> Result<Vec<Announced>, DatabaseError> {
         self.rows(
             select!(
@@ -172,6 +173,8 @@ impl Tx {
                    AND EXISTS (SELECT 1 FROM targets t JOIN distribution_points d ON d.name = t.point
                            JOIN sites s ON s.site_code = d.site_code
                        WHERE t.package_id = a.package_id AND s.is_below = 1
+                         AND (s.next_hop = '' OR s.next_hop <> COALESCE(
+                             (SELECT g.next_hop FROM sites g WHERE g.site_code = a.signer), ''))
                          AND t.state NOT IN ('removal_asked', 'removal_retrying', 'removal_failed')
                          AND (a.is_draft = 0 OR s.site_code = (SELECT own.site_code FROM site own)))
                  ORDER BY p.priority, a.next_attempt, a.package_id LIMIT $2"
@@ -196,6 +199,8 @@ impl Tx {
                    AND EXISTS (SELECT 1 FROM targets t JOIN distribution_points d ON d.name = t.point
                            JOIN sites s ON s.site_code = d.site_code
                        WHERE t.package_id = a.package_id AND s.is_below = 1
+                         AND (s.next_hop = '' OR s.next_hop <> COALESCE(
+                             (SELECT g.next_hop FROM sites g WHERE g.site_code = a.signer), ''))
                          AND t.state NOT IN ('removal_asked', 'removal_retrying', 'removal_failed'))",
                 bind![now],
             )

@@ -280,16 +280,19 @@ impl Tx {
         Ok(changed == 1)
     }
 
-    /// Notes which sites stand below this one, which is what the search for wanted content reads.
+    /// Notes which sites stand below this one and which neighbour lies towards each, which is what the
+    /// search for wanted content reads.
     async fn place_sites(&mut self) -> Result<(), DatabaseError> {
         let Some(own) = self.site().await?.map(|site| site.code) else { return Ok(()) };
         let sites = self.sites().await?.into_iter().map(|site| (site.code, site)).collect();
         let tree = Hierarchy { own, sites };
         for site in tree.sites.values() {
             let is_below = site.status != STATUS_DELETED && tree.is_below(site.code, own) || site.code == own;
+            let next_hop = tree.next_hop(site.code).map(|hop| hop.to_string()).unwrap_or_default();
             self.execute(
-                "UPDATE sites SET is_below = $2 WHERE site_code = $1 AND is_below <> $2",
-                bind![site.code, is_below],
+                "UPDATE sites SET is_below = $2, next_hop = $3
+                 WHERE site_code = $1 AND (is_below <> $2 OR next_hop <> $3)",
+                bind![site.code, is_below, next_hop],
             )
             .await?;
         }

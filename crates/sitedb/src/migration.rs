@@ -17,6 +17,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0008_package_options.sql"),
     include_str!("../migrations/0009_installed_counts.sql"),
     include_str!("../migrations/0010_heard_to.sql"),
+    include_str!("../migrations/0011_next_hop.sql"),
+    include_str!("../migrations/0012_principals.sql"),
 ];
 
 /// The number PostgreSQL's advisory lock is taken under while migrating ("restock").
@@ -158,6 +160,34 @@ mod tests {
         assert_eq!(texts(&mut connection, scoped).await, ["DP01", "DP02", "XYZ", "XYZ00001"]);
         let roots = "SELECT name || ' ' || scope_id FROM source_root_scopes";
         assert_eq!(texts(&mut connection, roots).await, ["src SMS00UNA"]);
+        connection.close().await.expect("a clean end");
+    }
+
+    #[tokio::test]
+    async fn the_way_to_each_site_is_known_after_the_migration() {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let engine = Engine::Sqlite;
+        sqlx::any::install_default_drivers();
+        let url = Engine::sqlite_url(&folder.path().join("site.db"));
+        let mut connection = engine.connect(&url, true).await.expect("a database");
+        apply(&mut connection, engine, 1, MIGRATIONS[0], 1).await.expect("the first release");
+        run(&mut connection, FIRST.to_owned()).await.expect("its rows");
+        for (number, text) in (2..=10).zip(&MIGRATIONS[1..10]) {
+            apply(&mut connection, engine, number, text, number).await.expect("the release before");
+        }
+        let sites = "UPDATE sites SET parent = 'TOP' WHERE site_code = 'XYZ';
+            INSERT INTO sites (site_code, parent, site_type, name, server_name, url, software, root_public_key,
+                key_list, ca_fingerprint, status, is_below)
+            SELECT v.code, v.above, 2, '', '', '', '', '', o.key_list, '', 1, 0 FROM sites o CROSS JOIN (
+                SELECT 'TOP' AS code, NULL AS above UNION ALL SELECT 'SID', 'TOP' UNION ALL SELECT 'LEF', 'XYZ'
+                UNION ALL SELECT 'LOW', 'LEF' UNION ALL SELECT 'RIG', 'XYZ') v WHERE o.site_code = 'XYZ'";
+        run(&mut connection, sites.to_owned()).await.expect("the other sites");
+        migrate(&mut connection, engine).await.expect("the last migration");
+        let hops = "SELECT site_code || ' ' || next_hop FROM sites ORDER BY site_code";
+        assert_eq!(
+            texts(&mut connection, hops).await,
+            ["LEF LEF", "LOW LEF", "RIG RIG", "SID TOP", "TOP TOP", "XYZ "]
+        );
         connection.close().await.expect("a clean end");
     }
 

@@ -85,6 +85,37 @@ async fn postgres_knows_which_content_is_wanted() {
     content_goes_where_it_is_wanted_and_through_the_sites_between(line).await;
 }
 
+async fn content_is_not_fetched_for_sites_that_get_it_elsewhere(mut line: Line) {
+    // Made in the middle, wanted below it.
+    let down = line.nodes[1].add_package().await;
+    // Made below, wanted in the middle.
+    let up = line.nodes[2].add_package().await;
+    line.settle().await;
+    line.wish(1, down, "DPC", Event::Added).await;
+    line.wish(1, up, "DPB", Event::Added).await;
+    line.settle().await;
+    assert!(line.nodes[1].publish(7).await.is_some() && line.nodes[2].publish(8).await.is_some());
+    line.settle().await;
+    assert_eq!(due(&line.nodes[0]).await, [], "nobody gets anything through the top site");
+    assert_eq!(due(&line.nodes[1]).await, [up]);
+    assert_eq!(due(&line.nodes[2]).await, [down]);
+    let waiting = line.nodes[0].read(|tx| Box::pin(tx.fetch_queue(NOW))).await;
+    assert_eq!(waiting, (0, None));
+    assert_eq!(line.refused, []);
+}
+
+#[tokio::test]
+async fn sqlite_knows_who_gets_content_elsewhere() {
+    content_is_not_fetched_for_sites_that_get_it_elsewhere(Line::new(None, "elsewhere").await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_knows_who_gets_content_elsewhere() {
+    let Some(cluster) = Cluster::start() else { return };
+    let line = Line::new(Some(&cluster), "elsewhere").await;
+    content_is_not_fetched_for_sites_that_get_it_elsewhere(line).await;
+}
+
 #[tokio::test]
 async fn content_of_a_version_that_was_overtaken_is_not_published() {
     let mut line = Line::new(None, "overtaken").await;
