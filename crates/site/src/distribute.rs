@@ -9,16 +9,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use restock_content::library::Library;
+use restock_content::statement::Statement;
 use restock_names::{ContentVersion, DistributionPointName, PackageId, SiteCode, Timestamp};
 use restock_sitedb::package::Package;
 use restock_sitedb::state::{self, Event};
 use restock_sitedb::target::{Context, Stop, Target};
 use restock_sitedb::{Database, DatabaseError, Tx};
-use restock_transfer::{Connection, Draft, Drafts, Job, JobId, JobKind, Links};
+use restock_transfer::{Connection, Draft, Drafts, Job, JobId, JobKind, Links, SiteTrust};
 
 use crate::message::{chain, transfers};
 use crate::refresh::draft::FOLLOWED_BYTES_MIN;
-use crate::{Outcome, SiteError};
+use crate::{Outcome, SiteError, keys};
 
 /// Failed attempts that are started again in one transaction.
 const DUE_MAX: u32 = 200;
@@ -33,6 +34,7 @@ pub struct DistributeLoop {
     pub(crate) told: Arc<Told>,
     pub(crate) drafts: Drafts,
     pub(crate) restore_wait: Duration,
+    pub(crate) trust: Arc<SiteTrust>,
 }
 
 /// What each connected distribution point was told since it connected.
@@ -312,10 +314,7 @@ impl DistributeLoop {
         } else {
             match self.statement(content, statements).await? {
                 Some(statement) => statement,
-                None => {
-                    transfers!(error, package.id = %package.id, point = %target.point, "the statement of {content} is not in the library");
-                    return Ok(false);
-                }
+                None => return Ok(false),
             }
         };
         let wire = Job {
@@ -331,6 +330,7 @@ impl DistributeLoop {
         Ok(self.tell(&target.point, wire, (job.id, false), settings))
     }
 
+    /// The statement of a version as a job brings it; `None` when it cannot be sent, which is logged.
     async fn statement(
         &self,
         content: ContentVersion,
@@ -343,16 +343,44 @@ impl DistributeLoop {
         let found = tokio::task::spawn_blocking(move || library.statement(&content))
             .await
             .map_err(|_panic| SiteError::Panicked("reading a statement"))?;
+        // One damaged statement must not hold up the other packages.
         let statement = match found {
-            Ok(statement) => statement.map(|statement| statement.encode()),
+            Ok(Some(statement)) => {
+                let is_listed = self.is_signer_listed(&statement).await;
+                if !is_listed {
+                    transfers!(error, package.id = %content.package, "the keys of site {}, which signed {content}, are not known", statement.site);
+                }
+                is_listed.then(|| statement.encode())
+            }
+            Ok(None) => {
+                transfers!(error, package.id = %content.package, "the statement of {content} is not in the library");
+                None
+            }
             Err(error) => {
-                // One damaged statement must not hold up the other packages.
                 transfers!(error, package.id = %content.package, "{}", chain(&error));
                 None
             }
         };
         statements.insert(content, statement.clone());
         Ok(statement)
+    }
+
+    /// Does the list that distribution points follow name the key of the statement? It is told before the
+    /// job is.
+    ///
+    /// A version may have come before the list has followed the keys that came with it, or after following
+    /// them failed: then it follows them first. A distribution point that lacks the key refuses the job.
+    async fn is_signer_listed(&self, statement: &Statement) -> bool {
+        let is_listed = || {
+            let list = self.trust.key_list();
+            list.keys_of(statement.site).any(|key| key.key_id() == statement.key_id)
+        };
+        if !is_listed()
+            && let Err(error) = keys::follow(&self.database, &self.trust).await
+        {
+            transfers!(error, "{}", chain(&error));
+        }
+        is_listed()
     }
 
     fn was_told(&self, point: &DistributionPointName, job: (u64, bool)) -> bool {

@@ -224,6 +224,7 @@ impl Site {
             told: Arc::clone(&inner.told),
             drafts: inner.board.drafts.clone(),
             restore_wait: inner.config.restore_wait,
+            trust: Arc::clone(&inner.trust),
         }
     }
 

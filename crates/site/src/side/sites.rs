@@ -181,6 +181,8 @@ impl Side {
         }
         if applied.key_lists_changed {
             self.follow_keys().await?;
+            // Jobs may have waited for the keys.
+            self.database.wake(Wake::Distribute);
         }
         self.forget_content(ended).await?;
         if has_left {

@@ -9,7 +9,7 @@ use restock_names::{Clock as _, ManualClock, PackageId, SystemClock, Timestamp};
 use restock_site::{Fetch, FetchError, FetchLoop, Fetched, Neighbour, Site};
 use restock_sitedb::announced::Announced;
 use restock_sitedb::copies::{COPY_FAILED, COPY_RETRYING, COPY_SENDING, Copy};
-use restock_transfer::{Batch, SiteSide as _};
+use restock_transfer::{Batch, Hello, JobKind, PROTOCOL, SiteSide as _};
 
 use crate::world::{Running, change, code, dp, eventually, look};
 
@@ -184,4 +184,41 @@ async fn a_relay_lets_go_of_a_version_when_its_lease_ends_and_fetches_it_again_w
     below.step(Some(Ok(()))).await;
     assert!(below.announced().await.lease_until > Some(Timestamp(0)));
     below.site.side().authorise_site_pull(code("SEC"), &content).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_handed_over_only_when_the_keys_of_its_signer_are_listed() {
+    let below = Below::new().await;
+    below.enrol("DP01").await;
+    tell(&below.site, &below.top.site).await;
+    below.top.target(below.id, "DP01").await;
+    tell(&below.top.site, &below.site).await;
+    below.step(Some(Ok(()))).await;
+    let (site, top, point) = (&below.site, code("TOP"), dp("DP01"));
+    let mut registration = site.links().register(&point);
+    let hello = Hello {
+        protocol: PROTOCOL,
+        library_id: "point-1".to_owned(),
+        serve_urls: Vec::new(),
+        held: Vec::new(),
+        software: String::new(),
+        serves: false,
+    };
+    let remote = ([127, 0, 0, 1], 1).into();
+    site.side().connected(&point, registration.connection, hello, remote).await.unwrap();
+
+    // The list lost the keys, and so did the row from which it follows them.
+    let trust = site.shared_trust();
+    let distribute = site.distribute_loop();
+    let row = look!(site, |tx| tx.site_row(top).await).unwrap();
+    let without = restock_sitedb::hierarchy::SiteRow { key_list: Vec::new(), ..row.clone() };
+    change!(site, |tx| tx.put_site(&without).await);
+    trust.accept_foreign_keys(Vec::new()).unwrap();
+    distribute.run_once(below.clock.now()).await.unwrap();
+    assert!(registration.jobs.try_recv().is_err(), "the point could only refuse it");
+
+    change!(site, |tx| tx.put_site(&row).await);
+    distribute.run_once(below.clock.now()).await.unwrap();
+    assert_eq!(registration.jobs.try_recv().unwrap().kind, JobKind::Install);
+    assert_eq!(trust.key_list().keys_of(top).count(), 1, "they are listed before the job is there");
 }
