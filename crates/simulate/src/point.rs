@@ -157,21 +157,21 @@ impl Point {
 
     /// The site answered the hello: everything unacknowledged is sent again, what waits tries at once.
     pub(crate) fn welcomed(&mut self, keys: &[u8]) -> Vec<Next> {
-        self.take_keys(keys);
         self.send_again();
-        self.queue.retry_all();
-        let waiting: Vec<PackageId> =
-            self.doing.iter().filter(|(_, doing)| doing.waits).map(|(package, _)| *package).collect();
-        waiting.into_iter().filter_map(|package| self.again(package, Duration::from_millis(1))).collect()
+        self.take_keys(keys)
     }
 
-    /// Takes a list of accepted keys that is not older than the one it has.
-    pub(crate) fn take_keys(&mut self, keys: &[u8]) {
+    /// Takes a list of accepted keys that is not older than the one it has; what waits tries at once.
+    pub(crate) fn take_keys(&mut self, keys: &[u8]) -> Vec<Next> {
         if let Ok(list) = KeyList::decode(keys)
             && self.keys.as_ref().is_none_or(|known| known.serial <= list.serial)
         {
             self.keys = Some(list);
         }
+        self.queue.retry_all();
+        let waiting: Vec<PackageId> =
+            self.doing.iter().filter(|(_, doing)| doing.waits).map(|(package, _)| *package).collect();
+        waiting.into_iter().filter_map(|package| self.again(package, Duration::from_millis(1))).collect()
     }
 
     /// Takes in a job.
@@ -256,9 +256,9 @@ impl Point {
         let (package, content) = (job.content.package, job.content);
         let statement = match self.accept(job) {
             Ok(statement) => statement,
-            Err((code, text)) => {
-                self.failed(id, content, &format!("{code}: {text}"), false);
-                return Step::Went(self.finish(package));
+            Err((code, text, is_transient)) => {
+                let why = format!("{code}: {text}");
+                return Step::Went(self.attempt_failed(package, &why, is_transient));
             }
         };
         if job.kind == JobKind::Install && self.held.get(&package).is_some_and(|held| held.content == content)
@@ -274,7 +274,7 @@ impl Point {
     }
 
     /// Checks a job's statement as production does.
-    fn accept(&self, job: &Job) -> Result<AcceptedStatement, (&'static str, String)> {
+    fn accept(&self, job: &Job) -> Result<AcceptedStatement, (&'static str, String, bool)> {
         let newest = self.newest.get(&job.content.package);
         let held = match self.sabotage {
             Sabotage::EpochUnchecked => None,
@@ -282,12 +282,14 @@ impl Point {
                 newest.map(|statement| &statement.version)
             }
         };
-        let Some(keys) = &self.keys else { return Err(("MANIFEST_SIGNATURE", "no key is known".to_owned())) };
+        let Some(keys) = &self.keys else {
+            return Err(("MANIFEST_SIGNATURE", "no key is known".to_owned(), true));
+        };
         let statement = accept_statement(&job.statement, &job.content, keys, held)
-            .map_err(|error| (error.code(), error.to_string()))?;
+            .map_err(|error| (error.code(), error.to_string(), error.is_transient()))?;
         let is_other =
             newest.is_some_and(|same| same.version == statement.version && same.root != statement.root);
-        if is_other { Err(("VERSION_CONFLICT", job.content.to_string())) } else { Ok(statement) }
+        if is_other { Err(("VERSION_CONFLICT", job.content.to_string(), false)) } else { Ok(statement) }
     }
 
     /// The accepted statement of the package's job.
@@ -303,8 +305,8 @@ impl Point {
         self.next(package, Stage::Switch, Duration::from_millis(5)).into_iter().collect()
     }
 
-    /// The site did not give it.
-    pub(crate) fn not_fetched(&mut self, package: PackageId, why: &str, is_transient: bool) -> Vec<Next> {
+    /// An attempt failed; one that may end otherwise is tried again.
+    pub(crate) fn attempt_failed(&mut self, package: PackageId, why: &str, is_transient: bool) -> Vec<Next> {
         let Some(doing) = self.doing.get_mut(&package) else { return Vec::new() };
         let (id, content) = (doing.ticket.job_id(), doing.job.content);
         doing.failures += 1;

@@ -293,9 +293,19 @@ impl World {
                 found.push(format!("{} does not run", plan.code));
                 continue;
             };
-            let table: Result<Table, DatabaseError> =
-                running.site.database().read("table", |tx| Box::pin(async move { table(tx).await })).await;
-            tables.push((plan.code, table?));
+            let now = site.clock.now();
+            let read: Result<(Table, u64), DatabaseError> = running
+                .site
+                .database()
+                .read("table", move |tx| {
+                    Box::pin(async move { Ok((table(tx).await?, tx.fetch_queue(now).await?.0)) })
+                })
+                .await;
+            let (table, waiting) = read?;
+            if waiting > 0 {
+                found.push(format!("{} still waits for the content of {waiting} packages", plan.code));
+            }
+            tables.push((plan.code, table));
         }
         let Some((_, first)) = tables.first() else { return Ok(found) };
         for (site, table) in &tables[1..] {

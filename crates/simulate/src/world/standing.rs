@@ -91,7 +91,10 @@ impl World {
                 self.take_up(at, next);
                 self.send_reports(at);
             }
-            PointMessage::Keys(keys) => self.points[at].take_keys(&keys),
+            PointMessage::Keys(keys) => {
+                let next = self.points[at].take_keys(&keys);
+                self.take_up(at, next);
+            }
             PointMessage::Job(job) => {
                 self.points[at].heard = now;
                 self.note(Place::Point(at), format_args!("gets {:?} {}", job.kind, job.content));
@@ -230,7 +233,7 @@ impl World {
                     // The rest of the sentence may hold digests.
                     let code = why.split(':').next().unwrap_or_default();
                     self.note(Place::Point(at), format_args!("has not fetched {content}: {code}"));
-                    self.points[at].not_fetched(next.package, &why, is_transient)
+                    self.points[at].attempt_failed(next.package, &why, is_transient)
                 }
             },
         };
