@@ -9,6 +9,7 @@ mod doors;
 mod dp;
 mod edit;
 mod health;
+mod kerberos;
 mod site;
 mod values;
 
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use doors::shared_doors;
 pub(crate) use dp::DpSettings;
 pub(crate) use edit::with_key;
+pub(crate) use kerberos::KerberosSection;
 pub(crate) use site::SiteSettings;
 pub(crate) use values::LogSettings;
 

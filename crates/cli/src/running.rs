@@ -5,6 +5,7 @@ pub(crate) mod audit_head;
 pub(crate) mod dp;
 pub(crate) mod entries;
 mod frame;
+pub(crate) mod kerberos;
 pub(crate) mod library;
 pub(crate) mod site;
 

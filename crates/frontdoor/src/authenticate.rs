@@ -8,9 +8,10 @@ use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue, USER_AGENT, WWW_AUTHENTICATE};
 use restock_provider::Caller;
 use restock_provider::account::{Secret, SignInRefusal, SignedIn};
+use restock_wire::spnego::Takes;
 
 use crate::handler::{Handler, Peer};
-use crate::negotiate::{self, Scheme, Sealing};
+use crate::negotiate::{self, Identity, Mechanism, Negotiated, Scheme, Sealing};
 use crate::refused::Refused;
 use crate::route::Route;
 use crate::socket::Shared;
@@ -31,8 +32,8 @@ pub(crate) struct Entered {
     pub(crate) caller: Caller,
     /// What the answer says of it.
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
-    /// Only a sealed body is taken: signed in with NTLM, and no TLS protects the connection.
-    pub(crate) must_be_sealed: bool,
+    /// Only a sealed body is taken: signed in with this, and no TLS protects the connection.
+    pub(crate) must_be_sealed: Option<Mechanism>,
     /// The body may be sealed.
     pub(crate) may_be_sealed: bool,
 }
@@ -84,7 +85,7 @@ pub(crate) async fn sign_in(
         }
         found => found,
     };
-    let Found { signed_in, by_ntlm, last } = found?;
+    let Found { signed_in, by, last } = found?;
     let SignedIn { account, admin_id, rights } = signed_in;
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let application = text(USER_AGENT.as_str()).unwrap_or("Unknown");
@@ -102,14 +103,15 @@ pub(crate) async fn sign_in(
     Ok(Entered {
         caller,
         headers: last.into_iter().map(|value| (WWW_AUTHENTICATE, value)).collect(),
-        must_be_sealed: by_ntlm && !peer.is_tls,
-        may_be_sealed: by_ntlm && Sealing::is_announced(headers),
+        must_be_sealed: by.filter(|_| !peer.is_tls),
+        may_be_sealed: by.is_some() && Sealing::is_announced(headers),
     })
 }
 
 struct Found {
     signed_in: SignedIn,
-    by_ntlm: bool,
+    /// Whose keys the connection has.
+    by: Option<Mechanism>,
     /// The last token of a sign-in.
     last: Option<HeaderValue>,
 }
@@ -121,12 +123,21 @@ async fn find(
     headers: &HeaderMap,
 ) -> Result<Found, NotSignedIn> {
     let refused = |refusal| NotSignedIn::now(refused_sign_in(refusal));
-    let plain = |signed_in| Found { signed_in, by_ntlm: false, last: None };
+    let plain = |signed_in| Found { signed_in, by: None, last: None };
     let accounts = &handler.accounts;
     if !headers.contains_key(AUTHORIZATION) {
-        if let Some(identity) = shared.negotiation().identity().filter(|_| takes_ntlm(route)) {
-            return match accounts.sign_in_again(&identity).await {
-                Ok(signed_in) => Ok(Found { signed_in, by_ntlm: true, last: None }),
+        let (again, by) = match shared.negotiation().identity() {
+            Some(Identity::Ntlm(identity)) if takes_ntlm(route) => {
+                (Some(accounts.sign_in_again(&identity).await), Mechanism::Ntlm)
+            }
+            Some(Identity::Kerberos(identity)) => {
+                (Some(accounts.sign_in_principal_again(&identity).await), Mechanism::Kerberos)
+            }
+            _ => (None, Mechanism::Ntlm),
+        };
+        if let Some(again) = again {
+            return match again {
+                Ok(signed_in) => Ok(Found { signed_in, by: Some(by), last: None }),
                 Err(refusal) => {
                     shared.negotiation().forget();
                     Err(refused(refusal))
@@ -143,7 +154,7 @@ async fn find(
         return Err(NotSignedIn::now(Refused::transport(
             403,
             "TLS_REQUIRED",
-            "no password and no token is taken without TLS; sign in with NTLM and sealed bodies, or use HTTPS",
+            "no password and no token is taken without TLS; sign in with NTLM or Kerberos and sealed bodies, or use HTTPS",
         )));
     }
     match credential {
@@ -153,23 +164,26 @@ async fn find(
         }
         Credential::Token(token) => accounts.sign_in_token(&token).await.map(plain).map_err(refused),
         Credential::Message(scheme, token) => {
-            let is_offered = takes_ntlm(route)
+            let ntlm = takes_ntlm(route)
                 && accounts.offers_ntlm().await.map_err(|error| refused(SignInRefusal::Database(error)))?;
-            if !is_offered {
+            let takes = Takes { ntlm, kerberos: handler.kerberos.is_some() && scheme == Scheme::Negotiate };
+            if !takes.ntlm && !takes.kerberos {
                 return Err(NotSignedIn::now(unauthorized()));
             }
-            let (signed_in, last) = negotiate::step(handler, shared, peer, (scheme, token)).await?;
-            Ok(Found { signed_in, by_ntlm: true, last })
+            let negotiated = negotiate::step(handler, shared, peer, (scheme, token, takes)).await?;
+            let Negotiated { signed_in, by, last } = negotiated;
+            Ok(Found { signed_in, by: Some(by), last })
         }
     }
 }
 
-/// Clients of CIM-XML know passwords and certificates alone.
+/// Clients of CIM-XML know passwords and certificates, and some of them tickets.
 fn takes_ntlm(route: Route) -> bool {
     route != Route::Cimom
 }
 
-fn unauthorized() -> Refused {
+/// 401 without a word of how to sign in, which is added when it is known.
+pub(crate) fn unauthorized() -> Refused {
     let mut refused = Refused::unauthorized();
     refused.headers.clear();
     refused
@@ -183,7 +197,7 @@ async fn ways(handler: &Handler, peer: Peer, route: Route) -> Vec<(HeaderName, H
             false
         });
     let mut ways = Vec::new();
-    if is_ntlm {
+    if is_ntlm || handler.kerberos.is_some() {
         ways.push((WWW_AUTHENTICATE, HeaderValue::from_static("Negotiate")));
     }
     // WS-Management clients take the wrapped form alone.

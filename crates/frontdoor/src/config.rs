@@ -7,6 +7,8 @@ use std::time::Duration;
 use restock_names::Timestamp;
 use rustls::ServerConfig;
 
+use crate::kerberos::Kerberos;
+
 /// Everything that is configured.
 #[derive(Debug, Clone)]
 pub struct DoorConfig {
@@ -22,6 +24,8 @@ pub struct DoorConfig {
     pub everything_is_404: bool,
     /// The limits.
     pub limits: DoorLimits,
+    /// The keys of Kerberos; without them nobody signs in with it.
+    pub kerberos: Option<Kerberos>,
 }
 
 /// One listener.
@@ -57,7 +61,7 @@ pub enum Protection {
     /// Not at all; loopback addresses only.
     None,
     /// Not below HTTP, on any address: only bodies that are sealed with the keys of a sign-in with
-    /// NTLM are taken, no password and no token.
+    /// NTLM or Kerberos are taken, no password and no token.
     Sealed,
     /// By TLS.
     Tls(Arc<dyn Certificates>),

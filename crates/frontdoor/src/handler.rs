@@ -26,6 +26,7 @@ use crate::content::{BodyFault, Content, Sent, read_body};
 use crate::correlation;
 use crate::documents::Documents;
 use crate::host::Known;
+use crate::kerberos::Kerberos;
 use crate::negotiate::{NotSealed, Sealing};
 use crate::page::Seal;
 use crate::qualifiers::{Handles, Qualifiers};
@@ -64,6 +65,8 @@ pub(crate) struct Handler {
     pub(crate) cimom: Cimom,
     pub(crate) wsman: WsMan,
     pub(crate) handles: Handles,
+    /// The keys of Kerberos, where it is configured.
+    pub(crate) kerberos: Option<Kerberos>,
     /// How this server is called in a sign-in with NTLM.
     pub(crate) ntlm_names: ServerNames,
     /// `root\sms\site_XYZ`
@@ -210,12 +213,10 @@ impl Handler {
         if entered.may_be_sealed {
             let (sealing, opened) = Sealing::open(shared, &mut parts.headers, &body)?;
             (signed.sealing, body) = (Some(sealing), opened);
-        } else if entered.must_be_sealed && !(route == Route::WsMan && body.is_empty()) {
-            return Err(Refused::transport(
-                403,
-                "NTLM_UNSEALED",
-                "without TLS a sign-in with NTLM is good for sealed bodies alone; seal them, or use HTTPS",
-            ));
+        } else if let Some(mechanism) = entered.must_be_sealed
+            && !(route == Route::WsMan && body.is_empty())
+        {
+            return Err(mechanism.unsealed());
         }
         let mut caller = entered.caller;
         let qualifiers = self.handles.read(&parts.headers, &mut caller, self.clock.monotonic());

@@ -19,6 +19,7 @@ mod documents;
 mod framing;
 mod handler;
 mod host;
+mod kerberos;
 mod listen;
 mod negotiate;
 mod page;
@@ -46,6 +47,7 @@ pub use config::{
     CertificateError, Certificates, DoorConfig, DoorLimits, Doors, ListenerConfig, Presented, Protection,
 };
 pub use framing::fuzz_one as fuzz_framing;
+pub use kerberos::{ChannelBinding, Kerberos, KerberosError};
 
 use cimom::Cimom;
 use documents::Documents;
@@ -108,6 +110,7 @@ impl ManagementDoor {
             cimom: Cimom::default(),
             wsman: WsMan::default(),
             handles: Handles::default(),
+            kerberos: config.kerberos,
             ntlm_names: negotiate::names(provider.host(), site.as_str()),
             namespace: format!(r"root\sms\site_{site}"),
             provider,

@@ -172,7 +172,9 @@ async fn protect(
         Ok(Ok(stream)) => {
             let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
             let certificate = shown.and_then(|certificate| PersonCertificate::parse(certificate));
-            let tls = Tls { binding: end_point_binding(&presented.certificate_hash), certificate };
+            let hash = &presented.certificate_hash;
+            let end_point = [b"tls-server-end-point:", hash.as_slice()].concat();
+            let tls = Tls { binding: end_point_binding(hash), end_point, certificate };
             let peer = Peer { remote, local, is_tls: true, is_sealed_only, doors };
             Some(Protected { stream: Stream::Tls(Box::new(stream)), peer, tls: Some(tls) })
         }

@@ -1,17 +1,18 @@
-//! Signing a connection in with NTLM, wrapped in SPNEGO or not.
+//! Signing a connection in with NTLM or Kerberos, wrapped in SPNEGO or not.
 //!
-//! The state belongs to the TCP connection: [`Negotiation`] lives as long as it. A sign-in takes two
-//! requests with tokens in `Authorization`; the requests that follow on the same connection carry
-//! none, and each is looked up again, so that rights are those of the moment.
+//! The state belongs to the TCP connection: [`Negotiation`] lives as long as it. A sign-in takes one
+//! request with a token in `Authorization` (Kerberos) or two (NTLM); the requests that follow on the
+//! same connection carry none, and each is looked up again, so that rights are those of the moment.
 //!
 //! Over TLS a sign-in is bound to the server's certificate. Without TLS it is good for sealed bodies
 //! alone ([`Sealing`]).
 //!
-//! What it does not do: it reads no message itself (`restock_wire::spnego` does) and finds no secret
-//! (`restock_provider::account` does). It speaks no Kerberos.
-//! Source: docs/rights.md, "NTLM"; RFC 4559; \[MS-WSMV\], 2.2.9.1.
+//! What it does not do: it reads no message itself (`restock_wire::spnego` and `kerberos` do) and
+//! finds no secret and no account (`restock_provider::account` does).
+//! Source: docs/rights.md, "NTLM" and "Kerberos"; RFC 4559; \[MS-WSMV\], 2.2.9.1.
 
 mod sealing;
+mod ticket;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -19,12 +20,13 @@ use std::sync::{Arc, Mutex};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{HeaderValue, WWW_AUTHENTICATE};
-use restock_provider::account::{NtlmIdentity, SignedIn};
+use restock_provider::account::{NtlmIdentity, PrincipalIdentity, SignedIn};
 use restock_wire::ntlm::{NtHash, NtlmError, ServerNames, Session, Terms};
-use restock_wire::spnego::{Acceptor, Offer, Step};
+use restock_wire::spnego::{Acceptor, Offer, SealedBy, Step, Takes};
 
-use crate::authenticate::{NotSignedIn, refused_sign_in};
+use crate::authenticate::{NotSignedIn, refused_sign_in, unauthorized};
 use crate::handler::{Handler, Peer};
+use crate::kerberos::Context;
 use crate::refused::{Refused, split_code};
 use crate::socket::Shared;
 pub(crate) use sealing::{NotSealed, Sealing};
@@ -78,8 +80,42 @@ enum Stage {
 /// Who is signed in on a connection, and its keys.
 #[derive(Debug)]
 struct Connected {
-    identity: NtlmIdentity,
-    session: Session,
+    identity: Identity,
+    session: Keys,
+}
+
+/// Who is signed in on a connection, and by what.
+#[derive(Debug, Clone)]
+pub(crate) enum Identity {
+    Ntlm(NtlmIdentity),
+    Kerberos(PrincipalIdentity),
+}
+
+/// The keys that bodies are sealed with.
+#[derive(Debug)]
+enum Keys {
+    Ntlm(Session),
+    Kerberos(Context),
+}
+
+impl Keys {
+    fn open(&mut self, by: SealedBy, signature: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+        match self {
+            Self::Ntlm(session) if by == SealedBy::Spnego => session.open(signature.try_into().ok()?, sealed),
+            Self::Ntlm(_) => None,
+            Self::Kerberos(context) => context.open(signature, sealed),
+        }
+    }
+
+    fn close(&mut self, message: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+        match self {
+            Self::Ntlm(session) => {
+                let (signature, sealed) = session.close(message);
+                Some((signature.to_vec(), sealed))
+            }
+            Self::Kerberos(context) => context.close(message),
+        }
+    }
 }
 
 impl Negotiation {
@@ -88,11 +124,16 @@ impl Negotiation {
     }
 
     /// Who is signed in on the connection.
-    pub(crate) fn identity(&self) -> Option<NtlmIdentity> {
+    pub(crate) fn identity(&self) -> Option<Identity> {
         match &*self.stage() {
             Stage::SignedIn(connected) => Some(connected.identity.clone()),
             _ => None,
         }
+    }
+
+    /// Somebody is signed in from here on.
+    fn enter(&self, identity: Identity, session: Keys) {
+        *self.stage() = Stage::SignedIn(Box::new(Connected { identity, session }));
     }
 
     /// Nobody is signed in any more.
@@ -110,18 +151,48 @@ impl Negotiation {
     }
 
     /// Opens a sealed message. `None`: nobody is signed in, or it does not fit.
-    fn open(&self, signature: &[u8; 16], sealed: &[u8]) -> Option<Vec<u8>> {
+    fn open(&self, by: SealedBy, signature: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
         match &mut *self.stage() {
-            Stage::SignedIn(connected) => connected.session.open(signature, sealed),
+            Stage::SignedIn(connected) => connected.session.open(by, signature, sealed),
             _ => None,
         }
     }
 
-    fn close(&self, message: &[u8]) -> Option<([u8; 16], Vec<u8>)> {
+    fn close(&self, message: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
         match &mut *self.stage() {
-            Stage::SignedIn(connected) => Some(connected.session.close(message)),
+            Stage::SignedIn(connected) => connected.session.close(message),
             _ => None,
         }
+    }
+}
+
+/// Somebody who has signed in by a token.
+#[derive(Debug)]
+pub(crate) struct Negotiated {
+    pub(crate) signed_in: SignedIn,
+    pub(crate) by: Mechanism,
+    /// The last token to send.
+    pub(crate) last: Option<HeaderValue>,
+}
+
+/// What somebody signed in by on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mechanism {
+    Ntlm,
+    Kerberos,
+}
+
+impl Mechanism {
+    /// The refusal of a body that is not sealed, where it must be.
+    pub(crate) fn unsealed(self) -> Refused {
+        let (code, name) = match self {
+            Self::Ntlm => ("NTLM_UNSEALED", "NTLM"),
+            Self::Kerberos => ("KERBEROS_UNSEALED", "Kerberos"),
+        };
+        let text = format!(
+            "without TLS a sign-in with {name} is good for sealed bodies alone; seal them, or use HTTPS"
+        );
+        Refused::transport(403, code, text)
     }
 }
 
@@ -132,8 +203,8 @@ pub(crate) async fn step(
     handler: &Handler,
     shared: &Arc<Shared>,
     peer: Peer,
-    (scheme, token): (Scheme, &str),
-) -> Result<(SignedIn, Option<HeaderValue>), NotSignedIn> {
+    (scheme, token, takes): (Scheme, &str, Takes),
+) -> Result<Negotiated, NotSignedIn> {
     let negotiation = shared.negotiation();
     let token = match STANDARD.decode(token) {
         Ok(token) if !token.is_empty() => token,
@@ -148,11 +219,12 @@ pub(crate) async fn step(
         tracing::error!(target: "adminservice", %error, "the machine gave no randomness");
         NotSignedIn::now(Refused::later(503, "BUSY", "nobody can sign in at the moment", 5))
     })?;
-    let offer = Offer { names: &handler.ntlm_names, server_challenge, now: handler.now() };
+    let offer = Offer { names: &handler.ntlm_names, server_challenge, now: handler.now(), takes };
     let is_own_host = |host: &str| is_own_host(handler, host, peer.local.ip());
     let terms = Terms { binding: shared.binding(), is_own_host: &is_own_host };
     let claim = match acceptor.step(&token, &offer, &terms).map_err(|error| refuse(&error, peer))? {
         Step::Claimed(claim) => claim,
+        Step::Ticket(ticket) => return ticket::enter(handler, shared, peer, (scheme, &ticket)).await,
         Step::Continue(answer) => {
             *negotiation.stage() = Stage::UnderWay(acceptor);
             let mut refused = Refused::transport(401, "UNAUTHORIZED", "the sign-in goes on");
@@ -170,8 +242,9 @@ pub(crate) async fn step(
         let weak = "without TLS only sealed bodies are taken; agree on sealing with 128-bit keys";
         return Err(refuse(&NtlmError::Weak(weak), peer));
     }
-    *negotiation.stage() = Stage::SignedIn(Box::new(Connected { identity, session }));
-    Ok((signed_in, last.and_then(|token| scheme.header(&token))))
+    negotiation.enter(Identity::Ntlm(identity), Keys::Ntlm(session));
+    let last = last.and_then(|token| scheme.header(&token));
+    Ok(Negotiated { signed_in, by: Mechanism::Ntlm, last })
 }
 
 /// A sign-in that cannot go on: 401 with the code.
@@ -183,6 +256,7 @@ fn refuse(error: &NtlmError, peer: Peer) -> NotSignedIn {
         NtlmError::Weak(_) => ("NTLM_WEAK", description),
         NtlmError::Target => ("NTLM_TARGET", description),
         NtlmError::ChannelBinding => ("EPA_REQUIRED", description),
+        NtlmError::NotTaken => return NotSignedIn::after_body(unauthorized()),
     };
     tracing::info!(target: "adminservice", code, client = %peer.remote.ip(), "a sign-in with NTLM was refused");
     NotSignedIn::after_body(Refused::transport(401, code, description))

@@ -35,6 +35,8 @@ const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r
 pub(crate) struct Tls {
     /// What a sign-in with NTLM is bound to.
     pub(crate) binding: [u8; 16],
+    /// What a ticket of Kerberos is bound to (`tls-server-end-point`, RFC 5929).
+    pub(crate) end_point: Vec<u8>,
     /// The certificate the client showed, whose key it holds.
     pub(crate) certificate: Option<PersonCertificate>,
 }
@@ -70,6 +72,11 @@ impl Shared {
     /// What a sign-in on this connection is bound to; `None` without TLS.
     pub(crate) fn binding(&self) -> Option<[u8; 16]> {
         self.tls.as_ref().map(|tls| tls.binding)
+    }
+
+    /// What a ticket on this connection is bound to; `None` without TLS.
+    pub(crate) fn end_point(&self) -> Option<Vec<u8>> {
+        self.tls.as_ref().map(|tls| tls.end_point.clone())
     }
 
     /// The certificate that the client showed.

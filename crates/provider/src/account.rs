@@ -1,7 +1,7 @@
-//! Who somebody is: accounts, passwords, tokens, certificates, NTLM secrets, and signing in.
+//! Who somebody is: accounts, passwords, tokens, certificates, NTLM secrets, principals, and signing in.
 //!
-//! [`Accounts`] turns a name with a password or a proof, a token or a certificate, into a [`SignedIn`]. Passwords are kept as
-//! argon2id; a run costs 19 MiB and tens of milliseconds, so there is a back-off that decides
+//! [`Accounts`] turns a name with a password or a proof, a token, a certificate or a principal of
+//! Kerberos, into a [`SignedIn`]. Passwords are kept as argon2id; a run costs 19 MiB and tens of milliseconds, so there is a back-off that decides
 //! before it, a queue that is short, and a memory of credentials that were right a moment ago.
 //!
 //! What it does not do: it knows no protocol of a door, and decides no rights (`rights`).
@@ -13,6 +13,7 @@ mod hashing;
 mod memory;
 mod name;
 mod ntlm;
+mod principal;
 mod sealing;
 mod secret;
 mod sign_in;
@@ -23,6 +24,7 @@ pub use certificate::PersonCertificate;
 pub use hashing::hash_password;
 pub use name::{AccountName, AccountNameError};
 pub use ntlm::NtlmIdentity;
+pub use principal::PrincipalIdentity;
 pub use sealing::{NtSecret, SealingKey};
 pub use secret::{Secret, random_ntlm_secret, random_password};
 pub use sign_in::{Accounts, SignInRefusal, SignedIn};

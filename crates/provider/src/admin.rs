@@ -1,4 +1,4 @@
-//! Managing accounts, roles, scopes, tokens, certificates and NTLM secrets.
+//! Managing accounts, roles, scopes, tokens, certificates, principals and NTLM secrets.
 //!
 //! [`crate::Provider::administer`] is what `restock admin` asks; the classes SMS_Admin, SMS_Role,
 //! SMS_SecuredCategory and SMS_SecuredCategoryMembership call the same functions. Nobody gives more
@@ -11,6 +11,7 @@ pub(crate) mod certificates;
 mod ntlm;
 mod operation;
 mod perform;
+mod principals;
 pub(crate) mod role_xml;
 pub(crate) mod roles;
 pub(crate) mod scopes;
@@ -20,8 +21,8 @@ use restock_names::{Escaped, SiteCode, Timestamp};
 use restock_sitedb::admin::Stamp;
 
 pub use operation::{
-    AccountRow, AdminAnswer, AdminOperation, CertificateRow, MemberRow, NtlmMade, PermissionRow, RoleRow,
-    ScopeRow, TokenMade, TokenRow,
+    AccountRow, AdminAnswer, AdminOperation, CertificateRow, MemberRow, NtlmMade, PermissionRow,
+    PrincipalRow, RoleRow, ScopeRow, TokenMade, TokenRow,
 };
 
 use crate::OperationError;

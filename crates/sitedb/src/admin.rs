@@ -10,6 +10,7 @@
 mod account;
 mod certificate;
 mod ntlm;
+mod principal;
 mod role;
 mod scope;
 mod token;
@@ -199,6 +200,17 @@ pub struct AdminCertificate {
     pub not_before: Timestamp,
     /// It is refused afterwards.
     pub not_after: Timestamp,
+    /// Who registered it.
+    pub created: Stamp,
+}
+
+/// A principal of Kerberos that an account signs in as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminPrincipal {
+    /// `NAME@REALM`; letter case counts.
+    pub principal: String,
+    /// The account.
+    pub account: u32,
     /// Who registered it.
     pub created: Stamp,
 }

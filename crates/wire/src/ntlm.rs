@@ -43,6 +43,9 @@ pub enum NtlmError {
     /// It asks for less than is required here.
     #[error("NTLM_WEAK: {0}")]
     Weak(&'static str),
+    /// Nobody can sign in so.
+    #[error("UNAUTHORIZED: nobody signs in here with what the client offers")]
+    NotTaken,
     /// It was made for another server.
     #[error(
         "NTLM_TARGET: the sign-in was made for another service than this one; sign in by a name of this service"

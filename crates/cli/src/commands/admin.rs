@@ -1,8 +1,9 @@
-//! `restock admin`: accounts, roles, scopes, tokens, certificates and NTLM secrets of a site.
+//! `restock admin`: accounts, roles, scopes, tokens, certificates, principals and NTLM secrets of a site.
 
 mod account;
 mod certificate;
 mod grant;
+mod kerberos;
 mod ntlm;
 mod role;
 mod scope;
@@ -29,6 +30,8 @@ pub(crate) enum Admin {
     #[command(subcommand)]
     Certificate(certificate::Certificate),
     #[command(subcommand)]
+    Kerberos(kerberos::Kerberos),
+    #[command(subcommand)]
     Ntlm(ntlm::Ntlm),
     Grant(grant::Grant),
     Revoke(grant::Revoke),
@@ -42,6 +45,7 @@ impl Admin {
             Self::Scope(c) => c.run(session),
             Self::Token(c) => c.run(session),
             Self::Certificate(c) => c.run(session),
+            Self::Kerberos(c) => c.run(session),
             Self::Ntlm(c) => c.run(session),
             Self::Grant(c) => c.run(session),
             Self::Revoke(c) => c.run(session),

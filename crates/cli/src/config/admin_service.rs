@@ -21,7 +21,7 @@ pub(crate) struct AdminServiceSection {
     /// Address of a listener without TLS; loopback only.
     #[serde(deserialize_with = "loopback_or_none")]
     pub(crate) http_listen: Option<SocketAddr>,
-    /// Address of a listener without TLS, on any address, for bodies sealed with NTLM alone.
+    /// Address of a listener without TLS, on any address, for sealed bodies alone.
     #[serde(deserialize_with = "address_or_none")]
     pub(crate) sealed_listen: Option<SocketAddr>,
     /// Names beside the machine's own, `localhost`, and the listener's address.
@@ -200,7 +200,7 @@ listen = \"{}\"
 # Address of the same service without TLS: loopback only. Empty: none.
 http_listen = \"{}\"
 # Address of a listener without TLS, also for others, that takes no password and no token: only bodies
-# sealed with the keys of a sign-in with NTLM. WS-Management clients look at port 5985. Empty: none.
+# sealed with the keys of a sign-in with NTLM or Kerberos. WS-Management clients look at port 5985. Empty: none.
 sealed_listen = \"{}\"
 # Names by which clients ask, beside this machine's own name, localhost and the addresses above.
 names = {}

@@ -16,6 +16,7 @@ use super::Role;
 use super::admin_service::{AdminServiceSection, CompatibilitySection, ProviderSection};
 use super::doors::{self, DoorSection};
 use super::health::HealthSection;
+use super::kerberos::KerberosSection;
 use super::values::{
     LogSettings, MetricsSettings, address, duration, duration_text, quoted, reachable, size, size_text,
 };
@@ -36,6 +37,7 @@ pub(crate) struct SiteSettings {
     pub(crate) admin_service: AdminServiceSection,
     pub(crate) wsman: DoorSection,
     pub(crate) cimom: DoorSection,
+    pub(crate) kerberos: KerberosSection,
     pub(crate) provider: ProviderSection,
     pub(crate) compatibility: CompatibilitySection,
     pub(crate) metrics: SiteMetrics,
@@ -160,6 +162,7 @@ impl Default for SiteSettings {
             admin_service: AdminServiceSection::default(),
             wsman: DoorSection::default(),
             cimom: DoorSection::default(),
+            kerberos: KerberosSection::default(),
             provider: ProviderSection::default(),
             compatibility: CompatibilitySection::default(),
             metrics: SiteMetrics::default(),
@@ -322,6 +325,7 @@ restore_wait = \"{}\"
 {}
 {}
 {}
+{}
 {}",
             self.link.listen,
             quoted(&self.link.url),
@@ -343,6 +347,7 @@ restore_wait = \"{}\"
             self.admin_service.template(),
             self.wsman.template(doors::WSMAN),
             self.cimom.template(doors::CIMOM),
+            self.kerberos.template(),
             self.provider.template(),
             self.compatibility.template(),
             self.metrics.0.template(),

@@ -79,6 +79,7 @@ pub(crate) async fn start(
         origins: section.origins.clone(),
         everything_is_404: settings.compatibility.everything_is_404,
         limits: section.limits(),
+        kerberos: super::kerberos::open(&settings.kerberos)?,
     };
     let accounts =
         Accounts::new(desk.site().database().clone(), Arc::clone(&clock), BackOffLimits::default())
@@ -126,7 +127,7 @@ pub(crate) async fn start(
 struct Wanted {
     address: SocketAddr,
     is_tls: bool,
-    /// Bodies sealed with NTLM alone.
+    /// Sealed bodies alone.
     is_sealed: bool,
     doors: Doors,
 }

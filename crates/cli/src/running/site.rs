@@ -7,7 +7,7 @@ use restock_provider::{Answer, Call, Operation};
 use restock_sitedb::hierarchy::SiteType;
 
 use super::frame::{self, Frame};
-use super::{admin_service, audit_head, start_metrics};
+use super::{admin_service, audit_head, kerberos, start_metrics};
 use crate::commands::state_word;
 use crate::config::{self, Role, SiteSettings};
 use crate::control::{LinkNow, SiteDesk, SiteTree, site_failure, type_of};
@@ -20,6 +20,7 @@ use crate::output::{Done, Output};
 /// Runs the site of `folder` until a signal.
 pub(crate) fn run(folder: &DataFolder, output: Output) -> Result<Done, Failure> {
     let settings: SiteSettings = config::read(&folder.config())?;
+    kerberos::prepare(folder, &settings.kerberos)?;
     frame::run(folder, (Role::Site, &settings.logs), output, |frame| serve(frame, &settings))
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, TRANSFER_ENCODING};
 use http::{HeaderMap, Response};
-use restock_wire::spnego::{SealedBody, sealed_body};
+use restock_wire::spnego::{SealedBody, SealedBy, sealed_body};
 
 use crate::content::{Content, Sent};
 use crate::refused::{Refused, split_code};
@@ -17,6 +17,8 @@ const SEALED_ANSWER_BYTES_MAX: usize = 16 << 20;
 #[derive(Debug)]
 pub(crate) struct Sealing {
     shared: Arc<Shared>,
+    /// What the request called its sealing; the answer calls it the same.
+    by: SealedBy,
 }
 
 /// Why an answer could not be sealed.
@@ -49,7 +51,7 @@ impl Sealing {
         };
         let announced = content_type(headers).unwrap_or_default().to_owned();
         let sealed = SealedBody::parse(&announced, body).map_err(|error| refuse(&error.to_string()))?;
-        let opened = shared.negotiation().open(&sealed.signature, sealed.data);
+        let opened = shared.negotiation().open(sealed.by, sealed.signature, sealed.data);
         let opened = opened.ok_or_else(|| refuse("the sealed body was changed or came out of order"))?;
         match HeaderValue::from_str(sealed.original_type) {
             Ok(value) if !sealed.original_type.is_empty() => {
@@ -59,7 +61,7 @@ impl Sealing {
                 headers.remove(CONTENT_TYPE);
             }
         }
-        Ok((Self { shared: Arc::clone(shared) }, opened))
+        Ok((Self { shared: Arc::clone(shared), by: sealed.by }, opened))
     }
 
     /// Seals an answer. One without a body stays as it is.
@@ -76,7 +78,7 @@ impl Sealing {
         }
         let original_type = content_type(response.headers()).unwrap_or("application/octet-stream");
         let (signature, data) = self.shared.negotiation().close(&bytes).ok_or(NotSealed::Broken)?;
-        let (announced, body) = sealed_body(original_type, &signature, &data);
+        let (announced, body) = sealed_body(self.by, original_type, &signature, &data);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_str(&announced).map_err(|_bad| NotSealed::Broken)?);
         headers.remove(CONTENT_LENGTH);

@@ -63,7 +63,7 @@ pub struct Accounts {
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) database: Database,
-    clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
     hashing: Hashing,
     back_off: Mutex<BackOff>,
     memory: Mutex<Memory>,

@@ -177,6 +177,25 @@ pub enum AdminOperation {
         /// What it is called.
         name: String,
     },
+    /// Registers a principal of Kerberos that signs an account in.
+    AddPrincipal {
+        /// The account.
+        account: String,
+        /// `NAME@REALM`; letter case counts.
+        principal: String,
+    },
+    /// Principals of one account, or of all.
+    ListPrincipals {
+        /// The account.
+        account: Option<String>,
+    },
+    /// Removes a principal: it signs nobody in any more.
+    RemovePrincipal {
+        /// The account.
+        account: String,
+        /// See [`AdminOperation::AddPrincipal`].
+        principal: String,
+    },
 }
 
 /// What an [`AdminOperation`] answers.
@@ -213,6 +232,10 @@ pub enum AdminAnswer {
     Certificate(CertificateRow),
     /// Certificates.
     Certificates(Vec<CertificateRow>),
+    /// A principal.
+    Principal(PrincipalRow),
+    /// Principals.
+    Principals(Vec<PrincipalRow>),
 }
 
 /// A role within a scope.
@@ -346,6 +369,19 @@ pub struct CertificateRow {
     pub created_at: Timestamp,
 }
 
+/// A principal of Kerberos.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrincipalRow {
+    /// The account's logon name.
+    pub account: String,
+    /// `NAME@REALM`.
+    pub principal: String,
+    /// Who registered it.
+    pub created_by: String,
+    /// When.
+    pub created_at: Timestamp,
+}
+
 impl AdminOperation {
     /// The operation's name, for logs and audit records.
     pub fn name(&self) -> &'static str {
@@ -375,6 +411,9 @@ impl AdminOperation {
             Self::AddCertificate { .. } => "add_certificate",
             Self::ListCertificates { .. } => "list_certificates",
             Self::RemoveCertificate { .. } => "remove_certificate",
+            Self::AddPrincipal { .. } => "add_principal",
+            Self::ListPrincipals { .. } => "list_principals",
+            Self::RemovePrincipal { .. } => "remove_principal",
         }
     }
 
@@ -389,6 +428,7 @@ impl AdminOperation {
                 | Self::ListMembers { .. }
                 | Self::ListTokens { .. }
                 | Self::ListCertificates { .. }
+                | Self::ListPrincipals { .. }
         )
     }
 
@@ -396,9 +436,10 @@ impl AdminOperation {
     pub(crate) fn path(&self) -> String {
         let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
         match self {
-            Self::ListAccounts | Self::ListTokens { .. } | Self::ListCertificates { .. } => {
-                "SMS_Admin".to_owned()
-            }
+            Self::ListAccounts
+            | Self::ListTokens { .. }
+            | Self::ListCertificates { .. }
+            | Self::ListPrincipals { .. } => "SMS_Admin".to_owned(),
             Self::AddAccount { name: account, .. }
             | Self::SetPassword { account, .. }
             | Self::SetDisabled { account, .. }
@@ -410,7 +451,9 @@ impl AdminOperation {
             | Self::EnableNtlm { account, .. }
             | Self::DisableNtlm { account }
             | Self::AddCertificate { account, .. }
-            | Self::RemoveCertificate { account, .. } => format!("SMS_Admin.LogonName={}", quoted(account)),
+            | Self::RemoveCertificate { account, .. }
+            | Self::AddPrincipal { account, .. }
+            | Self::RemovePrincipal { account, .. } => format!("SMS_Admin.LogonName={}", quoted(account)),
             Self::ListRoles | Self::ImportRole { .. } => "SMS_Role".to_owned(),
             Self::ExportRole { role } | Self::RemoveRole { role } => {
                 format!("SMS_Role.RoleID={}", quoted(role))

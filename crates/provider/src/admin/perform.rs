@@ -11,7 +11,7 @@ use super::operation::{
     TokenMade, TokenRow,
 };
 use super::scopes::Change;
-use super::{Giver, accounts, certificates, ntlm, roles, scopes, tokens};
+use super::{Giver, accounts, certificates, ntlm, principals, roles, scopes, tokens};
 use crate::account::{SealingKey, Secret, TokenText, hash_password, random_ntlm_secret};
 use crate::object::Caller;
 use crate::rights::object_types::{ADMIN, ROLE, SCOPE};
@@ -212,6 +212,13 @@ async fn look(
             };
             AdminAnswer::Certificates(certificates::list(tx, account).await?)
         }
+        AdminOperation::ListPrincipals { account } => {
+            let account = match account {
+                Some(name) => Some(accounts::named(tx, &name).await?.id),
+                None => None,
+            };
+            AdminAnswer::Principals(principals::list(tx, account).await?)
+        }
         change => {
             return Err(OperationError::invalid(
                 "INVALID_OPERATION",
@@ -299,6 +306,14 @@ async fn change(
         AdminOperation::RemoveCertificate { account, name } => {
             let account = accounts::named(tx, &account).await?;
             Ok(AdminAnswer::Certificate(certificates::remove(tx, giver, &account, &name).await?))
+        }
+        AdminOperation::AddPrincipal { account, principal } => {
+            let account = accounts::named(tx, &account).await?;
+            Ok(AdminAnswer::Principal(principals::add(tx, giver, &account, &principal).await?))
+        }
+        AdminOperation::RemovePrincipal { account, principal } => {
+            let account = accounts::named(tx, &account).await?;
+            Ok(AdminAnswer::Principal(principals::remove(tx, giver, &account, &principal).await?))
         }
         look => Err(OperationError::invalid("INVALID_OPERATION", format!("{} is no change", look.name()))),
     }

@@ -2,8 +2,8 @@
 
 use restock_names::{Digest, Epoch, Timestamp};
 use restock_sitedb::admin::{
-    Account, AdminCertificate, ApiToken, Membership, NtlmSecret, PasswordHash, Permission, Role, SCOPE_ALL,
-    SCOPE_DEFAULT, Scope, Stamp, TYPE_PACKAGE, TYPE_POINT, TYPE_SITE,
+    Account, AdminCertificate, AdminPrincipal, ApiToken, Membership, NtlmSecret, PasswordHash, Permission,
+    Role, SCOPE_ALL, SCOPE_DEFAULT, Scope, Stamp, TYPE_PACKAGE, TYPE_POINT, TYPE_SITE,
 };
 use restock_sitedb::audit::{AuditMessage, Record, Subject};
 use restock_sitedb::message::Severity;
@@ -195,8 +195,20 @@ async fn secrets_and_certificates(tx: &mut Tx) -> Result<(), DatabaseError> {
     assert!(tx.delete_admin_certificate(8, "LAPTOP").await?);
     assert!(!tx.delete_admin_certificate(8, "laptop").await?);
     tx.insert_admin_certificate(&same_name).await?;
+    let principal = AdminPrincipal { principal: "Bert@X".to_owned(), account: 8, created: stamp() };
+    let lower = AdminPrincipal { principal: "bert@X".to_owned(), ..principal.clone() };
+    assert!(tx.insert_admin_principal(&principal).await? && !tx.insert_admin_principal(&principal).await?);
+    assert!(tx.insert_admin_principal(&lower).await?, "letter case counts");
+    assert_eq!(tx.admin_principal("Bert@X").await?.as_ref(), Some(&principal));
+    assert_eq!(tx.admin_principal("BERT@X").await?, None);
+    let mut listed = tx.admin_principals(Some(8)).await?;
+    listed.sort_by(|a, b| a.principal.cmp(&b.principal));
+    assert_eq!(listed, [principal, lower]);
+    assert!(!tx.delete_admin_principal(9, "bert@X").await?, "another's");
+    assert!(tx.delete_admin_principal(8, "bert@X").await? && !tx.delete_admin_principal(8, "bert@X").await?);
     tx.delete_account(8).await?;
     assert_eq!(tx.admin_certificates(None).await?, []);
+    assert_eq!(tx.admin_principals(None).await?, []);
     Ok(())
 }
 

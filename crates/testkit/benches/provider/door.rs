@@ -37,6 +37,7 @@ pub(crate) async fn measure(
     let basic = format!("Basic {basic}");
     let accounts = Accounts::new(database.clone(), Arc::clone(clock), BackOffLimits::default())?;
     let config = DoorConfig {
+        kerberos: None,
         listeners: vec![ListenerConfig {
             address: "127.0.0.1:0".parse()?,
             protection: Protection::None,

@@ -5,12 +5,12 @@
 
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
-/// Bytes of a signature.
-const SIGNATURE_BYTES: usize = 16;
+/// The shortest signature, which is NTLM's, in bytes.
+const SIGNATURE_BYTES_MIN: usize = 16;
+/// The longest that is looked at; Kerberos with AES has 60.
+const SIGNATURE_BYTES_MAX: usize = 256;
 /// The media type of a sealed body.
 const MEDIA_TYPE: &str = "multipart/encrypted";
-/// The protocol of bodies sealed with NTLM, inside SPNEGO or not.
-const PROTOCOL: &str = "application/HTTP-SPNEGO-session-encrypted";
 /// What stands between the parts of an answer.
 const BOUNDARY: &str = "Encrypted Boundary";
 /// The longest boundary that is looked for.
@@ -23,16 +23,41 @@ const LINES_MAX: usize = 8;
 #[error("SEALED_FORMAT: {0}")]
 pub struct BodyError(&'static str);
 
+/// What a body says it is sealed with. Clients that signed in with Kerberos say either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SealedBy {
+    /// What was agreed on by SPNEGO, or NTLM.
+    Spnego,
+    /// Kerberos.
+    Kerberos,
+}
+
+impl SealedBy {
+    /// Its name in `protocol` and as the type of the first part.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Spnego => "application/HTTP-SPNEGO-session-encrypted",
+            Self::Kerberos => "application/HTTP-Kerberos-session-encrypted",
+        }
+    }
+
+    fn named(text: &str) -> Option<Self> {
+        [Self::Spnego, Self::Kerberos].into_iter().find(|by| text.eq_ignore_ascii_case(by.name()))
+    }
+}
+
 /// A sealed body, not opened yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedBody<'a> {
+    /// What it says it is sealed with.
+    pub by: SealedBy,
     /// The type of what is sealed, such as `application/soap+xml;charset=UTF-8`; empty when it is
     /// not told.
     pub original_type: &'a str,
     /// Bytes of what is sealed, as told.
     pub length: usize,
-    /// The signature.
-    pub signature: [u8; SIGNATURE_BYTES],
+    /// The signature, 16-256 bytes.
+    pub signature: &'a [u8],
     /// What is sealed.
     pub data: &'a [u8],
 }
@@ -46,11 +71,13 @@ impl<'a> SealedBody<'a> {
 
     /// Reads a body.
     ///
-    /// Errors: another protocol than that of NTLM, or a form that is not the one clients send.
+    /// Errors: another protocol than those of [`SealedBy`], or a form that is not the one clients send.
     pub fn parse(content_type: &'a str, body: &'a [u8]) -> Result<Self, BodyError> {
-        if parameter(content_type, "protocol").is_some_and(|found| !found.eq_ignore_ascii_case(PROTOCOL)) {
-            return Err(BodyError("a body is sealed by another protocol than the sign-in's"));
-        }
+        let other = BodyError("a body is sealed by another protocol than the sign-in's");
+        let by = match parameter(content_type, "protocol") {
+            Some(name) => SealedBy::named(name).ok_or(other)?,
+            None => SealedBy::Spnego,
+        };
         let boundary =
             parameter(content_type, "boundary").ok_or(BodyError("a sealed body names no boundary"))?;
         if boundary.is_empty() || boundary.len() > BOUNDARY_BYTES_MAX {
@@ -67,23 +94,23 @@ impl<'a> SealedBody<'a> {
                 let data = sealed_part(rest, end.as_bytes()).ok_or(form)?;
                 let length = length.ok_or(BodyError("a sealed body does not tell its length"))?;
                 let (head, data) = data.split_first_chunk::<4>().ok_or(form)?;
-                if u32::from_le_bytes(*head) != 16 {
-                    return Err(BodyError("the signature of a sealed body has not 16 bytes"));
+                let bytes = usize::try_from(u32::from_le_bytes(*head)).unwrap_or(usize::MAX);
+                if !(SIGNATURE_BYTES_MIN..=SIGNATURE_BYTES_MAX).contains(&bytes) {
+                    return Err(BodyError("the signature of a sealed body has 16-256 bytes"));
                 }
-                let (signature, data) = data.split_first_chunk::<SIGNATURE_BYTES>().ok_or(form)?;
+                let (signature, data) = data.split_at_checked(bytes).ok_or(form)?;
                 if data.len() != length {
                     return Err(BodyError("a sealed body has another length than it tells"));
                 }
-                return Ok(Self { original_type, length, signature: *signature, data });
+                return Ok(Self { by, original_type, length, signature, data });
             }
             let (text, after) = header_line(rest).ok_or(form)?;
             rest = after;
             if let Some(value) = header(text, "OriginalContent") {
                 original_type = parameter_from(value, "type");
                 length = value.rsplit_once("Length=").and_then(|(_, digits)| digits.trim().parse().ok());
-            } else if header(text, "Content-Type").is_some_and(|found| !found.eq_ignore_ascii_case(PROTOCOL))
-            {
-                return Err(BodyError("a body is sealed by another protocol than the sign-in's"));
+            } else if header(text, "Content-Type").is_some_and(|found| SealedBy::named(found) != Some(by)) {
+                return Err(other);
             }
         }
         Err(form)
@@ -130,14 +157,15 @@ fn parameter_from<'a>(value: &'a str, name: &str) -> &'a str {
 }
 
 /// A sealed answer: its `Content-Type`, and its body.
-pub fn sealed_body(original_type: &str, signature: &[u8; 16], data: &[u8]) -> (String, Vec<u8>) {
-    let length = data.len();
+pub fn sealed_body(by: SealedBy, original_type: &str, signature: &[u8], data: &[u8]) -> (String, Vec<u8>) {
+    let (length, protocol) = (data.len(), by.name());
     let head = format!(
-        "--{BOUNDARY}\r\n\tContent-Type: {PROTOCOL}\r\n\
+        "--{BOUNDARY}\r\n\tContent-Type: {protocol}\r\n\
          \tOriginalContent: type={original_type};Length={length}\r\n\
          --{BOUNDARY}\r\n\tContent-Type: application/octet-stream\r\n"
     );
     let end = format!("--{BOUNDARY}--\r\n");
-    let body = [head.as_bytes(), &16_u32.to_le_bytes(), signature, data, end.as_bytes()].concat();
-    (format!("{MEDIA_TYPE};protocol=\"{PROTOCOL}\";boundary=\"{BOUNDARY}\""), body)
+    let signature_bytes = u32::try_from(signature.len()).unwrap_or(u32::MAX).to_le_bytes();
+    let body = [head.as_bytes(), &signature_bytes, signature, data, end.as_bytes()].concat();
+    (format!("{MEDIA_TYPE};protocol=\"{protocol}\";boundary=\"{BOUNDARY}\""), body)
 }

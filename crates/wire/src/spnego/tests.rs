@@ -4,13 +4,10 @@ use proptest::prelude::*;
 use restock_names::Timestamp;
 
 use super::der::wrap;
-use super::token::NTLM;
-use super::{Acceptor, Offer, SealedBody, Step, fuzz_one, sealed_body};
+use super::token::{KERBEROS, KERBEROS_OF_WINDOWS, NTLM};
+use super::{Acceptor, Offer, SealedBody, SealedBy, Step, Takes, fuzz_one, sealed_body};
 use crate::ntlm::tests::Client;
 use crate::ntlm::{Challenged, NtHash, NtlmError, ServerNames, Terms};
-
-/// 1.2.840.113554.1.2.2
-const KERBEROS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x12, 1, 2, 2];
 
 fn names() -> ServerNames {
     ServerNames { computer: "SITE".to_owned(), domain: "XYZ".to_owned(), dns: "site.example".to_owned() }
@@ -36,16 +33,21 @@ fn response(token: &[u8], code: Option<&[u8]>) -> Vec<u8> {
 struct Conversation {
     acceptor: Acceptor,
     names: ServerNames,
+    takes: Takes,
 }
 
 impl Conversation {
     fn new() -> Self {
-        Self { acceptor: Acceptor::default(), names: names() }
+        Self::taking(Takes { ntlm: true, kerberos: false })
+    }
+
+    fn taking(takes: Takes) -> Self {
+        Self { acceptor: Acceptor::default(), names: names(), takes }
     }
 
     fn step(&mut self, token: &[u8]) -> Result<Step, NtlmError> {
         let now = Timestamp(1_700_000_000_000_000);
-        let offer = Offer { names: &self.names, server_challenge: [3; 8], now };
+        let offer = Offer { names: &self.names, server_challenge: [3; 8], now, takes: self.takes };
         self.acceptor.step(
             token,
             &offer,
@@ -56,7 +58,7 @@ impl Conversation {
     fn answer(&mut self, token: &[u8]) -> Vec<u8> {
         match self.step(token).unwrap() {
             Step::Continue(answer) => answer,
-            Step::Claimed(claim) => panic!("{claim:?}"),
+            other => panic!("{other:?}"),
         }
     }
 }
@@ -130,6 +132,50 @@ fn a_last_message_without_a_first_one_and_lists_without_ntlm_are_refused() {
 }
 
 #[test]
+fn kerberos_is_taken_as_first_choice_wrapped_or_plain_and_its_answer_goes_in_the_same_form() {
+    let takes = Takes { ntlm: true, kerberos: true };
+    let ticket = |conversation: &mut Conversation, token: &[u8]| match conversation.step(token).unwrap() {
+        Step::Ticket(ticket) => ticket,
+        other => panic!("{other:?}"),
+    };
+    let named = |answer: &[u8], oid: &[u8]| answer.windows(oid.len()).any(|window| window == oid);
+    let plain = wrap(0x60, &[&wrap(6, &[KERBEROS]), b"\x01\x00and so on"]);
+    for oid in [KERBEROS, KERBEROS_OF_WINDOWS] {
+        // With the list, and after it.
+        let mut conversation = Conversation::taking(takes);
+        let found = ticket(&mut conversation, &first(&[oid, KERBEROS, NTLM], Some(&plain)));
+        assert_eq!(found.token(), plain);
+        let answer = found.answer(Some(b"a reply")).unwrap();
+        assert_eq!(state(&answer), (0, false));
+        assert!(named(&answer, oid) && named(&answer, b"a reply"), "{answer:x?}");
+        assert!(!named(&found.answer(None).unwrap(), b"a reply"));
+        assert!(matches!(conversation.step(&plain), Err(NtlmError::Format(_))), "it is over");
+        let mut conversation = Conversation::taking(takes);
+        let answer = conversation.answer(&first(&[oid, NTLM], None));
+        assert!(state(&answer) == (1, false) && named(&answer, oid), "{answer:x?}");
+        let found = ticket(&mut conversation, &response(&plain, None));
+        assert_eq!(found.token(), plain);
+        assert!(!named(&found.answer(Some(b"a reply")).unwrap(), oid), "it is named once");
+    }
+    let found = ticket(&mut Conversation::taking(takes), &plain);
+    assert_eq!((found.token(), found.answer(None)), (&plain[..], None));
+    assert_eq!(found.answer(Some(b"a reply")).unwrap(), b"a reply");
+    // Another first choice leads to NTLM; where nothing is taken, nothing is.
+    let answer = Conversation::taking(takes).answer(&first(&[NTLM, KERBEROS], Some(&Client::negotiate())));
+    assert_eq!(state(&answer), (1, true));
+    let neither = Takes { ntlm: false, kerberos: false };
+    for takes in [neither, Takes { kerberos: true, ..neither }] {
+        for token in [Client::negotiate().to_vec(), first(&[NTLM, KERBEROS], None), first(&[NTLM], None)] {
+            let refused = Conversation::taking(takes).step(&token);
+            assert!(matches!(refused, Err(NtlmError::NotTaken)), "{refused:?}");
+        }
+    }
+    for token in [plain.clone(), first(&[KERBEROS], Some(&plain))] {
+        assert!(Conversation::taking(neither).step(&token).is_err(), "{token:x?}");
+    }
+}
+
+#[test]
 fn a_sealed_body_is_read_as_clients_write_it() {
     let head = "multipart/encrypted;protocol=\"application/HTTP-SPNEGO-session-encrypted\";boundary=\"Encrypted Boundary\"";
     let body = [
@@ -144,7 +190,8 @@ fn a_sealed_body_is_read_as_clients_write_it() {
     .concat();
     let read = SealedBody::parse(head, &body).unwrap();
     assert_eq!(read.original_type, "application/soap+xml;charset=UTF-8");
-    assert_eq!((read.length, read.signature, read.data), (5, [9; 16], &b"\r\n--x"[..]));
+    assert_eq!((read.length, read.signature, read.data), (5, &[9; 16][..], &b"\r\n--x"[..]));
+    assert_eq!(read.by, SealedBy::Spnego);
     assert!(SealedBody::is_sealed(head) && !SealedBody::is_sealed("application/soap+xml"));
     for (from, to) in [
         ("Length=5", "Length=4"),
@@ -165,12 +212,14 @@ proptest! {
     #[test]
     fn sealed_answers_are_read_back(
         data in proptest::collection::vec(any::<u8>(), 0..300),
-        signature in any::<[u8; 16]>(),
+        signature in proptest::collection::vec(any::<u8>(), 16..100),
+        by in prop_oneof![Just(SealedBy::Spnego), Just(SealedBy::Kerberos)],
     ) {
-        let (head, body) = sealed_body("application/soap+xml;charset=UTF-8", &signature, &data);
+        let (head, body) = sealed_body(by, "application/soap+xml;charset=UTF-8", &signature, &data);
         let read = SealedBody::parse(&head, &body).unwrap();
         prop_assert_eq!(read.original_type, "application/soap+xml;charset=UTF-8");
-        prop_assert_eq!((read.length, read.signature, read.data), (data.len(), signature, &data[..]));
+        prop_assert_eq!((read.length, read.signature, read.data), (data.len(), &signature[..], &data[..]));
+        prop_assert_eq!(read.by, by);
     }
 
     #[test]

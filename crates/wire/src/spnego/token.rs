@@ -11,6 +11,10 @@ use crate::ntlm::NtlmError;
 const SPNEGO: &[u8] = &[0x2b, 6, 1, 5, 5, 2];
 /// 1.3.6.1.4.1.311.2.2.10
 pub(super) const NTLM: &[u8] = &[0x2b, 6, 1, 4, 1, 0x82, 0x37, 2, 2, 10];
+/// 1.2.840.113554.1.2.2
+pub(super) const KERBEROS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x12, 1, 2, 2];
+/// 1.2.840.48018.1.2.2: Kerberos too, as clients of Windows call it in their lists.
+pub(super) const KERBEROS_OF_WINDOWS: &[u8] = &[0x2a, 0x86, 0x48, 0x82, 0xf7, 0x12, 1, 2, 2];
 
 /// Mechanisms that a client may offer.
 const MECHANISMS_MAX: usize = 16;
@@ -54,6 +58,17 @@ impl Token {
     pub(super) fn response(bytes: &[u8]) -> Result<Response<'_>, NtlmError> {
         response(bytes).ok_or(NtlmError::Format("a token is no answer of SPNEGO"))
     }
+}
+
+/// True for a token of Kerberos that no list of mechanisms wraps (RFC 4121, section 4.1).
+pub(super) fn is_plain_kerberos(bytes: &[u8]) -> bool {
+    let oid = take(bytes, APPLICATION).and_then(|(body, _)| take(body, OID));
+    oid.is_some_and(|(oid, _)| oid == KERBEROS)
+}
+
+/// The mechanism of a list, when it is Kerberos by one of its names.
+pub(super) fn kerberos(oid: &[u8]) -> Option<&'static [u8]> {
+    [KERBEROS, KERBEROS_OF_WINDOWS].into_iter().find(|known| *known == oid)
 }
 
 fn first(bytes: &[u8]) -> Option<First<'_>> {
@@ -110,8 +125,8 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(super) struct Answer<'a> {
     pub(super) state: State,
-    /// Says that NTLM is taken; only the first answer does.
-    pub(super) names_mechanism: bool,
+    /// Says which mechanism is taken; only the first answer does.
+    pub(super) mechanism: Option<&'a [u8]>,
     pub(super) token: Option<&'a [u8]>,
     pub(super) code: Option<&'a [u8]>,
 }
@@ -124,8 +139,8 @@ impl Answer<'_> {
             State::RequestCode => 3,
         };
         let mut body = wrap(PLACE_0, &[&wrap(ENUMERATED, &[&[state]])]);
-        if self.names_mechanism {
-            body.extend(wrap(PLACE_1, &[&wrap(OID, &[NTLM])]));
+        if let Some(mechanism) = self.mechanism {
+            body.extend(wrap(PLACE_1, &[&wrap(OID, &[mechanism])]));
         }
         if let Some(token) = self.token {
             body.extend(wrap(PLACE_2, &[&wrap(OCTETS, &[token])]));
