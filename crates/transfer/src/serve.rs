@@ -304,7 +304,7 @@ fn answer(
                 SendError::Manifest(error) => damaged(&LibraryError::from(error)),
             })?;
             let delta = match deltas {
-                Some((deltas, base)) if deltas.has_prefix(outgoing.item) => {
+                Some((deltas, base)) if deltas.has_prefix(library, outgoing.item) => {
                     let stored = library.stored_length(&outgoing.digest).map_err(|error| damaged(&error))?;
                     let stored = stored.ok_or_else(|| damaged(&LibraryError::Missing(outgoing.digest)))?;
                     deltas

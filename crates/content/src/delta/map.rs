@@ -1,10 +1,13 @@
 //! For every new chunk and page of a version: which part of a base it probably came from.
 //!
-//! Both manifests are walked by their index pages; pages of entries that both have are not opened.
-//! A page of entries is compared with the base's page over the same paths, a page of a chunk list
-//! with one that shares a chunk or page with it.
+//! Both manifests are walked by their index pages at first. A page of entries is compared with the
+//! base's page over the same paths when something beneath it is asked for: a version in which only names
+//! or times changed costs no more than its index. A page of a chunk list is compared with one that shares
+//! a chunk or page with it.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use restock_names::{Digest, EntryPath};
 
@@ -15,7 +18,7 @@ use crate::manifest::{
 };
 use crate::transfer::{Item, ItemKind};
 
-/// Chunks and pages with a prefix, at most: 64 bytes each in memory.
+/// Chunks and pages of chunk lists with a prefix, at most: 32 bytes each in memory.
 const PREFIXES_MAX: usize = 1 << 20;
 /// A file with more runs is not compared: its lists would take too much memory.
 const FILE_RUNS_MAX: u64 = 1 << 18;
@@ -23,85 +26,106 @@ const FILE_RUNS_MAX: u64 = 1 << 18;
 /// Prefixes by ordinal of the wanted version.
 #[derive(Debug, Default)]
 pub struct DeltaMap {
-    chunks: HashMap<u64, Prefix>,
-    pages: HashMap<u64, Prefix>,
+    new: Tree,
+    old: Tree,
+    /// Pages of the base's tree.
+    known: HashSet<Digest>,
+    /// What lies beneath each page of entries, in their order, once it was asked for.
+    leaves: Vec<OnceLock<Leaf>>,
+    /// Prefixes in `leaves`.
+    kept: AtomicUsize,
+}
+
+/// Prefixes of what one page of entries lists, each list in order of the ordinals.
+#[derive(Debug, Default)]
+struct Leaf {
+    chunks: Vec<(u64, Prefix)>,
+    pages: Vec<(u64, Prefix)>,
 }
 
 impl DeltaMap {
     /// Compares the manifests `wanted` and `base`, both with all pages in `source`.
     ///
-    /// Cost: the index pages of both, and the pages of entries that differ. Limits: a million
-    /// prefixes, the rest travels without; files of more than 262,144 runs are not compared.
-    /// Errors: a page that is missing or damaged.
+    /// Cost: the index pages of both. Limits: a million prefixes, the rest travels without; files of more
+    /// than 262,144 runs are not compared. Errors: a page that is missing or damaged.
     pub fn new(
         source: &dyn PageSource,
         wanted: &ManifestRoot,
         base: &ManifestRoot,
     ) -> Result<Self, ManifestError> {
-        let mut map = Self::default();
         if wanted.digest == base.digest {
-            return Ok(map);
+            return Ok(Self::default());
         }
         let (new, old) = (Tree::read(source, wanted)?, Tree::read(source, base)?);
-        let known: HashSet<Digest> = old.pages.iter().map(|page| page.digest).collect();
-        let mut opened: Option<(u64, Files)> = None;
-        for page in new.pages.iter().filter(|page| !known.contains(&page.digest)) {
-            let Some(like) = old.over_same_paths(page) else { continue };
-            map.add(
-                Item { kind: ItemKind::Page, ordinal: page.ordinal },
-                whole_page(like.ordinal, like.length),
-            );
-            if page.level > 0 {
-                continue;
-            }
-            for (path, file) in Files::of(source, page)?.0 {
-                let Some(holder) = old.leaf_of(&path) else { continue };
-                if opened.as_ref().is_none_or(|(ordinal, _)| *ordinal != holder.ordinal) {
-                    opened = Some((holder.ordinal, Files::of(source, holder)?));
-                }
-                let older = opened.as_ref().and_then(|(_, files)| files.0.get(&path));
-                if let Some(older) = older.filter(|older| !older.is_like(&file)) {
-                    map.compare(source, &file, older)?;
-                }
-            }
-            if map.is_full() {
-                tracing::debug!("more new objects than prefixes are kept for");
-                break;
-            }
-        }
-        Ok(map)
+        let known = old.pages.iter().map(|page| page.digest).collect();
+        let leaves = new.leaves().iter().map(|_| OnceLock::new()).collect();
+        Ok(Self { new, old, known, leaves, kept: AtomicUsize::new(0) })
     }
 
     /// The prefix of an object, if it has one.
-    pub fn prefix(&self, item: Item) -> Option<Prefix> {
-        match item.kind {
-            ItemKind::Page => self.pages.get(&item.ordinal).copied(),
-            ItemKind::Chunk => self.chunks.get(&item.ordinal).copied(),
+    ///
+    /// Cost: two pages of entries and the chunk lists of their files, the first time one of them is asked
+    /// for. What cannot be read in `source` has no prefix.
+    pub fn prefix(&self, source: &dyn PageSource, item: Item) -> Option<Prefix> {
+        if item.kind == ItemKind::Page
+            && let Ok(at) = self.new.pages.binary_search_by_key(&item.ordinal, |page| page.ordinal)
+        {
+            let page = self.new.pages.get(at).filter(|page| !self.known.contains(&page.digest))?;
+            let like = self.old.over_same_paths(page)?;
+            return Some(whole_page(like.ordinal, like.length));
         }
-    }
-
-    /// How many objects have one.
-    pub fn len(&self) -> usize {
-        self.chunks.len() + self.pages.len()
-    }
-
-    /// True when no object has one.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn is_full(&self) -> bool {
-        self.len() >= PREFIXES_MAX
-    }
-
-    fn add(&mut self, item: Item, prefix: Prefix) {
-        match item.kind {
-            _ if self.is_full() => None,
-            ItemKind::Page => self.pages.insert(item.ordinal, prefix),
-            ItemKind::Chunk => self.chunks.insert(item.ordinal, prefix),
+        let begins = |at: &usize| match item.kind {
+            ItemKind::Page => self.new.pages[*at].ordinal,
+            ItemKind::Chunk => self.new.pages[*at].chunk,
         };
+        let number = self.new.leaves().partition_point(|at| begins(at) <= item.ordinal).checked_sub(1)?;
+        let leaf = self.leaf(source, number)?;
+        let list = match item.kind {
+            ItemKind::Page => &leaf.pages,
+            ItemKind::Chunk => &leaf.chunks,
+        };
+        let at = list.binary_search_by_key(&item.ordinal, |(ordinal, _)| *ordinal).ok()?;
+        Some(list[at].1)
     }
 
+    /// What lies beneath the page of entries with this number.
+    fn leaf(&self, source: &dyn PageSource, number: usize) -> Option<&Leaf> {
+        let page = &self.new.pages[*self.new.leaves().get(number)?];
+        Some(self.leaves.get(number)?.get_or_init(|| {
+            if self.kept.load(Ordering::Relaxed) >= PREFIXES_MAX {
+                tracing::debug!("more new objects than prefixes are kept for");
+                return Leaf::default();
+            }
+            let leaf = self.compare_leaf(source, page).unwrap_or_else(|error| {
+                tracing::warn!(%error, "two pages of entries cannot be compared");
+                Leaf::default()
+            });
+            self.kept.fetch_add(leaf.chunks.len() + leaf.pages.len(), Ordering::Relaxed);
+            leaf
+        }))
+    }
+
+    fn compare_leaf(&self, source: &dyn PageSource, page: &TreePage) -> Result<Leaf, ManifestError> {
+        let mut leaf = Leaf::default();
+        if self.known.contains(&page.digest) {
+            return Ok(leaf);
+        }
+        let mut opened: Option<(u64, Files)> = None;
+        for (path, file) in Files::of(source, page)?.0 {
+            let Some(holder) = self.old.leaf_of(&path) else { continue };
+            if opened.as_ref().is_none_or(|(ordinal, _)| *ordinal != holder.ordinal) {
+                opened = Some((holder.ordinal, Files::of(source, holder)?));
+            }
+            let older = opened.as_ref().and_then(|(_, files)| files.get(&path));
+            if let Some(older) = older.filter(|older| !older.is_like(&file)) {
+                leaf.compare(source, &file, older)?;
+            }
+        }
+        Ok(leaf)
+    }
+}
+
+impl Leaf {
     /// Two states of one file.
     fn compare(&mut self, source: &dyn PageSource, new: &File, old: &File) -> Result<(), ManifestError> {
         if new.runs() > FILE_RUNS_MAX || old.runs() > FILE_RUNS_MAX {
@@ -109,8 +133,7 @@ impl DeltaMap {
         }
         let (new_list, old_list) = (List::read(source, new)?, List::read(source, old)?);
         OldFile::new(&old_list.runs, old.first_chunk).align(&new_list.runs, |index, prefix| {
-            let ordinal = new.first_chunk + index as u64;
-            self.add(Item { kind: ItemKind::Chunk, ordinal }, prefix);
+            self.chunks.push((new.first_chunk + index as u64, prefix));
         });
         let mut by_child: HashMap<Digest, (u64, u32)> = HashMap::new();
         for page in &old_list.pages {
@@ -120,7 +143,7 @@ impl DeltaMap {
         }
         for page in &new_list.pages {
             if let Some((ordinal, length)) = page.children.iter().find_map(|child| by_child.get(child)) {
-                self.add(Item { kind: ItemKind::Page, ordinal: page.ordinal }, whole_page(*ordinal, *length));
+                self.pages.push((page.ordinal, whole_page(*ordinal, *length)));
             }
         }
         Ok(())
@@ -132,6 +155,7 @@ fn whole_page(ordinal: u64, length: u32) -> Prefix {
 }
 
 /// A page of the entry tree.
+#[derive(Debug)]
 struct TreePage {
     digest: Digest,
     length: u32,
@@ -145,6 +169,7 @@ struct TreePage {
 }
 
 /// The pages of an entry tree in preorder.
+#[derive(Debug, Default)]
 struct Tree {
     pages: Vec<TreePage>,
     /// Indexes of the pages of each level, in path order.
@@ -202,9 +227,14 @@ impl Tree {
         Ok(tree)
     }
 
+    /// Indexes of the pages of entries, in path order.
+    fn leaves(&self) -> &[usize] {
+        self.levels.first().map_or(&[], Vec::as_slice)
+    }
+
     /// The first page of `level` whose last path does not lie before `path`.
     fn page_of(&self, level: u8, path: Option<&EntryPath>) -> Option<&TreePage> {
-        let of_level = self.levels.get(usize::from(level))?;
+        let of_level = self.levels.get(usize::from(level)).filter(|pages| !pages.is_empty())?;
         let before = |index: &usize| match (&self.pages[*index].last, path) {
             (Some(last), Some(path)) => last < path,
             (Some(_), None) => true,
@@ -244,8 +274,8 @@ impl File {
     }
 }
 
-/// The files of one page of entries.
-struct Files(HashMap<EntryPath, File>);
+/// The files of one page of entries, in path order.
+struct Files(Vec<(EntryPath, File)>);
 
 impl Files {
     fn of(source: &dyn PageSource, page: &TreePage) -> Result<Self, ManifestError> {
@@ -253,7 +283,7 @@ impl Files {
             return Err(ManifestError::Inconsistent { digest: page.digest });
         };
         let (mut first_chunk, mut first_page) = (page.chunk, page.ordinal + 1);
-        let mut files = HashMap::new();
+        let mut files = Vec::new();
         for entry in entries {
             let EntryKind::File { chunks, .. } = entry.kind else { continue };
             let file = File { chunks, first_chunk, first_page };
@@ -261,9 +291,14 @@ impl Files {
             if let FileChunks::Paged(list) = &file.chunks {
                 first_page += list.pages;
             }
-            files.insert(entry.path, file);
+            files.push((entry.path, file));
         }
         Ok(Self(files))
+    }
+
+    fn get(&self, path: &EntryPath) -> Option<&File> {
+        let at = self.0.binary_search_by(|(of, _)| of.cmp(path)).ok()?;
+        self.0.get(at).map(|(_, file)| file)
     }
 }
 

@@ -41,8 +41,8 @@ impl DeltaSender {
     }
 
     /// True when the object has a place in the base: then [`Self::frame`] may have a frame of it.
-    pub fn has_prefix(&self, item: Item) -> bool {
-        self.map.prefix(item).is_some()
+    pub fn has_prefix(&self, library: &Library, item: Item) -> bool {
+        self.map.prefix(library, item).is_some()
     }
 
     /// The body of a delta frame for the object; `None` when it has no prefix or is not smaller than the
@@ -56,7 +56,7 @@ impl DeltaSender {
         outgoing: &Outgoing,
         stored_bytes: usize,
     ) -> Result<Option<Arc<[u8]>>, LibraryError> {
-        let Some(prefix) = self.map.prefix(outgoing.item) else { return Ok(None) };
+        let Some(prefix) = self.map.prefix(library, outgoing.item) else { return Ok(None) };
         if let Some(kept) = self.kept().frames.get(&outgoing.item) {
             return Ok(kept.clone());
         }

@@ -22,6 +22,11 @@ pub struct Put {
     pub is_compressed: bool,
 }
 
+impl Put {
+    /// What putting a frame does that is held already.
+    const HELD: Self = Self { is_new: false, stored_bytes: 0, is_compressed: false };
+}
+
 /// How much trouble is taken to store frames small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Packing {
@@ -86,6 +91,18 @@ impl Writer {
         self.put(FrameKind::Chunk, digest, raw, packing)
     }
 
+    /// Stores chunks under their digests as [`Self::put_chunk_as`]; those that are new lie side by side. The
+    /// result has one for each.
+    pub fn put_chunks_as(
+        &self,
+        chunks: &[(Digest, &[u8])],
+        packing: Packing,
+    ) -> Result<Vec<Put>, LibraryError> {
+        let mut puts = Vec::with_capacity(chunks.len());
+        self.put_all(FrameKind::Chunk, chunks, packing, |put| puts.push(put))?;
+        Ok(puts)
+    }
+
     /// Stores a manifest page under its digest, which the caller computed from `raw`.
     pub fn put_page(&self, digest: Digest, raw: &[u8]) -> Result<Put, LibraryError> {
         self.put(FrameKind::Page, digest, raw, Packing::Small)
@@ -114,51 +131,105 @@ impl Writer {
         raw: &[u8],
         packing: Packing,
     ) -> Result<Put, LibraryError> {
-        if !self.claim(&digest)? {
-            return Ok(Put { is_new: false, stored_bytes: 0, is_compressed: false });
-        }
-        let result = self.store(kind, digest, raw, packing);
-        if result.is_err() {
-            self.live.unclaim(&digest);
-        }
-        result
+        let mut put = Put::HELD;
+        self.put_all(kind, &[(digest, raw)], packing, |one| put = one)?;
+        Ok(put)
     }
 
+    /// Stores frames, those that are new side by side; `done` hears of each, in order.
+    fn put_all(
+        &self,
+        kind: FrameKind,
+        objects: &[(Digest, &[u8])],
+        packing: Packing,
+        done: impl FnMut(Put),
+    ) -> Result<(), LibraryError> {
+        let mut new = Vec::with_capacity(objects.len());
+        let stored = self.store(kind, objects, packing, &mut new);
+        if stored.is_err() {
+            // What was written before the failure is known by its place and stays.
+            new.iter().for_each(|(at, _)| self.live.unclaim(&objects[*at].0));
+        }
+        stored?;
+        let mut puts = vec![Put::HELD; objects.len()];
+        new.into_iter().for_each(|(at, put)| puts[at] = put);
+        puts.into_iter().for_each(done);
+        Ok(())
+    }
+
+    /// Claims and stores objects; `new` has those that were claimed, by their place among `objects`.
     fn store(
         &self,
         kind: FrameKind,
-        digest: Digest,
-        raw: &[u8],
+        objects: &[(Digest, &[u8])],
         packing: Packing,
-    ) -> Result<Put, LibraryError> {
+        new: &mut Vec<(usize, Put)>,
+    ) -> Result<(), LibraryError> {
         thread_local! {
-            static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+            /// Compressed frames, one behind the other, and one that is being tried.
+            static BUFFERS: RefCell<(Vec<u8>, Vec<u8>)> = const { RefCell::new((Vec::new(), Vec::new())) };
             static SAMPLER: RefCell<Sampler> = const { RefCell::new(Sampler::NEW) };
         }
-        BUFFER.with_borrow_mut(|buffer| {
-            let is_compressed = self.inner.role == Role::Site
-                && (kind == FrameKind::Page || SAMPLER.with_borrow_mut(|sampler| sampler.is_due(packing)));
-            let encoding = if is_compressed { compress(raw, buffer) } else { Encoding::Raw };
-            if is_compressed && kind == FrameKind::Chunk {
-                SAMPLER.with_borrow_mut(|sampler| sampler.saw(encoding));
+        BUFFERS.with_borrow_mut(|(packed, buffer)| {
+            packed.clear();
+            let mut packed_ends = Vec::with_capacity(objects.len());
+            for (at, (digest, raw)) in objects.iter().enumerate() {
+                if !self.claim(digest)? {
+                    continue;
+                }
+                let is_compressed = self.inner.role == Role::Site
+                    && (kind == FrameKind::Page
+                        || SAMPLER.with_borrow_mut(|sampler| sampler.is_due(packing)));
+                let encoding = if is_compressed { compress(raw, buffer) } else { Encoding::Raw };
+                if is_compressed && kind == FrameKind::Chunk {
+                    SAMPLER.with_borrow_mut(|sampler| sampler.saw(encoding));
+                }
+                if encoding == Encoding::Zstd {
+                    packed.extend_from_slice(buffer);
+                }
+                packed_ends.push((encoding, packed.len()));
+                new.push((at, Put { is_new: true, stored_bytes: 0, is_compressed }));
             }
-            let stored = if encoding == Encoding::Zstd { buffer.as_slice() } else { raw };
-            let (pack, offset) = self.allot(stored.len() as u64, 1)?;
-            let record = Record {
-                digest,
-                offset,
-                stored_length: stored.len() as u32,
-                raw_length: raw.len() as u32,
-                encoding,
-                kind,
-            };
-            let fail = |step| move |source| LibraryError::Seal { sequence: record.offset, step, source };
-            pack.write(stored, offset).map_err(fail("write to"))?;
-            // A site reads its source again; what a receiver recorded is never asked for again.
-            pack.record(&[record], self.inner.role == Role::DistributionPoint).map_err(fail("record in"))?;
-            self.live.written(&pack, record);
-            Ok(Put { is_new: true, stored_bytes: record.stored_length, is_compressed })
+            let mut begin = 0;
+            let mut frames: Vec<(&[u8], Record)> = Vec::with_capacity(new.len());
+            for ((at, put), (encoding, end)) in new.iter_mut().zip(packed_ends) {
+                let (digest, raw) = objects[*at];
+                let stored = if encoding == Encoding::Zstd { &packed[begin..end] } else { raw };
+                begin = end;
+                put.stored_bytes = stored.len() as u32;
+                let (stored_length, raw_length) = (put.stored_bytes, raw.len() as u32);
+                frames
+                    .push((stored, Record { digest, offset: 0, stored_length, raw_length, encoding, kind }));
+            }
+            self.append(&mut frames)
         })
+    }
+
+    /// Puts frames at the end of a pack, or of as many as they need.
+    fn append(&self, mut frames: &mut [(&[u8], Record)]) -> Result<(), LibraryError> {
+        // A site reads its source again; what a receiver recorded is never asked for again.
+        let at_once = self.inner.role == Role::DistributionPoint;
+        let mut full: Option<Arc<OpenPack>> = None;
+        while let Some((first, _)) = frames.first() {
+            let pack = {
+                let mut packs = self.packs.lock().expect("no code panics while holding this lock");
+                let is_full =
+                    |pack: &Arc<OpenPack>| full.as_ref().is_some_and(|full| Arc::ptr_eq(full, pack));
+                match packs.last().filter(|pack| !is_full(pack)) {
+                    Some(pack) => Arc::clone(pack),
+                    None => self.begin_pack(&mut packs, first.len() as u64)?,
+                }
+            };
+            let failed = |source| LibraryError::Seal { sequence: pack.sequence, step: "write to", source };
+            let count = pack.append(frames, at_once, PACK_BYTES_MAX).map_err(failed)?;
+            let (taken, rest) = frames.split_at_mut(count);
+            taken.iter().for_each(|(_, record)| self.live.written(&pack, *record));
+            if !rest.is_empty() {
+                full = Some(pack);
+            }
+            frames = rest;
+        }
+        Ok(())
     }
 
     /// The next `length` bytes of a pack, from a multiple of `border` on.
@@ -169,15 +240,21 @@ impl Writer {
         {
             return Ok((Arc::clone(pack), offset));
         }
+        let pack = self.begin_pack(&mut packs, length)?;
+        let offset = pack.allot(length, border, PACK_BYTES_MAX).expect("an empty pack takes any length");
+        Ok((pack, offset))
+    }
+
+    /// Begins a pack, of which `length` bytes are wanted at once.
+    fn begin_pack(&self, packs: &mut Vec<Arc<OpenPack>>, length: u64) -> Result<Arc<OpenPack>, LibraryError> {
         self.inner.check_space(length)?;
         let folder = self.inner.packs_folder();
         let sequence = self.inner.next_sequence();
         let pack = OpenPack::create(&*self.inner.files, &folder, sequence, self.inner.id.0)
             .map_err(io_error("create a pack in", &folder))?;
         let pack = Arc::new(pack);
-        let offset = pack.allot(length, border, PACK_BYTES_MAX).expect("an empty pack takes any length");
         packs.push(Arc::clone(&pack));
-        Ok((pack, offset))
+        Ok(pack)
     }
 
     /// Makes everything stored so far durable: data, tables, names, folder.
@@ -252,10 +329,13 @@ impl Inner {
                 continue;
             }
             let sealed = pack.seal(&*self.files).map_err(LibraryError::from).and_then(|stem| {
-                SealedPack::open(&self.packs_folder(), &stem).map_err(|error| LibraryError::Io {
-                    step: "open the sealed pack in",
-                    path: self.packs_folder().join(stem),
-                    source: std::io::Error::other(error),
+                SealedPack::open(&self.packs_folder(), &stem).map_err(|error| {
+                    pack.discard_sealed(&*self.files, &stem);
+                    LibraryError::Io {
+                        step: "open the sealed pack in",
+                        path: self.packs_folder().join(stem),
+                        source: std::io::Error::other(error),
+                    }
                 })
             });
             match sealed {

@@ -1,11 +1,14 @@
 //! A pack that is being written.
 
+mod gathered;
+
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use self::gathered::{GATHERED_BYTES, GATHERED_FRAME_BYTES, Gathered, Waiting};
 use super::{HEADER_BYTES, Header, PACK_FRAMES_MAX, PackState, RECORD_BYTES, Record};
 use crate::files::{Files, OutFile};
 use crate::hash::table_digest;
@@ -15,8 +18,17 @@ const WRITEBACK_BYTES: u64 = 16 << 20;
 /// Records of an appending writer are written this many at a time.
 const RECORDS_BATCH: usize = 64;
 
-/// Two files under construction. Bytes are written at any offset from several threads; a record
-/// follows its bytes.
+/// Best effort: what stays is removed when the library is opened, or is a copy.
+fn remove_all(files: &dyn Files, pack: u64, paths: &[PathBuf]) {
+    for path in paths {
+        if let Err(error) = files.remove(path) {
+            tracing::debug!(pack, %error, "a file that is of no use stays");
+        }
+    }
+}
+
+/// Two files under construction. Bytes are written at any offset from several threads, or appended; a
+/// record follows its bytes.
 #[derive(Debug)]
 pub(crate) struct OpenPack {
     pub(crate) sequence: u64,
@@ -26,6 +38,7 @@ pub(crate) struct OpenPack {
     table: Box<dyn OutFile>,
     reader: File,
     state: Mutex<State>,
+    gathered: Gathered,
 }
 
 #[derive(Debug, Default)]
@@ -78,7 +91,8 @@ impl OpenPack {
         table.write_all_at(&header.encode(), 0)?;
         let reader = File::open(&data_path)?;
         let folder = folder.to_owned();
-        Ok(Self { sequence, library, folder, data, table, reader, state: Mutex::default() })
+        let (state, gathered) = (Mutex::default(), Gathered::default());
+        Ok(Self { sequence, library, folder, data, table, reader, state, gathered })
     }
 
     /// Takes up an open pack again. `records` are those found right; the table is rewritten with
@@ -104,8 +118,8 @@ impl OpenPack {
         let data_bytes = records.iter().filter_map(Record::end).max().unwrap_or(0);
         let reader = File::open(&data_path)?;
         let state = State { recorded: records.len() as u64, data_bytes, ..State::default() };
-        let state = Mutex::new(state);
-        Ok(Self { sequence, library, folder: folder.to_owned(), data, table, reader, state })
+        let (state, folder, gathered) = (Mutex::new(state), folder.to_owned(), Gathered::default());
+        Ok(Self { sequence, library, folder, data, table, reader, state, gathered })
     }
 
     /// Takes the next `length` bytes at the end of the data, from a multiple of `border` on; `None`
@@ -125,6 +139,70 @@ impl OpenPack {
     /// Reserves room for a planned pack.
     pub(crate) fn reserve(&self, length: u64) -> io::Result<()> {
         self.data.reserve(length)
+    }
+
+    /// Takes room for frames at the end of the data, writes and records them: as many of them, from the
+    /// first on, as the pack has room for as [`Self::allot`] says. Their records get their offsets; returns
+    /// how many they are.
+    ///
+    /// With `at_once` both files have them when this returns. Otherwise small frames wait in memory, where
+    /// [`Self::read`] finds them, and are written together. After an error these frames are not stored;
+    /// those that wait are tried again with the next ones, and by [`Self::seal`] at last.
+    pub(crate) fn append(
+        &self,
+        frames: &mut [(&[u8], Record)],
+        at_once: bool,
+        limit: u64,
+    ) -> io::Result<usize> {
+        let mut waiting = self.gathered.lock();
+        let (mut count, mut bytes, mut is_small) = (0, 0, !at_once);
+        for (stored, record) in &mut *frames {
+            let Some(offset) = self.allot(stored.len() as u64, 1, limit) else { break };
+            if count == 0 && waiting.end() != offset {
+                self.write_waiting(&mut waiting, &[], at_once)?;
+                waiting.offset = offset;
+            }
+            record.offset = offset;
+            is_small &= stored.len() < GATHERED_FRAME_BYTES;
+            bytes += stored.len();
+            count += 1;
+        }
+        let taken = &frames[..count];
+        if count < frames.len() || !is_small || waiting.bytes.len() + bytes > GATHERED_BYTES {
+            self.write_waiting(&mut waiting, taken, at_once)?;
+            if count < frames.len() {
+                // Nothing waits in a full pack any more.
+                waiting.bytes = Vec::new();
+            }
+        } else {
+            for (stored, record) in taken {
+                waiting.bytes.extend_from_slice(stored);
+                waiting.records.push(*record);
+            }
+            self.gathered.set_written(waiting.offset);
+        }
+        Ok(count)
+    }
+
+    /// Writes and records the frames that wait, and others directly behind them.
+    fn write_waiting(
+        &self,
+        waiting: &mut Waiting,
+        others: &[(&[u8], Record)],
+        at_once: bool,
+    ) -> io::Result<()> {
+        let mut parts = Vec::with_capacity(1 + others.len());
+        parts.extend((!waiting.bytes.is_empty()).then_some(waiting.bytes.as_slice()));
+        parts.extend(others.iter().map(|(stored, _)| *stored));
+        if !parts.is_empty() {
+            self.write_parts(&parts, waiting.offset)?;
+        }
+        waiting.offset += parts.iter().map(|part| part.len() as u64).sum::<u64>();
+        waiting.bytes.clear();
+        self.gathered.set_written(waiting.offset);
+        waiting.records.extend(others.iter().map(|(_, record)| *record));
+        let records = std::mem::take(&mut waiting.records);
+        if records.is_empty() { Ok(()) } else { self.record(&records, at_once) }
     }
 
     /// Writes a frame's bytes.
@@ -185,13 +263,17 @@ impl OpenPack {
 
     /// As [`Self::read`], into a buffer of the frame's length.
     pub(crate) fn read_into(&self, record: &Record, bytes: &mut [u8]) -> io::Result<()> {
+        if self.gathered.read(record, bytes) {
+            return Ok(());
+        }
         self.reader.read_exact_at(bytes, record.offset)
     }
 
-    /// How many frames were recorded so far.
+    /// How many frames were recorded so far, or wait for it.
     pub(crate) fn frames(&self) -> u64 {
+        let gathered = self.gathered.lock().records.len() as u64;
         let state = self.lock();
-        state.recorded + state.waiting.len() as u64
+        state.recorded + state.waiting.len() as u64 + gathered
     }
 
     /// The records, read back from the table file.
@@ -215,6 +297,7 @@ impl OpenPack {
     /// Returns the final stem. Errors: the pack must be given up with [`Self::discard`].
     pub(crate) fn seal(&self, files: &dyn Files) -> Result<String, SealError> {
         let fail = |step| move |source| SealError { sequence: self.sequence, step, source };
+        self.write_waiting(&mut self.gathered.lock(), &[], false).map_err(fail("write the data of"))?;
         self.data.sync().map_err(fail("sync the data of"))?;
         let mut records = self.records().map_err(fail("read the open table of"))?;
         // Room that was allotted to a frame whose write failed is none: the file may end before it.
@@ -232,15 +315,21 @@ impl OpenPack {
         bytes.extend(header.encode());
         records.iter().for_each(|record| bytes.extend(record.encode()));
         let stem = format!("{:016x}-{}", self.sequence, &table_digest(&bytes).to_string()[..16]);
-        let (data_path, table_path) =
-            (self.folder.join(format!("{stem}.data")), self.folder.join(format!("{stem}.table")));
         let temporary = self.folder.join(format!("{stem}.table.tmp"));
         let table = files.create(&temporary).map_err(fail("write the table of"))?;
         table.write_all_at(&bytes, 0).map_err(fail("write the table of"))?;
         table.sync().map_err(fail("sync the table of"))?;
+        self.place(files, &stem, &temporary).inspect_err(|_| self.discard_sealed(files, &stem))?;
+        Ok(stem)
+    }
+
+    /// Gives the files of a finished pack their final names, and syncs those.
+    fn place(&self, files: &dyn Files, stem: &str, temporary: &Path) -> Result<(), SealError> {
+        let fail = |step| move |source| SealError { sequence: self.sequence, step, source };
+        let (data_path, table_path) = self.sealed_paths(stem);
         let open_data = open_data_path(&self.folder, self.sequence);
         files.rename(&open_data, &data_path).map_err(fail("rename the data of"))?;
-        files.rename(&temporary, &table_path).map_err(fail("rename the table of"))?;
+        files.rename(temporary, &table_path).map_err(fail("rename the table of"))?;
         // Only now: an interrupted seal is taken up again by its owner, who must be able to write.
         files.make_read_only(&data_path).map_err(fail("protect"))?;
         files.make_read_only(&table_path).map_err(fail("protect"))?;
@@ -249,23 +338,31 @@ impl OpenPack {
         for path in [open_table_path(&self.folder, self.sequence), plan_path(&self.folder, self.sequence)] {
             files.remove(&path).map_err(fail("tidy up behind"))?;
         }
-        Ok(stem)
+        Ok(())
+    }
+
+    fn sealed_paths(&self, stem: &str) -> (PathBuf, PathBuf) {
+        (self.folder.join(format!("{stem}.data")), self.folder.join(format!("{stem}.table")))
+    }
+
+    /// Removes a pack that has its final names and cannot be used: what is stored again in its place
+    /// would be there twice. The table goes first: data alone is an open pack, a table alone is damage.
+    pub(crate) fn discard_sealed(&self, files: &dyn Files, stem: &str) {
+        let (data, table) = self.sealed_paths(stem);
+        remove_all(files, self.sequence, &[table.with_extension("table.tmp"), table, data]);
     }
 
     /// Removes the working files. Best effort: leftovers are removed when the library is opened.
     pub(crate) fn discard(&self, files: &dyn Files) {
-        for path in [
-            plan_path(&self.folder, self.sequence),
-            open_table_path(&self.folder, self.sequence),
-            open_data_path(&self.folder, self.sequence),
-        ] {
-            if let Err(error) = files.remove(&path) {
-                tracing::debug!(pack = self.sequence, %error, "working file stays until the library is opened");
-            }
-        }
+        let paths =
+            [plan_path, open_table_path, open_data_path].map(|path| path(&self.folder, self.sequence));
+        remove_all(files, self.sequence, &paths);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().expect("no code panics while holding this lock")
     }
 }
+
+#[cfg(test)]
+mod tests;

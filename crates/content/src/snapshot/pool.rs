@@ -227,49 +227,60 @@ impl<'a> Pool<'a> {
 
     /// Hashes and stores a block's chunks; of expected ones those that are as expected.
     fn put_block(&self, block: Block, expected: Option<&[Digest]>) -> BlockDone {
+        let hashed = block.chunks().map(|chunk| (chunk_digest(chunk), chunk));
         let chunks = match expected {
-            None => block.chunks().map(|chunk| self.put_chunk(chunk).map(Some)).collect(),
-            Some(expected) => block
-                .chunks()
-                .zip(expected)
-                .map(|(chunk, expected)| match chunk_digest(chunk) {
-                    digest if digest == *expected => self.put_hashed(digest, chunk).map(Some),
-                    _ => Ok(None),
+            None => {
+                self.put_hashed(&hashed.collect::<Vec<_>>()).map(|all| all.into_iter().map(Some).collect())
+            }
+            Some(expected) => {
+                let is_expected: Vec<((Digest, &[u8]), bool)> =
+                    hashed.zip(expected).map(|(one, expected)| (one, one.0 == *expected)).collect();
+                let right: Vec<_> =
+                    is_expected.iter().filter(|(_, is_it)| *is_it).map(|(one, _)| *one).collect();
+                self.put_hashed(&right).map(|stored| {
+                    let mut stored = stored.into_iter();
+                    is_expected.iter().map(|(_, is_it)| is_it.then(|| stored.next()).flatten()).collect()
                 })
-                .collect(),
+            }
         };
         BlockDone { chunks, block }
     }
 
     /// Hashes and stores one chunk.
     pub(super) fn put_chunk(&self, chunk: &[u8]) -> Result<Stored, LibraryError> {
-        self.put_hashed(chunk_digest(chunk), chunk)
+        let mut stored = self.put_hashed(&[(chunk_digest(chunk), chunk)])?;
+        Ok(stored.pop().expect("one for each chunk"))
     }
 
-    fn put_hashed(&self, digest: Digest, chunk: &[u8]) -> Result<Stored, LibraryError> {
-        let length = u32::try_from(chunk.len()).expect("a chunk has at most 256 KiB");
-        let put = match self.feed {
-            None => self.writer.put_chunk(digest, chunk)?,
-            Some(feed) => {
-                let packing = if feed.is_link_faster() { Packing::Fast } else { Packing::Small };
-                let begun = self.clock.monotonic();
-                let put = self.writer.put_chunk_as(digest, chunk, packing)?;
-                if put.is_compressed {
-                    feed.note_compressed(
-                        length.into(),
-                        self.clock.monotonic().saturating_duration_since(begun),
-                    );
-                }
-                put
-            }
+    fn put_hashed(&self, chunks: &[(Digest, &[u8])]) -> Result<Vec<Stored>, LibraryError> {
+        let packing = match self.feed {
+            Some(feed) if feed.is_link_faster() => Packing::Fast,
+            _ => Packing::Small,
         };
-        if put.is_new {
-            self.counts.chunks_new.fetch_add(1, Relaxed);
-            self.counts.bytes_new_raw.fetch_add(u64::from(length), Relaxed);
-            self.counts.bytes_new_stored.fetch_add(u64::from(put.stored_bytes), Relaxed);
-            self.progress.add(0, 0, u64::from(put.stored_bytes));
+        let begun = self.feed.map(|_| self.clock.monotonic());
+        let puts = self.writer.put_chunks_as(chunks, packing)?;
+        let (mut all, mut compressed) = (0, 0);
+        let stored: Vec<Stored> = chunks
+            .iter()
+            .zip(puts)
+            .map(|((digest, chunk), put)| {
+                let length = u32::try_from(chunk.len()).expect("a chunk has at most 256 KiB");
+                all += u64::from(length);
+                compressed += if put.is_compressed { length.into() } else { 0 };
+                if put.is_new {
+                    self.counts.chunks_new.fetch_add(1, Relaxed);
+                    self.counts.bytes_new_raw.fetch_add(u64::from(length), Relaxed);
+                    self.counts.bytes_new_stored.fetch_add(u64::from(put.stored_bytes), Relaxed);
+                    self.progress.add(0, 0, u64::from(put.stored_bytes));
+                }
+                Stored { digest: *digest, length, is_new: put.is_new }
+            })
+            .collect();
+        // Chunks that are not compressed take next to no time.
+        if let (Some(feed), Some(begun)) = (self.feed, begun.filter(|_| compressed * 2 > all)) {
+            feed.note_compressed(compressed, self.clock.monotonic().saturating_duration_since(begun));
         }
-        Ok(Stored { digest, length, is_new: put.is_new })
+        Ok(stored)
     }
 
     /// Queues a block of a large file.

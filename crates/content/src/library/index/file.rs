@@ -178,7 +178,11 @@ pub(super) fn encode_block(entries: &[Entry]) -> Vec<u8> {
 
 /// The entries of a block, each as its bytes, once its checksum was compared.
 fn entries(block: &[u8]) -> Result<&[[u8; ENTRY_BYTES]], IndexError> {
-    let checked = checked(block)?;
+    split(checked(block)?)
+}
+
+/// The entries of a block without its checksum, which was compared before.
+fn split(checked: &[u8]) -> Result<&[[u8; ENTRY_BYTES]], IndexError> {
     let (bytes, count) = checked.split_last_chunk().ok_or(IndexError::Format("ends too early"))?;
     let count = usize::from(u16::from_le_bytes(*count));
     bytes.as_chunks().0.get(..count).ok_or(IndexError::Format("has a block with too many entries"))
@@ -264,7 +268,8 @@ impl IndexFile {
         let behind = self.samples.partition_point(|first| *first <= sample(digest));
         let Some(number) = behind.checked_sub(1) else { return Ok(Vec::new()) };
         let block = self.block(number as u64)?;
-        let entries = entries(&block)?;
+        let (compared, _sum) = block.split_last_chunk::<4>().ok_or(IndexError::Format("ends too early"))?;
+        let entries = split(compared)?;
         let first = entries.partition_point(|entry| entry[..32] < digest.0[..]);
         let copies = entries[first..].iter().take_while(|entry| entry[..32] == digest.0);
         copies.map(|bytes| decode_entry(bytes)).collect()
