@@ -1,3 +1,6 @@
+mod sealing;
+mod statements;
+
 use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -128,7 +131,16 @@ fn a_dropped_writer_leaves_nothing() {
 fn frames_of_a_process_that_died_are_kept_if_they_are_right() {
     let (folder, library) = create(Role::Site);
     let writer = library.begin();
-    let digests: Vec<Digest> = (0..200).map(|n| put(&writer, n)).collect();
+    // Long enough that not all of them wait in memory.
+    let noise = |n: u32| -> Vec<u8> {
+        (0..128).flat_map(|i: u32| chunk_digest(&[n.to_le_bytes(), i.to_le_bytes()].concat()).0).collect()
+    };
+    let put = |n| {
+        let digest = chunk_digest(&noise(n));
+        writer.put_chunk(digest, &noise(n)).expect("stored");
+        digest
+    };
+    let digests: Vec<Digest> = (0..200).map(put).collect();
     // A process that dies runs no destructors; the kernel releases its lock.
     std::mem::forget(writer);
     let first = std::fs::read_dir(folder.path().join("packs")).expect("readable").flatten();
@@ -138,9 +150,9 @@ fn frames_of_a_process_that_died_are_kept_if_they_are_right() {
     library.inner._lock.unlock().expect("held");
     let (library, recovered) = reopen(folder.path());
     assert_eq!((recovered.packs_recovered, recovered.frames_dropped), (1, 1));
-    assert!(recovered.frames_kept >= 128, "records are written in batches: {recovered:?}");
+    assert!(recovered.frames_kept >= 128, "frames are written in batches: {recovered:?}");
     assert!(!library.holds(&digests[0]).expect("readable"), "its bytes were damaged");
-    assert_eq!(library.read(&digests[1]).expect("kept"), text(1));
+    assert_eq!(library.read(&digests[1]).expect("kept"), noise(1));
     drop(library);
     assert_eq!(reopen(folder.path()).1, Recovered::default());
 }

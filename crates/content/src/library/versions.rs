@@ -8,7 +8,7 @@ use restock_names::{ContentVersion, Epoch, PackageId, SourceVersion};
 use super::{Inner, Library, LibraryError, Recovered, io_error};
 use crate::codec::Reader;
 use crate::files::replace;
-use crate::statement::Statement;
+use crate::statement::{Statement, StatementError};
 
 const POINTER_MAGIC: &[u8; 4] = b"RSpp";
 const FORMAT: u16 = 1;
@@ -25,7 +25,7 @@ impl Library {
             let parent = self.inner.folder.join("versions");
             self.inner.files.sync_folder(&parent).map_err(io_error("sync", &parent))?;
         }
-        replace(&*self.inner.files, &path, &statement.encode()).map_err(io_error("write", &path))
+        replace(&*self.inner.files, &path, &encode_statement(statement)).map_err(io_error("write", &path))
     }
 
     /// The statement of one version.
@@ -124,7 +124,7 @@ impl Inner {
         let path = self.statement_path(version);
         match std::fs::read(&path) {
             Ok(bytes) => {
-                Statement::decode(&bytes).map(Some).map_err(|source| LibraryError::Statement { path, source })
+                decode_statement(&bytes).map(Some).map_err(|source| LibraryError::Statement { path, source })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(LibraryError::Io { step: "read", path, source }),
@@ -218,6 +218,24 @@ fn parse_statement_name(package: PackageId, name: &str) -> Option<ContentVersion
     let (epoch, version) = name.strip_suffix(".statement")?.split_once('.')?;
     let number = |hex: &str| (hex.len() == 8).then(|| u32::from_str_radix(hex, 16).ok()).flatten();
     Some(ContentVersion { package, epoch: Epoch(number(epoch)?), version: SourceVersion(number(version)?) })
+}
+
+/// A statement's file: its bytes and their checksum. The signature is for others; that a bit of the file
+/// changed shows without any key.
+fn encode_statement(statement: &Statement) -> Vec<u8> {
+    let mut bytes = statement.encode();
+    bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+    bytes
+}
+
+/// Reads a statement's file; one of an earlier release has no checksum.
+fn decode_statement(bytes: &[u8]) -> Result<Statement, StatementError> {
+    match bytes.split_last_chunk() {
+        Some((statement, checksum)) if crc32fast::hash(statement).to_le_bytes() == *checksum => {
+            Statement::decode(statement)
+        }
+        _ => Statement::decode(bytes),
+    }
 }
 
 fn encode_pointer(version: &ContentVersion) -> Vec<u8> {
