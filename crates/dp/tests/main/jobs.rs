@@ -1,14 +1,15 @@
 //! Jobs from a site, over the real link: installed, refused, cancelled, removed, repaired, resumed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use restock_content::statement::{SigningKey, Statement};
+use restock_content::statement::{ForeignKey, SigningKey, Statement};
 use restock_dp::Activity;
 use restock_names::{Epoch, Timestamp};
-use restock_transfer::{JobId, JobKind, ReportState};
+use restock_transfer::{Backoff, JobId, JobKind, ReportState};
 
 use crate::site::Site;
-use crate::support::{Node, content, file, flip, noise, pack_with, package, store};
+use crate::support::{Node, content, eventually, file, flip, noise, pack_with, package, store};
 
 #[test]
 fn a_version_is_installed_and_the_next_moves_only_what_changed() {
@@ -113,6 +114,28 @@ fn statements_that_are_not_the_sites_are_refused_and_the_old_version_stays() {
 }
 
 #[test]
+fn a_job_that_comes_before_the_keys_of_its_signer_is_done_when_they_come() {
+    let site = Site::open();
+    let never = Duration::from_secs(3600);
+    let point = site.point_with(|config| config.retry = Backoff { first: never, most: never });
+    let made = site.publish(1, 1, &[(b"a", file("one"))]);
+    let (other, key) = ("ABC".parse().expect("a site code"), SigningKey::from_bytes(&[9; 32]));
+    let elsewhere = Statement::sign(other, made.version, made.root, Timestamp(0), &key);
+    let id = site.send(site.job(JobKind::Install, &elsewhere));
+    let report = site.report(id, ReportState::Failed);
+    assert_eq!(
+        (report.code.as_str(), report.is_transient),
+        ("MANIFEST_SIGNATURE", true),
+        "{}",
+        report.detail
+    );
+    assert_eq!(point.text(1, "a"), "404");
+    site.trust.accept_foreign_keys(vec![ForeignKey { site: other, key: key.public() }]).expect("kept");
+    site.report(id, ReportState::Installed);
+    assert_eq!(point.text(1, "a"), "one");
+}
+
+#[test]
 fn an_epoch_outranks_every_version_of_the_one_before() {
     let site = Site::open();
     let point = site.point();
@@ -141,7 +164,8 @@ fn packages_are_received_side_by_side_within_the_limit() {
         assert_eq!(point.text(number, "a"), "free");
     }
     assert_eq!(point.text(1, "a"), "404");
-    assert_eq!(point.running().jobs().len(), 1);
+    // A job is reported a moment before it leaves the board.
+    eventually("only the first is at it", || point.running().jobs().len() == 1);
     site.refuse_nobody();
     site.report(first, ReportState::Installed);
     assert_eq!(point.text(1, "a"), "blocked");

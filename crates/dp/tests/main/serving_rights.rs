@@ -16,7 +16,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tempfile::TempDir;
 
 use crate::site::Site;
-use crate::support::{Answer, Node, Options, Shop, file, noise, package, run_well, token_key};
+use crate::support::{Answer, Node, Options, Shop, eventually, file, noise, package, run_well, token_key};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -196,16 +196,10 @@ fn a_certificate_that_is_replaced_takes_effect() {
     // The old one is shown until the files are looked at again.
     assert_eq!(secret.over_tls("/XYZ00009.1/a.txt", &[]).status, 404);
     secret.certificate = after;
-    let deadline = SystemClock.monotonic() + Duration::from_secs(30);
-    loop {
+    eventually("the certificate of after is shown", || {
         let mut stream = secret.tls();
-        let shaken = stream.conn.complete_io(&mut stream.sock);
-        if shaken.is_ok() {
-            break;
-        }
-        assert!(SystemClock.monotonic() < deadline, "{shaken:?}");
-        std::thread::sleep(Duration::from_millis(200));
-    }
+        stream.conn.complete_io(&mut stream.sock).is_ok()
+    });
 }
 
 #[test]

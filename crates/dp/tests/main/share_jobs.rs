@@ -7,7 +7,7 @@ use restock_content::statement::Statement;
 use restock_transfer::{Job, JobKind, ReportState};
 
 use crate::site::Site;
-use crate::support::{Node, file, noise};
+use crate::support::{Node, eventually, file, noise};
 
 fn job(site: &Site, kind: JobKind, statement: &Statement, share: Option<&str>) -> Job {
     Job { share: share.map(str::to_owned), ..site.job(kind, statement) }
@@ -112,11 +112,6 @@ fn a_start_makes_what_an_earlier_process_did_not_come_to_make() {
     point.stop();
     std::fs::remove_dir_all(&root).expect("removed");
     let point = site.point();
-    let mut looks = 0;
-    while text(&root, "App/a") != "one" {
-        looks += 1;
-        assert!(looks < 12_000, "the folder is not made again");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    eventually("the folder is made again", || text(&root, "App/a") == "one");
     assert_eq!(point.text(1, "a"), "one");
 }

@@ -30,6 +30,15 @@ use tokio_util::task::TaskTracker;
 /// 2001-09-09T01:46:40Z, and half a second that HTTP dates do not show.
 pub(crate) const MTIME_NS: i64 = 1_000_000_000_500_000_000;
 
+/// Waits, for as long as a busy machine may need, until something is so.
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = SystemClock.monotonic() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(SystemClock.monotonic() < deadline, "not in a minute: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// One entry of a test tree.
 pub(crate) enum Node {
     File(Vec<u8>),

@@ -9,7 +9,7 @@ use restock_names::{Clock, ContentVersion, Epoch, ManualClock, SystemClock, Time
 use restock_transfer::{JobKind, ReportState};
 
 use crate::site::Site;
-use crate::support::{Node, content, file, store};
+use crate::support::{Node, content, eventually, file, store};
 
 #[test]
 fn downgrades_fenced_owners_conflicts_and_leaps_are_refused_after_a_restart_too() {
@@ -95,9 +95,5 @@ fn a_point_whose_site_vouches_for_nothing_says_since_when_and_serves_on() {
     let hellos = site.hellos();
     site.wire.release();
     site.wait_for_hello(hellos);
-    let deadline = SystemClock.monotonic() + Duration::from_secs(30);
-    while point.running().stale_since().is_some() {
-        assert!(SystemClock.monotonic() < deadline, "the site's next word is not taken");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    eventually("the site's next word is taken", || point.running().stale_since().is_none());
 }
