@@ -144,6 +144,10 @@ fn tests(form: Form) -> Result<Counts> {
             command.args(["-E", &format!("not ({left_out})")]);
         }
         let (status, _, err) = process::tee(&mut command)?;
+        let flaky = number_before(nextest_summary(&err), " flaky");
+        if flaky > 0 {
+            println!("{flaky} tests failed once and passed when run again: each is named FLAKY above, and is a bug");
+        }
         return counted(sum_nextest(&err), status.success());
     }
     command.args(["test", "--workspace", "--no-fail-fast", "--all-targets"]);
@@ -171,11 +175,15 @@ fn sum_cargo_test(text: &str) -> Counts {
     })
 }
 
-/// Reads `Summary [ 1.0s] 5 tests run: 4 passed (1 slow), 1 failed, 1 timed out, 0 skipped`.
+/// Reads `Summary [ 1.0s] 5 tests run: 4 passed (1 slow, 1 flaky), 1 failed, 1 timed out, 0 skipped`.
 fn sum_nextest(text: &str) -> Counts {
-    let line = text.lines().rfind(|l| l.trim_start().starts_with("Summary [")).unwrap_or_default();
+    let line = nextest_summary(text);
     let failed = [" failed", " timed out", " exec failed"].map(|what| number_before(line, what));
     Counts { passed: number_before(line, " passed"), failed: failed.iter().sum() }
+}
+
+fn nextest_summary(text: &str) -> &str {
+    text.lines().rfind(|l| l.trim_start().starts_with("Summary [")).unwrap_or_default()
 }
 
 /// The number directly before `what`; 0 when there is none.
@@ -220,9 +228,10 @@ mod tests {
         let counts = sum_cargo_test(text);
         assert_eq!((counts.passed, counts.failed), (8, 2));
         let text =
-            "     Summary [   1.2s] 15 tests run: 12 passed (1 slow), 2 failed, 1 timed out, 3 skipped\n";
+            "     Summary [   1.2s] 15 tests run: 12 passed (1 slow, 4 flaky), 2 failed, 1 timed out, 3 skipped\n";
         let counts = sum_nextest(text);
         assert_eq!((counts.passed, counts.failed), (12, 3));
+        assert_eq!(number_before(text, " flaky"), 4);
         assert_eq!(number_before("nothing here", " passed"), 0);
     }
 }
