@@ -12,6 +12,7 @@ pub(crate) mod site;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,18 @@ pub(crate) fn runtime(threads: usize) -> Result<Runtime, Failure> {
         .enable_all()
         .build()
         .map_err(|e| Failure::caused(Kind::Failed, "cannot start the runtime", &e))
+}
+
+/// Allows this process as many open files as it may allow itself: each pack that is read keeps one open,
+/// and each reader is one. Where that is refused the limit stays.
+pub(crate) fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, raised)
+    {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
 }
 
 /// Threads of a long-running process: one per core, at least two.

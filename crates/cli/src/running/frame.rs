@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{announce, runtime, threads, watch_signals};
+use super::{announce, raise_open_files, runtime, threads, watch_signals};
 use crate::config::{LogSettings, Role};
 use crate::control::{Desk, Hello, Listener};
 use crate::data_folder::DataFolder;
@@ -46,6 +46,7 @@ where
     let counts = logs::start(logs, &folder.logs(&logs.folder), role)?;
     let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
     let frame = Arc::new(Frame { folder, counts, tracker, shutdown, output });
+    raise_open_files();
     let runtime = runtime(threads())?;
     let result = runtime.block_on(async {
         let serving = async {

@@ -1,8 +1,9 @@
 //! Commands while no site runs.
 
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
-use crate::support::{Running, json, restock};
+use crate::support::{Running, command, json, restock};
 
 #[test]
 fn without_a_running_site_commands_open_the_data_themselves() {
@@ -19,7 +20,7 @@ fn without_a_running_site_commands_open_the_data_themselves() {
     let made = json(dir.path(), &["package", "create", "Tools", "--source", root]).done();
     assert_eq!((made["package"].as_str(), made["source_version"].as_u64()), (Some("XYZ00001"), Some(1)));
     assert_eq!(made["stored_version"], 0, "nothing is read while no site runs");
-    let ran = crate::support::command(dir.path())
+    let ran = command(dir.path())
         .current_dir(source.path())
         .args(["--json", "package", "create", "Here", "--source", "./sub"])
         .output()
@@ -56,4 +57,18 @@ fn a_site_that_is_held_by_another_process_is_refused_by_name() {
     let message = document["error"]["message"].as_str().unwrap();
     assert!(message.contains(&format!("process {}", site.hello["pid"])), "{message}");
     assert!(message.contains("restock site run"), "{message}");
+}
+
+#[test]
+fn a_process_that_runs_on_may_open_as_many_files_as_it_may_allow_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    json(dir.path(), &["site", "init", "--listen", "127.0.0.1:0"]).done();
+    let ours = command(dir.path());
+    let mut few = Command::new("prlimit");
+    few.arg("--nofile=128:1500").arg(ours.get_program()).args(ours.get_args()).env_remove("RESTOCK_DATA");
+    let site = Running::of(few, "site");
+    let limits = site.proc_file("limits");
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    assert_eq!(line.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), ["1500", "1500"], "{line}");
+    assert_eq!(site.stop(), 0);
 }

@@ -122,6 +122,11 @@ impl Running {
         self.hello["url"].as_str().unwrap()
     }
 
+    /// What `/proc` has of it under `name`.
+    pub(crate) fn proc_file(&self, name: &str) -> String {
+        std::fs::read_to_string(format!("/proc/{}/{name}", self.child.id())).unwrap()
+    }
+
     /// SIGTERM, and how it ended.
     pub(crate) fn stop(mut self) -> i32 {
         let pid = self.child.id().to_string();

@@ -237,14 +237,13 @@ fn is_free(name: &str, address: SocketAddr) -> Finding {
 }
 
 fn open_files() -> Finding {
-    let limit = getrlimit(Resource::Nofile);
-    match limit.current {
-        Some(soft) if soft < OPEN_FILES_MIN => {
-            let hard = limit.maximum.map_or_else(|| "unlimited".to_owned(), |hard| hard.to_string());
-            let text = format!("a process may have {soft} files open here (at most {hard})");
-            Finding::notice("open files", text, "LimitNOFILE=65536 in the service, or ulimit -n 65536")
+    // A running site or DP raises its own limit as far as it may.
+    match getrlimit(Resource::Nofile).maximum {
+        Some(most) if most < OPEN_FILES_MIN => {
+            let text = format!("a process may have at most {most} files open");
+            Finding::notice("open files", text, "LimitNOFILE=65536 in the service, or ulimit -H -n 65536")
         }
-        Some(soft) => Finding::good("open files", format!("a process may have {soft} files open")),
+        Some(most) => Finding::good("open files", format!("a process may have {most} files open")),
         None => Finding::good("open files", "there is no limit"),
     }
 }
