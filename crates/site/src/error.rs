@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use restock_content::library::LibraryError;
 use restock_content::snapshot::SnapshotError;
 use restock_names::SiteCode;
-use restock_sitedb::DatabaseError;
+use restock_sitedb::{DatabaseError, StopCause};
 use restock_transfer::{EnrolError, LinkError, TokenError, TrustError};
 
 use crate::backup::ArchiveError;
@@ -88,9 +88,9 @@ pub enum SiteError {
     /// The site is being run already by this process.
     #[error("SITE_RUNNING: the site already runs")]
     Running,
-    /// The database stopped after a failed write.
-    #[error("DATABASE_STOPPED: {0}")]
-    DatabaseStopped(String),
+    /// The database stopped: a write failed or a page is damaged.
+    #[error("{0}")]
+    DatabaseStopped(StopCause),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -171,7 +171,12 @@ impl SiteError {
             ),
             Self::Plan(error) => error.hint(),
             Self::Link(LinkError::Bind { .. }) => Some("another listen address".to_owned()),
-            Self::DatabaseStopped(_) => Some("check the disk, then start the site again".to_owned()),
+            Self::DatabaseStopped(StopCause::Failed(_)) => {
+                Some("check the disk, then start the site again".to_owned())
+            }
+            Self::DatabaseStopped(StopCause::Damaged(_)) => {
+                Some("check the disk, then restore a backup with restock site restore".to_owned())
+            }
             _ => None,
         }
     }

@@ -16,8 +16,7 @@ use sqlx::{AnyConnection, Row as _};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::Engine;
-use crate::error::is_disk_failure;
+use crate::{Engine, StopCause};
 
 /// The writer rests when it has committed nothing for so long.
 const QUIET: Duration = Duration::from_millis(250);
@@ -48,7 +47,7 @@ impl Commits {
 }
 
 /// Moves pages until the writer has ended. A failed disk stops the database.
-pub(crate) async fn move_pages(url: String, commits: Arc<Commits>, stop: watch::Sender<Option<String>>) {
+pub(crate) async fn move_pages(url: String, commits: Arc<Commits>, stop: watch::Sender<Option<StopCause>>) {
     let mut connection = None;
     let moving = async {
         loop {
@@ -59,9 +58,8 @@ pub(crate) async fn move_pages(url: String, commits: Arc<Commits>, stop: watch::
                 let rests = commits.count.load(Ordering::Relaxed) == before;
                 let worth = if rests { PAGES_MIN } else { PAGES_MAX };
                 if let Err(error) = move_if(&mut connection, &url, worth).await {
-                    if is_disk_failure(&error) {
-                        let cause = format!("moving pages from the log: {error}");
-                        tracing::error!(cause, "the database stopped: its disk failed");
+                    if let Some(cause) = StopCause::of(&error) {
+                        tracing::error!("{cause} (while pages were moved from the log)");
                         stop.send_replace(Some(cause));
                         return;
                     }

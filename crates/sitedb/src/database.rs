@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::engine::{quick_check, without_password};
 use crate::query::connections::Connections;
 use crate::writer::Writer;
-use crate::{DatabaseError, Engine, Tx, Views, migration};
+use crate::{DatabaseError, Engine, StopCause, Tx, Views, migration};
 
 /// Connections that may read at once. More callers wait.
 const READERS_MAX: usize = 4;
@@ -221,7 +221,7 @@ impl Database {
     }
 
     /// Ends when a failed write has stopped the database: the process must start again.
-    pub async fn stopped(&self) -> String {
+    pub async fn stopped(&self) -> StopCause {
         self.inner.writer.stopped().await
     }
 

@@ -68,8 +68,8 @@ pub enum DatabaseError {
         cause: String,
     },
     /// An earlier sync failed, so nothing more is written until the process starts again.
-    #[error("DATABASE_STOPPED: the database stopped after a failed write: {0}")]
-    Stopped(String),
+    #[error("{0}")]
+    Stopped(StopCause),
     /// The database was closed, or the transaction's code panicked.
     #[error("DATABASE_CLOSED: {0} did not run to its end")]
     Closed(&'static str),
@@ -94,6 +94,31 @@ pub enum DatabaseError {
         /// What was found.
         found: String,
     },
+}
+
+/// Why nothing more is written until the process starts again. With the driver's words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StopCause {
+    /// A write or a sync failed: what is on the disk is no longer known.
+    #[error("DATABASE_STOPPED: the database stopped after a failed write: {0}")]
+    Failed(String),
+    /// A page is not what was written.
+    #[error("DB_CORRUPT: the database stopped because a page of it is damaged: {0}")]
+    Damaged(String),
+}
+
+impl StopCause {
+    /// What an error says of the disk beneath the database; `None` where it says nothing.
+    pub(crate) fn of(error: &sqlx::Error) -> Option<Self> {
+        // 10: SQLITE_IOERR, 11: SQLITE_CORRUPT, 26: SQLITE_NOTADB and their extended forms.
+        let code = error.as_database_error()?.code()?.parse::<u32>().ok()?;
+        match code & 0xff {
+            _ if code >= 10_000 => None,
+            10 => Some(Self::Failed(error.to_string())),
+            11 | 26 => Some(Self::Damaged(error.to_string())),
+            _ => None,
+        }
+    }
 }
 
 impl DatabaseError {
@@ -139,16 +164,6 @@ pub(crate) fn is_conflict(error: &sqlx::Error) -> bool {
         matches!(code.as_ref(), "40001" | "40P01")
             || code.parse::<u32>().is_ok_and(|n| matches!(n & 0xff, 5 | 6) && n < 10_000)
     })
-}
-
-/// True when the disk beneath the database failed: what is on it is no longer known.
-pub(crate) fn is_disk_failure(error: &sqlx::Error) -> bool {
-    // 10: SQLITE_IOERR, 11: SQLITE_CORRUPT, 26: SQLITE_NOTADB and their extended forms.
-    error
-        .as_database_error()
-        .and_then(|e| e.code())
-        .and_then(|code| code.parse::<u32>().ok())
-        .is_some_and(|n| n < 10_000 && matches!(n & 0xff, 10 | 11 | 26))
 }
 
 /// True when the connection itself is gone.

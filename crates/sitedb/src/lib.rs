@@ -51,7 +51,7 @@ mod writer;
 
 pub use database::{Database, Wake, WakeListener};
 pub use engine::Engine;
-pub use error::DatabaseError;
+pub use error::{DatabaseError, StopCause};
 pub use tx::Tx;
 pub use view::{View, Views};
 pub use why::Why;

@@ -10,9 +10,9 @@ use restock_names::{
 use sqlx::any::{AnyArguments, AnyRow, AnyTypeInfoKind};
 use sqlx::{AnyConnection, Arguments, Column as _, Row as _, SqlSafeStr, ValueRef as _};
 
-use crate::error::{is_conflict, is_disk_failure};
+use crate::error::is_conflict;
 use crate::replica::Kind;
-use crate::{DatabaseError, Engine, Wake, Why};
+use crate::{DatabaseError, Engine, StopCause, Wake, Why};
 
 /// The values bound to a statement's `$1`, `$2`, ….
 macro_rules! bind {
@@ -119,10 +119,9 @@ impl Tx {
         if is_conflict(&source) {
             self.spoiled = Some(source);
             DatabaseError::Busy(operation, 1)
-        } else if is_disk_failure(&source) {
-            let error = DatabaseError::Stopped(source.to_string());
+        } else if let Some(cause) = StopCause::of(&source) {
             self.spoiled = Some(source);
-            error
+            DatabaseError::Stopped(cause)
         } else {
             DatabaseError::Statement { operation, source }
         }

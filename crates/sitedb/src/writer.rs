@@ -15,8 +15,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::checkpoint::{Commits, move_pages};
 use crate::database::Wakes;
-use crate::error::{is_conflict, is_connection_lost, is_disk_failure};
-use crate::{DatabaseError, Engine, Tx};
+use crate::error::{is_conflict, is_connection_lost};
+use crate::{DatabaseError, Engine, StopCause, Tx};
 
 /// Transactions that may wait for the writer; more callers wait outside.
 const QUEUE_MAX: usize = 1024;
@@ -30,7 +30,7 @@ const PAUSE_MS_MAX: u64 = 64;
 /// The writing side of a database.
 pub(crate) struct Writer {
     sender: Mutex<Option<mpsc::Sender<Box<dyn Intent>>>>,
-    stopped: watch::Receiver<Option<String>>,
+    stopped: watch::Receiver<Option<StopCause>>,
 }
 
 impl Writer {
@@ -72,7 +72,7 @@ impl Writer {
         drop(self.sender.lock().await.take());
     }
 
-    pub(crate) async fn stopped(&self) -> String {
+    pub(crate) async fn stopped(&self) -> StopCause {
         let mut stopped = self.stopped.clone();
         let cause = stopped.wait_for(Option::is_some).await.ok().and_then(|cause| cause.clone());
         match cause {
@@ -154,7 +154,7 @@ async fn write(
     mut queue: mpsc::Receiver<Box<dyn Intent>>,
     wakes: Arc<Wakes>,
     clock: Arc<OnceLock<Arc<dyn Clock>>>,
-    (stop, commits, moving): (watch::Sender<Option<String>>, Arc<Commits>, Option<JoinHandle<()>>),
+    (stop, commits, moving): (watch::Sender<Option<StopCause>>, Arc<Commits>, Option<JoinHandle<()>>),
 ) {
     while let Some(first) = queue.recv().await {
         if let Some(cause) = stop.borrow().clone() {
@@ -178,9 +178,9 @@ async fn write(
             }
             Err(error) => {
                 let cause = error.to_string();
-                if is_disk_failure(&error) {
-                    tracing::error!(cause, "the database stopped: its disk failed");
-                    stop.send_replace(Some(cause.clone()));
+                if let Some(stopped) = StopCause::of(&error) {
+                    tracing::error!("{stopped}");
+                    stop.send_replace(Some(stopped));
                 }
                 let busy = is_conflict(&error);
                 for intent in batch {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use restock_names::{Digest, Timestamp};
 use restock_sitedb::source_root::SourceRoot;
-use restock_sitedb::{Database, DatabaseError, Wake};
+use restock_sitedb::{Database, DatabaseError, StopCause, Wake};
 
 use crate::server::{Cluster, Fresh, sqlite};
 
@@ -269,6 +269,36 @@ async fn a_database_of_a_later_release_is_refused() {
     assert!(refused.to_string().starts_with("DB_TOO_NEW: "), "{refused}");
 }
 
+/// Fills the last pages of a database file, one in `share` of all, with what is no page.
+fn damage_pages(path: &std::path::Path, share: usize) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let pages = bytes.len() / 4096;
+    for page in bytes.chunks_mut(4096).skip(pages - pages / share) {
+        page.fill(0xa5);
+    }
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_page_that_is_met_after_the_start_stops_the_database_with_its_code() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("site.db");
+    let database = Database::open_file(&path).await.unwrap();
+    for i in 0..500 {
+        assert!(add(&database, format!("name{i}")).await.unwrap());
+    }
+    database.close().await;
+    // The rows came last; what the start reads stands before them.
+    damage_pages(&path, 20);
+    // It was closed in order, so nothing is checked at the start.
+    let database = Database::open_file(&path).await.unwrap();
+    let met = add(&database, "one more".to_owned()).await.unwrap_err().to_string();
+    assert!(met.starts_with("DB_CORRUPT: "), "{met}");
+    assert!(matches!(database.stopped().await, StopCause::Damaged(_)));
+    let refused = add(&database, "another".to_owned()).await.unwrap_err().to_string();
+    assert!(refused.starts_with("DB_CORRUPT: "), "{refused}");
+}
+
 #[tokio::test]
 async fn a_database_that_was_damaged_while_open_is_refused_at_start() {
     let folder = tempfile::TempDir::new().unwrap();
@@ -281,12 +311,7 @@ async fn a_database_that_was_damaged_while_open_is_refused_at_start() {
     let database = Database::open_file(&path).await.unwrap();
     assert!(add(&database, "unclean".to_owned()).await.unwrap());
     // The handle stays, as that of a killed process would: the log is not empty.
-    let mut bytes = std::fs::read(&path).unwrap();
-    let pages = bytes.len() / 4096;
-    for page in bytes.chunks_mut(4096).skip(pages / 2) {
-        page.fill(0xa5);
-    }
-    std::fs::write(&path, bytes).unwrap();
+    damage_pages(&path, 2);
     let refused = Database::open_file(&path).await.unwrap_err().to_string();
     assert!(refused.starts_with("DB_CORRUPT: ") || refused.starts_with("DATABASE_OPEN: "), "{refused}");
     drop(database);
