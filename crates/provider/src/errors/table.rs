@@ -167,6 +167,7 @@ reasons! {
     49 "SOURCE_SCOPE" AccessDenied Functional Security "The source path lies under a source root; a role on packages within one of its scopes is needed to set it.";
     50 "ORPHANED" Conflict Functional Provider "The site that owns the package is gone, so no site reads its source: `Unlock` at a site, or `restock package adopt`, makes that site the owner.";
     51 "SITE_TYPE" Conflict Functional Provider "Sites of that type do not do it: a secondary site owns no packages, a central one has no distribution points.";
+    52 "DB_CORRUPT" Failed Major Database "A page of the site database is damaged: the site stops, and a backup is restored.";
     64 "INVALID_NAMESPACE" InvalidNamespace Functional Provider "The path names another server or namespace.";
     65 "INVALID_CLASS" InvalidClass Functional Provider "No class of that name is declared.";
     66 "INVALID_PATH" InvalidObjectPath Functional Provider "The path is not well formed, or its keys are not those of the class.";
