@@ -210,7 +210,7 @@ pub(crate) async fn step(
         Ok(token) if !token.is_empty() => token,
         _ => {
             negotiation.forget();
-            return Err(refuse(&NtlmError::Format("a token is base64 of at least one byte"), peer));
+            return Err(refuse(&NtlmError::Format("a token is base64 of at least one byte"), peer, takes));
         }
     };
     let mut acceptor = negotiation.acceptor(&token);
@@ -222,7 +222,7 @@ pub(crate) async fn step(
     let offer = Offer { names: &handler.ntlm_names, server_challenge, now: handler.now(), takes };
     let is_own_host = |host: &str| is_own_host(handler, host, peer.local.ip());
     let terms = Terms { binding: shared.binding(), is_own_host: &is_own_host };
-    let claim = match acceptor.step(&token, &offer, &terms).map_err(|error| refuse(&error, peer))? {
+    let claim = match acceptor.step(&token, &offer, &terms).map_err(|error| refuse(&error, peer, takes))? {
         Step::Claimed(claim) => claim,
         Step::Ticket(ticket) => return ticket::enter(handler, shared, peer, (scheme, &ticket)).await,
         Step::Continue(answer) => {
@@ -240,7 +240,7 @@ pub(crate) async fn step(
         signed_in.await.map_err(|refusal| NotSignedIn::after_body(refused_sign_in(refusal)))?;
     if !peer.is_tls && !session.can_seal() {
         let weak = "without TLS only sealed bodies are taken; agree on sealing with 128-bit keys";
-        return Err(refuse(&NtlmError::Weak(weak), peer));
+        return Err(refuse(&NtlmError::Weak(weak), peer, takes));
     }
     negotiation.enter(Identity::Ntlm(identity), Keys::Ntlm(session));
     let last = last.and_then(|token| scheme.header(&token));
@@ -248,17 +248,20 @@ pub(crate) async fn step(
 }
 
 /// A sign-in that cannot go on: 401 with the code.
-fn refuse(error: &NtlmError, peer: Peer) -> NotSignedIn {
+fn refuse(error: &NtlmError, peer: Peer, takes: Takes) -> NotSignedIn {
     let text = error.to_string();
     let (_, description) = split_code(&text);
     let (code, description) = match error {
+        NtlmError::Format(_) if !takes.ntlm => {
+            ("KERBEROS_FORMAT", "a token is one of Kerberos, wrapped in SPNEGO or not, in base64")
+        }
         NtlmError::Format(_) => ("NTLM_FORMAT", description),
         NtlmError::Weak(_) => ("NTLM_WEAK", description),
         NtlmError::Target => ("NTLM_TARGET", description),
         NtlmError::ChannelBinding => ("EPA_REQUIRED", description),
         NtlmError::NotTaken => return NotSignedIn::after_body(unauthorized()),
     };
-    tracing::info!(target: "adminservice", code, client = %peer.remote.ip(), "a sign-in with NTLM was refused");
+    tracing::info!(target: "adminservice", code, client = %peer.remote.ip(), "a sign-in was refused");
     NotSignedIn::after_body(Refused::transport(401, code, description))
 }
 

@@ -69,6 +69,10 @@ pub(crate) fn run(form: Form) -> Result<()> {
         suite("simulation", 720, &mut || one(simulate::quick()));
     }
     suite("tests", if form == Form::Full { 780 } else { 180 }, &mut || tests(form));
+    if form == Form::Full {
+        // Last: the program that it builds takes the place of the one the other suites run.
+        suite("kerberos", 360, &mut kerberos);
+    }
     report(&outcomes, started.elapsed())
 }
 
@@ -156,6 +160,18 @@ fn tests(form: Form) -> Result<Counts> {
     }
     let (status, out, _) = process::tee(&mut command)?;
     counted(sum_cargo_test(&out), status.success())
+}
+
+/// The same workspace with Kerberos, of which only what knows the feature is built anew.
+fn kerberos() -> Result<Counts> {
+    const FEATURE: [&str; 3] = ["--workspace", "--features", "restock-cli/kerberos"];
+    let mut clippy = process::cargo();
+    process::run(clippy.args(["clippy", "-q"]).args(FEATURE).args(["--all-targets", "--", "-D", "warnings"]))?;
+    let mut command = process::cargo();
+    command.args(["nextest", "run"]).args(FEATURE).args(["--no-fail-fast", "--status-level", "slow"]);
+    command.args(["-E", "package(restock-frontdoor) | (package(restock-cli) & test(/kerberos/))"]);
+    let (status, _, err) = process::tee(&mut command)?;
+    counted(sum_nextest(&err), status.success())
 }
 
 /// A runner that failed without a failed test (it could not build, say) is itself one failure.

@@ -39,6 +39,14 @@ const NEEDED: &[(&str, &str)] = &[
     ("losetup", "mount"),
     ("mount", "mount"),
     ("python3", "python3"),
+    ("krb5kdc", "krb5-kdc"),
+    ("kadmin.local", "krb5-admin-server"),
+    ("kinit", "krb5-user"),
+    ("/usr/include/gssapi/gssapi.h", "libkrb5-dev"),
+    ("/usr/lib/llvm-14/lib/libclang.so.1", "libclang-dev"),
+    ("/usr/lib/python3/dist-packages/gssapi", "python3-gssapi"),
+    ("/usr/include/python3.11/Python.h", "python3-dev"),
+    ("/usr/lib/python3.11/ensurepip", "python3-venv"),
     ("/usr/lib/postgresql/15/bin/initdb", "postgresql-15"),
 ];
 

@@ -12,9 +12,15 @@ pub(crate) const CLIENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../frontd
 
 /// A Python with the packages that the clients import, made once beside the build.
 pub(crate) fn python() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("door-clients");
+    python_with("door-clients", "requirements.txt", &["python3"])
+}
+
+/// The same with another name and list of packages, by this interpreter and with these arguments of `venv`.
+pub(crate) fn python_with(name: &str, requirements: &str, interpreter_and_venv: &[&str]) -> PathBuf {
+    let (python, venv) = interpreter_and_venv.split_first().unwrap();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let (interpreter, installed) = (folder.join("bin/python3"), folder.join("requirements.txt"));
-    let wanted = Path::new(CLIENTS).join("requirements.txt");
+    let wanted = Path::new(CLIENTS).join(requirements);
     let lock = File::create(folder.with_extension("lock")).unwrap();
     lock.lock().unwrap();
     let text = std::fs::read(&wanted).unwrap();
@@ -25,7 +31,7 @@ pub(crate) fn python() -> PathBuf {
         let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
         assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     };
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
+    run(Command::new(python).args(["-m", "venv", "--clear"]).args(venv).arg(&folder));
     let pip = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "-r"];
     run(Command::new(&interpreter).args(pip).arg(&wanted));
     std::fs::write(&installed, text).unwrap();

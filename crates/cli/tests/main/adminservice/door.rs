@@ -69,6 +69,11 @@ impl Got {
 impl Door {
     /// A site with these lines of `restock.toml` replaced, and an account that may do everything.
     pub(crate) fn new(settings: &[(&str, &str)]) -> Self {
+        Self::started_by(settings, World::start_site)
+    }
+
+    /// The same with another way to start the site.
+    pub(crate) fn started_by(settings: &[(&str, &str)], start: impl FnOnce(&mut World)) -> Self {
         let folder = TempDir::with_prefix("restock-door-").unwrap();
         let mut world = World { folder, site: None, points: Vec::new() };
         std::fs::create_dir(world.root()).unwrap();
@@ -82,7 +87,7 @@ impl Door {
             text.replace_range(at..end, &format!("{key} = {value}"));
         }
         std::fs::write(&file, text).unwrap();
-        world.start_site();
+        start(&mut world);
         world.ask(&["source", "add", "root", world.root().to_str().unwrap()]).done();
         let hello = world.site.as_ref().unwrap().hello["admin_service"].clone();
         let address = |name: &str| {
