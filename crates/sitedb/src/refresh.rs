@@ -20,7 +20,7 @@ use crate::target::Context;
 use crate::tx::{Row, bind};
 use crate::{DatabaseError, Tx, Wake, Why};
 
-pub(crate) use mirror::OwnerState;
+pub(crate) use mirror::{OwnerRequest, OwnerState};
 
 /// The refresh requests of one package.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -29,6 +29,10 @@ pub(crate) struct OwnerState {
     pub(crate) epoch: Epoch,
     /// A request has not ended.
     pub(crate) pending: bool,
+    /// The newest that has not, as the owner counts in this epoch; 0 for none, and from an owner of an
+    /// earlier release.
+    #[serde(default)]
+    pub(crate) request: u64,
     /// The first snapshot of a package created with a source has not ended.
     pub(crate) creating: bool,
     /// The last request ended without a version.
@@ -82,6 +86,15 @@ impl Refresh {
 /// Why a request waits that was made at another site than the owner.
 pub(crate) fn waiting_for(owner: SiteCode) -> Why {
     Why::new("WAITING_FOR_OWNER", format!("waiting for owner {owner}"))
+}
+
+/// A request of an owner, by which sites that each count for themselves speak of the same one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OwnerRequest {
+    /// The epoch in which the owner took the package over.
+    pub(crate) epoch: Epoch,
+    /// Its number there.
+    pub(crate) number: u64,
 }
 
 /// What a site asked for, as it is known here.
@@ -149,11 +162,56 @@ impl Tx {
         Ok(Some(OwnerState {
             epoch,
             pending: refresh.is_pending(),
+            request: refresh.pending(),
             creating: refresh.is_creating(),
             failed: refresh.failed > 0 && refresh.failed == refresh.done,
             done_of: of_sites.iter().map(|(site, f)| (*site, f.done_by(refresh.done))).collect(),
             why: refresh.why,
         }))
+    }
+
+    /// The newest request of the package's owner that has not ended, as far as it is known here; `None`
+    /// when there is none.
+    pub(crate) async fn request_of_owner(
+        &mut self,
+        id: PackageId,
+    ) -> Result<Option<OwnerRequest>, DatabaseError> {
+        let (own, epoch) = (self.own_code().await?, self.owner_epoch(id).await?);
+        let (Some(package), Some(refresh)) = (self.package(id).await?, self.refresh(id).await?) else {
+            return Ok(None);
+        };
+        let number = if package.source_site == own {
+            refresh.pending()
+        } else {
+            let told = self.owner_state_told(id).await?;
+            told.filter(|told| told.epoch == epoch && told.pending).map_or(0, |told| told.request)
+        };
+        Ok((number > 0).then_some(OwnerRequest { epoch, number }))
+    }
+
+    /// Does the request `covered` cover every one that is waited for here? Not while something waits that
+    /// was asked here and that the owner counts under a number of its own.
+    pub(crate) async fn is_every_request_covered(
+        &mut self,
+        id: PackageId,
+        covered: OwnerRequest,
+    ) -> Result<bool, DatabaseError> {
+        let own = self.own_code().await?;
+        let done = self.forwarded(id).await?.get(&own).map_or(0, |of_here| of_here.done);
+        if self.asked_here(id).await? > done {
+            return Ok(false);
+        }
+        let newest = self.request_of_owner(id).await?;
+        Ok(newest.is_some_and(|newest| newest.epoch == covered.epoch && newest.number <= covered.number))
+    }
+
+    /// What the owner said last about its requests.
+    async fn owner_state_told(&mut self, id: PackageId) -> Result<Option<OwnerState>, DatabaseError> {
+        let row = self.row("SELECT owner_state FROM refreshes WHERE package_id = $1", bind![id]).await?;
+        Ok(match row.map(|row| row.text_or_none("owner_state")).transpose()? {
+            Some(Some(text)) => serde_json::from_str(&text).ok(),
+            _ => None,
+        })
     }
 
     /// Adds a request for a package that another site owns: durable here, told to the owner.
@@ -244,7 +302,8 @@ impl Tx {
         }
         let text = serde_json::to_string(state).expect("a state is plain data");
         self.execute("UPDATE refreshes SET owner_state = $2 WHERE package_id = $1", bind![id, text]).await?;
-        self.mirror_refresh(id, now).await
+        self.mirror_refresh(id, now).await?;
+        self.tell_of_cancelled(id).await
     }
 
     /// Gives the requests here the look of the owner's.
@@ -260,11 +319,7 @@ impl Tx {
         if package.source_site == own {
             return Ok(());
         }
-        let row = self.row("SELECT owner_state FROM refreshes WHERE package_id = $1", bind![id]).await?;
-        let state: Option<OwnerState> = match row.map(|row| row.text_or_none("owner_state")).transpose()? {
-            Some(Some(text)) => serde_json::from_str(&text).ok(),
-            _ => None,
-        };
+        let state = self.owner_state_told(id).await?;
         let done = self.forwarded(id).await?.get(&own).map_or(0, |of_here| of_here.done);
         let is_waiting = self.asked_here(id).await? > done;
         let mut refresh = before.clone();

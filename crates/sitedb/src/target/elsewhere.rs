@@ -9,6 +9,7 @@ use restock_names::{DistributionPointName, PackageId, SiteCode, Timestamp};
 
 use super::{Applied, Context, Target, key};
 use crate::admin::TYPE_POINT;
+use crate::refresh::OwnerRequest;
 use crate::replica::Kind;
 use crate::replica::kinds::state::{Report, report};
 use crate::state::{self, Event, Refusal, TargetState, Wish, mirrored, step};
@@ -71,7 +72,7 @@ impl Tx {
             }
             Event::RefreshAsked | Event::RefreshEnded | Event::Published { .. } => {
                 let before = target.facts.state;
-                if event == Event::RefreshAsked {
+                if event == Event::RefreshAsked && !self.is_cancelled_there(target).await? {
                     // What is told of it need not be read: only the installed state can be lost.
                     let (facts, _nothing) = match step(&target.facts, &context.elsewhere(), event) {
                         Ok(step) => step,
@@ -160,8 +161,13 @@ impl Tx {
         let kept = target.clone();
         // Who deletes a package wants it nowhere, and says no more than that.
         let wish = Wish { is_wanted: wish.is_wanted && !context.is_deleting, ..wish };
-        let facts =
-            mirrored(target.facts.skip_until, wish, told.map(|told| &told.facts), &context.elsewhere());
+        let mut skip_until = target.facts.skip_until;
+        if let Some(skips) = told.and_then(|told| told.skips)
+            && self.is_every_request_covered(context.package, skips).await?
+        {
+            skip_until = skip_until.max(context.facts.pending);
+        }
+        let facts = mirrored(skip_until, wish, told.map(|told| &told.facts), &context.elsewhere());
         let Some(facts) = facts else {
             self.forget_target(target).await?;
             return Ok(false);
@@ -183,6 +189,43 @@ impl Tx {
             self.put_target(target).await?;
         }
         Ok(true)
+    }
+
+    /// Did its site say that what is asked for was cancelled there?
+    async fn is_cancelled_there(&mut self, target: &Target) -> Result<bool, DatabaseError> {
+        if target.facts.state != TargetState::Failed {
+            return Ok(false);
+        }
+        match self.told_of(target).await?.and_then(|told| told.skips) {
+            Some(skips) => self.is_every_request_covered(target.package, skips).await,
+            None => Ok(false),
+        }
+    }
+
+    /// The requests of the owner that were cancelled for a target of this site, while they wait.
+    pub(crate) async fn cancelled_requests(
+        &mut self,
+        target: &Target,
+    ) -> Result<Option<OwnerRequest>, DatabaseError> {
+        if target.facts.state != TargetState::Failed {
+            return Ok(None);
+        }
+        let pending = self.refresh(target.package).await?.map_or(0, |refresh| refresh.pending());
+        if pending == 0 || target.facts.skip_until < pending {
+            return Ok(None);
+        }
+        self.request_of_owner(target.package).await
+    }
+
+    /// The owner of a package has said more of its requests: what was cancelled of them here is told anew.
+    pub(crate) async fn tell_of_cancelled(&mut self, package: PackageId) -> Result<(), DatabaseError> {
+        for target in self.targets_of_package(package).await? {
+            let is_own = target.other_site.is_none();
+            if is_own && target.facts.state == TargetState::Failed && target.facts.skip_until > 0 {
+                self.touch(Kind::State, key(&target));
+            }
+        }
+        Ok(())
     }
 
     async fn forget_target(&mut self, target: &Target) -> Result<(), DatabaseError> {

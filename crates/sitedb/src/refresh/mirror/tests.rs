@@ -12,7 +12,15 @@ fn owner() -> SiteCode {
 
 fn state(pending: bool, failed: bool) -> OwnerState {
     let why = Some(crate::Why::new("SOURCE_NOT_FOUND", "the source is gone")).filter(|_| failed);
-    OwnerState { epoch: Epoch::FIRST, pending, creating: false, failed, why, done_of: Default::default() }
+    OwnerState {
+        epoch: Epoch::FIRST,
+        pending,
+        request: u64::from(pending),
+        creating: false,
+        failed,
+        why,
+        done_of: Default::default(),
+    }
 }
 
 #[test]

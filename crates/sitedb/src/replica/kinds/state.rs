@@ -1,11 +1,12 @@
 //! Objects of kind `state`: how a package stands on a distribution point, as the site of the
 //! distribution point tells it.
 
-use restock_names::{SourceVersion, Timestamp};
+use restock_names::{Epoch, SourceVersion, Timestamp};
 use serde_json::json;
 
 use super::form;
 use super::target::{of_key, own_targets, wish};
+use crate::refresh::OwnerRequest;
 use crate::replica::{Arrival, Kind, Object, Taken, Told, Writer};
 use crate::state::{self, Damage, TargetState, Wish};
 use crate::target::Target;
@@ -16,6 +17,8 @@ use crate::{DatabaseError, Tx, Why};
 pub(crate) struct Report {
     /// What decides what is shown.
     pub(crate) facts: state::Told,
+    /// Every request up to this one was cancelled for the distribution point.
+    pub(crate) skips: Option<OwnerRequest>,
     /// As [`Target::why`].
     pub(crate) why: Option<Why>,
     /// As [`Target::asked_at`].
@@ -26,7 +29,7 @@ pub(crate) struct Report {
     pub(crate) bytes_received: u64,
 }
 
-fn body(target: &Target) -> serde_json::Value {
+fn body(target: &Target, skips: Option<OwnerRequest>) -> serde_json::Value {
     let facts = &target.facts;
     json!({
         "state": facts.state,
@@ -43,6 +46,8 @@ fn body(target: &Target) -> serde_json::Value {
         "bytes_received": target.bytes_received,
         "redistributes": target.redistributes,
         "cancels": target.cancels,
+        "skips": skips.map(|request| request.number),
+        "skips_epoch": skips.map(|request| request.epoch.0),
     })
 }
 
@@ -76,6 +81,13 @@ pub(crate) fn report(object: &Object) -> Result<Report, Why> {
                 cancels: fields.u64("cancels")?,
             },
         },
+        // An earlier release says nothing of it.
+        skips: fields
+            .get("skips")
+            .map(|_| {
+                Ok(OwnerRequest { epoch: Epoch(fields.u32("skips_epoch")?), number: fields.u64("skips")? })
+            })
+            .transpose()?,
         why: form::why(fields, "why")?,
         asked_at: fields.time("asked_at")?,
         last_copied_at: fields.time_or_none("last_copied_at")?,
@@ -88,7 +100,10 @@ pub(crate) async fn told(tx: &mut Tx, _kind: Kind, key: &str) -> Result<Told, Da
     let Ok((package, point)) = of_key(key) else { return Ok(Told::Others) };
     match tx.target(package, &point).await? {
         Some(target) if target.other_site.is_some() => Ok(Told::Others),
-        Some(target) => Ok(Told::Body(body(&target))),
+        Some(target) => {
+            let skips = tx.cancelled_requests(&target).await?;
+            Ok(Told::Body(body(&target, skips)))
+        }
         None if tx.site_of_point(&point).await? == Some(tx.own_code().await?) => Ok(Told::Gone),
         None => Ok(Told::Others),
     }

@@ -132,6 +132,40 @@ async fn redistribution_and_cancel_are_carried_out_once_by_its_site(mut line: Li
     assert_eq!(line.states(id, "DPC").await, [Some(Installed); 3]);
 }
 
+async fn a_cancel_at_its_own_site_is_shown_elsewhere_while_the_refresh_waits(mut line: Line) {
+    let id = installed(&mut line).await;
+    line.nodes[0].ask(id).await;
+    line.settle().await;
+    assert_eq!(line.states(id, "DPC").await, [Some(Waiting); 3]);
+    assert!(line.wish(2, id, "DPC", Event::CancelAsked).await.is_change());
+    line.settle().await;
+    assert_eq!(line.states(id, "DPC").await, [Some(Failed); 3]);
+    // What is said of the same request changes nothing.
+    change!(line.nodes[0].database, |tx| {
+        let mut refresh = tx.refresh(id).await?.unwrap();
+        refresh.why = Some(restock_sitedb::Why::new("WAITING_FOR_RUN", "waits"));
+        tx.update_refresh(id, &refresh).await?;
+    });
+    line.settle().await;
+    assert_eq!(line.states(id, "DPC").await, [Some(Failed); 3]);
+    // One that is asked when it has ended is another.
+    change!(line.nodes[0].database, |tx| {
+        let mut refresh = tx.refresh(id).await?.unwrap();
+        assert!(refresh.cancel());
+        tx.update_refresh(id, &refresh).await?;
+        let context = super::line::context(tx, id).await?;
+        tx.tell_targets(&context, Event::RefreshEnded, None).await?;
+    });
+    line.settle().await;
+    let states = line.states(id, "DPC").await;
+    assert_eq!((states[0], states[1]), (states[2], states[2]));
+    line.nodes[0].ask(id).await;
+    assert_eq!(line.states(id, "DPC").await[0], Some(Waiting), "at once");
+    line.settle().await;
+    assert_eq!(line.states(id, "DPC").await, [Some(Waiting); 3]);
+    assert_eq!(line.refused, []);
+}
+
 async fn removal_ends_everywhere(mut line: Line) {
     let id = installed(&mut line).await;
     line.wish(0, id, "DPC", Event::RemoveAsked).await;
@@ -280,6 +314,7 @@ cases! {
     a_refresh_takes_every_target_out_of_the_installed_state_at_once
     a_refresh_that_ends_without_a_version_puts_targets_back
     redistribution_and_cancel_are_carried_out_once_by_its_site
+    a_cancel_at_its_own_site_is_shown_elsewhere_while_the_refresh_waits
     removal_ends_everywhere
     what_was_wished_and_taken_back_leaves_nothing
     a_wish_made_while_the_removal_ended_is_carried_out
