@@ -9,10 +9,10 @@
 //!
 //! Source: docs/formats/chunking.md.
 
+mod gear;
+
 use std::io;
 use std::ops::Range;
-
-use fastcdc::v2020;
 
 /// No chunk is shorter, except the last of a file.
 pub const CHUNK_BYTES_MIN: usize = 16 * 1024;
@@ -24,6 +24,7 @@ pub const CHUNK_BYTES_MAX: usize = 256 * 1024;
 /// Masks of profile 1: those for an average four times as long and a quarter as long.
 const MASK_STRICT: u64 = 0x0000_d907_0753_7000;
 const MASK_RELAXED: u64 = 0x0000_d903_1353_0000;
+const _: () = assert!((MASK_STRICT | MASK_RELAXED) >> gear::WINDOW == 0, "the window covers the masks");
 
 /// Bytes that a [`Cutter`] reads at once, apart from what it carries over.
 const BLOCK_BYTES: usize = 1 << 20;
@@ -33,17 +34,16 @@ const BLOCK_BYTES: usize = 1 << 20;
 /// `bytes` must hold [`CHUNK_BYTES_MAX`] bytes or everything up to the end of the file: with less
 /// the result would depend on how the file was buffered.
 pub fn first_cut(bytes: &[u8]) -> usize {
-    let (_, length) = v2020::cut(
-        bytes,
-        CHUNK_BYTES_MIN,
-        CHUNK_BYTES_AVERAGE,
-        CHUNK_BYTES_MAX,
-        MASK_STRICT,
-        MASK_RELAXED,
-        MASK_STRICT << 1,
-        MASK_RELAXED << 1,
-    );
-    length
+    let length = bytes.len().min(CHUNK_BYTES_MAX);
+    if length <= CHUNK_BYTES_MIN {
+        return length;
+    }
+    // Bytes are looked at in pairs: an odd one at the end is no place for a cut.
+    let (end, average) = (length & !1, length.min(CHUNK_BYTES_AVERAGE) & !1);
+    match gear::search(bytes, CHUNK_BYTES_MIN, average, MASK_STRICT, 0) {
+        Ok(cut) => cut,
+        Err(hash) => gear::search(bytes, average, end, MASK_RELAXED, hash).unwrap_or(length),
+    }
 }
 
 /// Whole chunks of a file, one directly after the other. Reused from read to read.
@@ -286,6 +286,36 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+        #[test]
+        fn cuts_are_those_of_a_search_byte_by_byte(
+            seed in any::<u64>(),
+            length in CHUNK_BYTES_MIN..(2 * CHUNK_BYTES_MAX),
+            // Few different bytes make the same hashes again and again.
+            kinds in prop::sample::select(vec![2_u8, 3, 7, 40, 255]),
+            zeros in 0_usize..CHUNK_BYTES_MAX,
+            zeros_at in 0_usize..70_000,
+        ) {
+            let mut bytes: Vec<u8> = noise(seed, length).into_iter().map(|byte| byte % kinds).collect();
+            if seed % 3 == 0 {
+                bytes.iter_mut().skip(zeros_at).take(zeros).for_each(|byte| *byte = 0);
+            }
+            let mut rest = bytes.as_slice();
+            while !rest.is_empty() {
+                let (_, wanted) = v2020::cut(
+                    rest,
+                    CHUNK_BYTES_MIN,
+                    CHUNK_BYTES_AVERAGE,
+                    CHUNK_BYTES_MAX,
+                    MASK_STRICT,
+                    MASK_RELAXED,
+                    MASK_STRICT << 1,
+                    MASK_RELAXED << 1,
+                );
+                assert_eq!(first_cut(rest), wanted, "{} bytes", rest.len());
+                rest = &rest[wanted..];
+            }
+        }
 
         #[test]
         fn cuts_do_not_depend_on_the_buffering(

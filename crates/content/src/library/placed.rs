@@ -9,6 +9,7 @@ use super::hold::Hold;
 use super::live::Live;
 use super::{DraftId, Inner, Library, LibraryError, SealReport, io_error};
 use crate::files::replace;
+use crate::hash::compare;
 use crate::pack::{Encoding, FrameKind, Header, OpenPack, PackState, Record, plan_path};
 use crate::plan::{Missing, place};
 
@@ -25,7 +26,7 @@ pub(super) struct Planned(Vec<Record>);
 
 impl Planned {
     pub(super) fn new(mut records: Vec<Record>) -> Self {
-        records.sort_unstable_by_key(|record| record.digest);
+        records.sort_unstable_by(|a, b| compare(&a.digest, &b.digest));
         Self(records)
     }
 

@@ -283,7 +283,7 @@ impl Sampler {
     /// One of so many chunks is a sample.
     const SAMPLE: u32 = 8;
     /// The same, while somebody waits.
-    const SAMPLE_FAST: u32 = 16;
+    const SAMPLE_FAST: u32 = 64;
 
     fn is_due(&mut self, packing: Packing) -> bool {
         let every = match packing {

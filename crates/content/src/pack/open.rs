@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use self::gathered::{GATHERED_BYTES, GATHERED_FRAME_BYTES, Gathered, Waiting};
 use super::{HEADER_BYTES, Header, PACK_FRAMES_MAX, PackState, RECORD_BYTES, Record};
 use crate::files::{Files, OutFile};
-use crate::hash::table_digest;
+use crate::hash::{compare, table_digest};
 
 /// Writeback is started each time this many bytes have been written.
 const WRITEBACK_BYTES: u64 = 16 << 20;
@@ -302,7 +302,7 @@ impl OpenPack {
         let mut records = self.records().map_err(fail("read the open table of"))?;
         // Room that was allotted to a frame whose write failed is none: the file may end before it.
         let data_bytes = records.iter().filter_map(Record::end).max().unwrap_or(0);
-        records.sort_by_key(|record| record.digest);
+        records.sort_by(|a, b| compare(&a.digest, &b.digest));
         records.dedup_by_key(|record| record.digest);
         let header = Header {
             state: PackState::Sealed,

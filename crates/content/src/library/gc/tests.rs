@@ -190,7 +190,7 @@ fn a_right_copy_is_not_deleted_for_a_newer_one_that_is_wrong() {
     assert_eq!(library.read(&chunk(0)).expect("the older copy"), text(0));
 }
 
-/// A version whose chunks were stored in haste: one in sixteen was compressed.
+/// A version whose chunks were stored in haste: only samples were compressed.
 fn publish_fast(library: &Library, number: u32, files: std::ops::Range<u32>) {
     let writer = library.begin();
     for n in files.clone() {

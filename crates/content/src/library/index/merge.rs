@@ -18,6 +18,7 @@ use super::file::{
 };
 use super::packs::Packs;
 use crate::files::OutFile;
+use crate::hash::compare;
 use crate::pack::SealedPack;
 
 /// Records that are sorted at once. Memory: about 10 MB.
@@ -315,7 +316,7 @@ impl<'a> Output<'a> {
             }
             // Numbers rise with the sequence: of copies the newest comes first.
             entries.sort_unstable_by(|a: &Entry, b: &Entry| {
-                a.record.digest.cmp(&b.record.digest).then(b.pack.cmp(&a.pack))
+                compare(&a.record.digest, &b.record.digest).then(b.pack.cmp(&a.pack))
             });
             for copies in entries.chunk_by(|a, b| a.record.digest == b.record.digest) {
                 self.push(&copies[..copies.len().min(COPIES_MAX)])?;
