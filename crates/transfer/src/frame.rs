@@ -115,11 +115,13 @@ pub(crate) struct FrameReader<R> {
     /// Empty ends of buffers that are used again once the frames in them are stored.
     spare: Vec<BytesMut>,
     received: u64,
+    /// Why there is no more behind what was read; told by the next read.
+    ended: Option<LinkError>,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     pub(crate) fn new(io: R) -> Self {
-        Self { io, buffer: BytesMut::new(), buffer_bytes: 0, spare: Vec::new(), received: 0 }
+        Self { io, buffer: BytesMut::new(), buffer_bytes: 0, spare: Vec::new(), received: 0, ended: None }
     }
 
     /// Bytes read so far.
@@ -136,15 +138,48 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     ///
     /// Errors: [`LinkError::Closed`] at a clean end, [`LinkError::Truncated`] inside a frame.
     pub(crate) async fn fill(&mut self) -> Result<(), LinkError> {
+        if let Some(ended) = self.ended.take() {
+            return Err(ended);
+        }
+        match self.read().await? {
+            0 if self.buffer.is_empty() => Err(LinkError::Closed),
+            0 => Err(LinkError::Truncated),
+            _ => Ok(()),
+        }
+    }
+
+    /// As [`Self::fill`], and reads on as long as something is there and the buffer has room: one read is a
+    /// TLS record, and whoever waits for the next has other things to look at each time.
+    pub(crate) async fn fill_up(&mut self) -> Result<(), LinkError> {
+        self.fill().await?;
+        while self.buffer.capacity() - self.buffer.len() >= ROOM_BYTES_MIN {
+            let more = tokio::select! {
+                biased;
+                more = self.read() => more,
+                () = std::future::ready(()) => break,
+            };
+            match more {
+                // Whether it is a clean end shows when what came before was taken.
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => {
+                    self.ended = Some(error);
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads once; 0 at the end of the stream.
+    async fn read(&mut self) -> Result<usize, LinkError> {
         if self.buffer.capacity() - self.buffer.len() < ROOM_BYTES_MIN {
             self.replace_buffer();
         }
         match self.io.read_buf(&mut self.buffer).await {
-            Ok(0) if self.buffer.is_empty() => Err(LinkError::Closed),
-            Ok(0) => Err(LinkError::Truncated),
             Ok(count) => {
                 self.received += count as u64;
-                Ok(())
+                Ok(count)
             }
             // A peer that goes without TLS's farewell has cut the stream.
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(LinkError::Truncated),
@@ -301,9 +336,28 @@ pub fn fuzz_one(bytes: &[u8]) {
 mod tests {
     use bytes::BytesMut;
     use proptest::prelude::{any, prop, proptest};
+    use tokio::io::AsyncReadExt;
 
-    use super::{FRAME_BYTES_MAX, TYPE_ITEM, TYPE_MESSAGE, fuzz_one, put_frame, take_frame};
+    use super::{FRAME_BYTES_MAX, FrameReader, TYPE_ITEM, TYPE_MESSAGE, fuzz_one, put_frame, take_frame};
     use crate::LinkError;
+
+    #[tokio::test]
+    async fn what_came_before_the_end_is_taken_before_the_end_is_told() {
+        let mut bytes = Vec::new();
+        put_frame(&mut bytes, TYPE_ITEM, &[b"one"]);
+        let whole = bytes.len();
+        put_frame(&mut bytes, TYPE_ITEM, &[b"cut short"]);
+        for length in [whole, bytes.len() - 2] {
+            let mut reader = FrameReader::new(bytes[..3].chain(&bytes[3..length]));
+            reader.fill_up().await.expect("there is something");
+            let frame = reader.buffered().expect("well formed").expect("it is whole");
+            assert_eq!((frame.kind, &frame.body[..]), (TYPE_ITEM, &b"one"[..]));
+            assert_eq!(reader.buffered().expect("no frame yet"), None);
+            let ended = reader.fill_up().await.expect_err("there is no more");
+            let is_clean = matches!(ended, LinkError::Closed);
+            assert!(is_clean == (length == whole), "{ended:?}");
+        }
+    }
 
     #[test]
     fn a_length_above_the_limit_is_refused_before_its_bytes_arrive() {

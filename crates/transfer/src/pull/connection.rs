@@ -186,7 +186,7 @@ async fn exchange(
         let begun = Instant::now();
         let most = if owes { patience.left(options) } else { options.idle };
         tokio::select! {
-            read = tokio::time::timeout(most, reader.fill()), if reads => if let Ok(read) = read {
+            read = tokio::time::timeout(most, reader.fill_up()), if reads => if let Ok(read) = read {
                 read?;
                 while let Some(frame) = reader.buffered()? {
                         pending_bytes += frame.body.len();
