@@ -167,32 +167,36 @@ fn nobody_sees_a_mixture_of_two_versions() {
     };
     set(&world, 0);
     world.keep(&shares, "App");
-    let (is_over, looks) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (is_over, begun, looks) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
     std::thread::scope(|scope| {
         let path = world.root().join("App");
-        let (is_over, looks) = (&is_over, &looks);
+        let (is_over, begun, looks) = (&is_over, &begun, &looks);
         scope.spawn(move || {
-            while !is_over.load(Ordering::Relaxed) {
+            loop {
+                let is_last = is_over.load(Ordering::SeqCst);
+                let before = begun.load(Ordering::SeqCst);
                 // The folder is never missing, and within one opened folder all is of one version.
                 let folder = std::fs::File::open(&path).expect("always there");
                 let at = PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&folder)));
                 let read = |file: &str| std::fs::read_to_string(at.join(file)).ok();
                 let first = read("a");
                 let rest = [read("sub/b"), read("z"), read("a")];
-                // A folder that was the spare one meanwhile may have been changed; what is seen now is not.
-                let is_seen =
-                    folder.metadata().expect("a stat").ino() == path.metadata().expect("there").ino();
-                if is_seen {
+                // A switch leaves the folder of before as it is; the next one may change it.
+                if begun.load(Ordering::SeqCst) == before {
                     assert_eq!(rest, [first.clone(), first.clone(), first.clone()]);
                     looks.fetch_add(1, Ordering::Relaxed);
+                }
+                if is_last {
+                    break;
                 }
             }
         });
         for n in 1..30 {
             set(&world, n);
+            begun.fetch_add(1, Ordering::SeqCst);
             world.keep(&shares, "App");
         }
-        is_over.store(true, Ordering::Relaxed);
+        is_over.store(true, Ordering::SeqCst);
     });
     assert!(looks.load(Ordering::Relaxed) > 0);
 }
