@@ -94,7 +94,7 @@ pub(crate) enum Identity {
 /// The keys that bodies are sealed with.
 #[derive(Debug)]
 enum Keys {
-    Ntlm(Session),
+    Ntlm(Box<Session>),
     Kerberos(Context),
 }
 
@@ -242,7 +242,7 @@ pub(crate) async fn step(
         let weak = "without TLS only sealed bodies are taken; agree on sealing with 128-bit keys";
         return Err(refuse(&NtlmError::Weak(weak), peer, takes));
     }
-    negotiation.enter(Identity::Ntlm(identity), Keys::Ntlm(session));
+    negotiation.enter(Identity::Ntlm(identity), Keys::Ntlm(Box::new(session)));
     let last = last.and_then(|token| scheme.header(&token));
     Ok(Negotiated { signed_in, by: Mechanism::Ntlm, last })
 }

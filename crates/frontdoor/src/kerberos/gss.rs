@@ -126,7 +126,7 @@ impl Context {
             ];
             self.0.wrap_iov(true, &mut parts).ok()?;
             let [header, _, padding] = &parts;
-            if padding.len() > 0 {
+            if !padding.is_empty() {
                 return None;
             }
             header.to_vec()

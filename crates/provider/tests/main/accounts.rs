@@ -268,3 +268,38 @@ async fn tokens_end_are_revoked_and_may_hold_less() {
     door.clock.advance(Duration::from_secs(1));
     assert_eq!(door.token_status(&token).await, 401);
 }
+
+#[tokio::test]
+async fn a_principal_signs_in_its_account_until_its_ticket_ends() {
+    let door = Door::new().await;
+    let name = || "anna@EXAMPLE.COM".to_owned();
+    let until = NOW.after(Duration::from_secs(60));
+    let (anna, bert) = ("anna".to_owned(), "bert".to_owned());
+    door.add("bert", None).await;
+    assert_eq!(status(door.accounts.sign_in_principal(&name(), until).await), 401);
+    door.site.admin(AdminOperation::AddPrincipal { account: anna.clone(), principal: name() }).await;
+    let (signed_in, identity) = door.accounts.sign_in_principal(&name(), until).await.unwrap();
+    assert_eq!(signed_in.account, "anna");
+    assert!(signed_in.rights.may_all(object_types::PACKAGE, operations::MODIFY));
+    for other in ["ANNA@EXAMPLE.COM", "anna@EXAMPLE.com", "anna", "", &"a".repeat(2_000)] {
+        assert_eq!(status(door.accounts.sign_in_principal(other, until).await), 401, "{other}");
+    }
+    let again = async || status(door.accounts.sign_in_principal_again(&identity).await);
+    assert_eq!(again().await, 200);
+    // Another account's from now on: whoever came as anna does not become bert.
+    door.site.admin(AdminOperation::RemovePrincipal { account: anna.clone(), principal: name() }).await;
+    assert_eq!(again().await, 401);
+    door.site.admin(AdminOperation::AddPrincipal { account: bert.clone(), principal: name() }).await;
+    assert_eq!(again().await, 401);
+    door.site.admin(AdminOperation::RemovePrincipal { account: bert, principal: name() }).await;
+    door.site.admin(AdminOperation::AddPrincipal { account: anna.clone(), principal: name() }).await;
+    assert_eq!(again().await, 200);
+    door.site.admin(AdminOperation::SetDisabled { account: anna.clone(), is_disabled: true }).await;
+    assert_eq!(again().await, 401);
+    assert_eq!(status(door.accounts.sign_in_principal(&name(), until).await), 401);
+    door.site.admin(AdminOperation::SetDisabled { account: anna, is_disabled: false }).await;
+    door.clock.advance(Duration::from_secs(59));
+    assert_eq!(again().await, 200);
+    door.clock.advance(Duration::from_secs(1));
+    assert_eq!(again().await, 401, "the ticket is over");
+}
