@@ -42,7 +42,7 @@ use restock_names::{ContentVersion, Digest, PackageId};
 use crate::codec::Reader;
 use crate::files::{Files, replace};
 use crate::manifest::ManifestError;
-use crate::pack::{DecodeFrameError, Encoding, PackState, SealError, SealedPack};
+use crate::pack::{DecodeFrameError, Encoding, OPEN_FILES_MAX, OpenFiles, PackState, SealError, SealedPack};
 use crate::statement::{Statement, StatementError};
 
 pub use audit::{Audit, CheckReport, DamagedFrame};
@@ -194,6 +194,7 @@ struct Inner {
     /// Held for the life of the library; the kernel releases it when the process ends.
     _lock: File,
     packs: RwLock<index::Packs>,
+    open_files: Arc<OpenFiles>,
     merging: index::merge::Merging,
     /// Frames on their way, a set for each writer and draft; only their bytes may be read by others.
     live: RwLock<Vec<Arc<live::Live>>>,
@@ -253,6 +254,7 @@ impl Library {
             id,
             _lock: lock,
             packs: RwLock::default(),
+            open_files: OpenFiles::new(OPEN_FILES_MAX),
             merging: index::merge::Merging::default(),
             live: RwLock::default(),
             drafts: Mutex::default(),

@@ -10,6 +10,7 @@ mod checked;
 mod frame;
 mod marks;
 mod open;
+mod open_files;
 mod sealed;
 mod table;
 
@@ -17,6 +18,7 @@ pub(crate) use frame::decode_frame_in;
 pub use frame::{DecodeFrameError, Encoding, compress, decode_frame};
 pub(crate) use marks::Marks;
 pub(crate) use open::{OpenPack, SealError, open_data_path, open_table_path, plan_path};
+pub(crate) use open_files::{OPEN_FILES_MAX, OpenFiles};
 pub(crate) use sealed::{PackTally, Run, SealedPack};
 pub use table::{FrameKind, HEADER_BYTES, Header, PackState, RECORD_BYTES, Record, TableError, fuzz_one};
 

@@ -18,6 +18,7 @@ use crate::pack::{Encoding, SealedPack};
 #[derive(Debug, Clone)]
 pub struct Extent {
     pack: Arc<SealedPack>,
+    file: Arc<File>,
     epoch: u32,
     offset: u64,
     length: u64,
@@ -42,8 +43,8 @@ impl Library {
         if record.encoding != Encoding::Raw || record.raw_length != length || record.stored_length != length {
             return Ok(None);
         }
-        let epoch = match pack.confirm() {
-            Ok(epoch) => epoch,
+        let (file, epoch) = match looked_at(&pack) {
+            Ok(found) => found,
             // Reading the chunk finds another copy, or tells that there is none.
             Err(_gone) if pack.is_gone() => return Ok(None),
             Err(source) => return Err(self.inner.sealed_read_error(&pack, source)),
@@ -51,14 +52,14 @@ impl Library {
         if !pack.checked.is_checked(at, epoch) {
             return Ok(None);
         }
-        Ok(Some(Extent { pack, epoch, offset: record.offset, length: u64::from(length) }))
+        Ok(Some(Extent { pack, file, epoch, offset: record.offset, length: u64::from(length) }))
     }
 }
 
 impl Extent {
     /// The file that holds the bytes.
     pub fn file(&self) -> &File {
-        self.pack.data().expect("the file was opened before the extent was given, and stays open")
+        &self.file
     }
 
     /// The first byte in the file.
@@ -92,12 +93,12 @@ impl Extent {
 
     /// Is the file as it was when its frames were checked?
     pub fn is_unchanged(&self) -> io::Result<bool> {
-        Ok(self.pack.confirm()? == self.epoch)
+        Ok(self.pack.checked.confirm(&self.file)? == self.epoch)
     }
 
     /// The same range without keeping its file.
     pub fn reference(&self) -> ExtentRef {
-        let Self { pack, epoch, offset, length } = self;
+        let Self { pack, epoch, offset, length, .. } = self;
         ExtentRef { pack: Arc::downgrade(pack), epoch: *epoch, offset: *offset, length: *length }
     }
 }
@@ -111,9 +112,17 @@ impl ExtentRef {
     /// The extent, if its pack is still in the library and as it was. Cost: one look at the file.
     pub fn get(&self) -> Option<Extent> {
         let pack = self.pack.upgrade()?;
-        let extent = Extent { pack, epoch: self.epoch, offset: self.offset, length: self.length };
-        extent.is_unchanged().is_ok_and(|is_unchanged| is_unchanged).then_some(extent)
+        let (file, epoch) = looked_at(&pack).ok()?;
+        let extent = Extent { pack, file, epoch, offset: self.offset, length: self.length };
+        (epoch == self.epoch).then_some(extent)
     }
+}
+
+/// A pack's file, and its state.
+fn looked_at(pack: &SealedPack) -> io::Result<(Arc<File>, u32)> {
+    let file = pack.data()?;
+    let epoch = pack.checked.confirm(&file)?;
+    Ok((file, epoch))
 }
 
 #[cfg(test)]

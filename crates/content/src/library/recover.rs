@@ -14,7 +14,7 @@ use super::placed::{Draft, Planned, PlannedPack};
 use super::{DraftId, Inner, LibraryError, io_error, is_working_state};
 use crate::codec::Reader;
 use crate::pack::{
-    HEADER_BYTES, Header, OpenPack, PackState, RECORD_BYTES, Record, SealedPack, decode_frame,
+    HEADER_BYTES, Header, OpenFiles, OpenPack, PackState, RECORD_BYTES, Record, SealedPack, decode_frame,
     open_data_path, open_table_path, plan_path,
 };
 
@@ -100,7 +100,7 @@ impl Inner {
             match (data, table) {
                 (true, true) => {
                     is_sealed = true;
-                    sealed.extend(load_sealed(folder, stem, recovered));
+                    sealed.extend(load_sealed(folder, stem, &self.open_files, recovered));
                 }
                 // Cut between the two renames of sealing: the open pack is taken up again.
                 (true, false) => {
@@ -190,8 +190,13 @@ impl Inner {
 }
 
 /// A sealed pack, unless it cannot be used.
-fn load_sealed(folder: &Path, stem: &str, recovered: &mut Recovered) -> Option<Arc<SealedPack>> {
-    match SealedPack::open(folder, stem) {
+fn load_sealed(
+    folder: &Path,
+    stem: &str,
+    files: &Arc<OpenFiles>,
+    recovered: &mut Recovered,
+) -> Option<Arc<SealedPack>> {
+    match SealedPack::open(folder, stem, files) {
         Ok(pack) => Some(Arc::new(pack)),
         Err(error) => {
             tracing::error!(pack = stem, error = %error, "pack cannot be used and is set aside");

@@ -258,7 +258,7 @@ fn forget_pages(pack: &SealedPack, record: &Record) {
     let length = NonZeroU64::new(u64::from(record.stored_length));
     // Best effort: a page that somebody sends at this moment stays.
     if let Ok(data) = pack.data() {
-        let _ignored = rustix::fs::fadvise(data, record.offset, length, Advice::DontNeed);
+        let _ignored = rustix::fs::fadvise(&*data, record.offset, length, Advice::DontNeed);
     }
 }
 

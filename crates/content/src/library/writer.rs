@@ -329,7 +329,7 @@ impl Inner {
                 continue;
             }
             let sealed = pack.seal(&*self.files).map_err(LibraryError::from).and_then(|stem| {
-                SealedPack::open(&self.packs_folder(), &stem).map_err(|error| {
+                SealedPack::open(&self.packs_folder(), &stem, &self.open_files).map_err(|error| {
                     pack.discard_sealed(&*self.files, &stem);
                     LibraryError::Io {
                         step: "open the sealed pack in",

@@ -1,8 +1,8 @@
 //! A sealed pack: read only. Its frames are found through the library's index; by itself a pack is
 //! searched through a sparse index of its table.
 //!
-//! Files are opened when they are first read, so that a library of many packs needs few descriptors:
-//! the data file then stays open with the pack, the table only while the pack is searched by itself.
+//! Files are opened when they are first read: the data file then stays open until too many are
+//! ([`OpenFiles`]), the table only while the pack is searched by itself.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -16,6 +16,7 @@ use restock_names::{Digest, Timestamp};
 
 use super::checked::Checked;
 use super::marks::Marks;
+use super::open_files::{DataFile, OpenFiles};
 use super::{Encoding, FrameKind, HEADER_BYTES, Header, PackState, RECORD_BYTES, Record, TableError};
 
 /// Every this many records one digest prefix is kept in memory while a pack is searched by itself.
@@ -30,7 +31,7 @@ pub(crate) struct SealedPack {
     pub(crate) stem: String,
     /// The folder and the stem.
     base: PathBuf,
-    data: OnceLock<File>,
+    data: DataFile,
     search: RwLock<Option<Arc<Search>>>,
     tally: OnceLock<PackTally>,
     /// Which frames were found right.
@@ -77,7 +78,7 @@ pub(crate) enum OpenPackError {
 
 impl SealedPack {
     /// Takes up the pack `stem` of `folder`: the table's header is read and lengths are compared.
-    pub(crate) fn open(folder: &Path, stem: &str) -> Result<Self, OpenPackError> {
+    pub(crate) fn open(folder: &Path, stem: &str, files: &Arc<OpenFiles>) -> Result<Self, OpenPackError> {
         let base = folder.join(stem);
         let (data_path, table_path) = (with_end(&base, "data"), with_end(&base, "table"));
         let read = |path: &Path| {
@@ -110,7 +111,7 @@ impl SealedPack {
             header,
             stem: stem.to_owned(),
             base,
-            data: OnceLock::new(),
+            data: DataFile::new(files),
             search: RwLock::default(),
             tally: OnceLock::new(),
             checked: Checked::new(header.records, &of_data),
@@ -292,16 +293,12 @@ impl SealedPack {
 
     /// Looks whether the data file changed; see [`Checked::confirm`].
     pub(crate) fn confirm(&self) -> io::Result<u32> {
-        self.checked.confirm(self.data()?)
+        self.checked.confirm(&*self.data()?)
     }
 
-    /// The data file.
-    pub(crate) fn data(&self) -> io::Result<&File> {
-        if let Some(data) = self.data.get() {
-            return Ok(data);
-        }
-        let opened = File::open(with_end(&self.base, "data"))?;
-        Ok(self.data.get_or_init(|| opened))
+    /// The data file; it stays open as long as the answer is kept.
+    pub(crate) fn data(&self) -> io::Result<Arc<File>> {
+        self.data.get(|| with_end(&self.base, "data"))
     }
 
     /// Stored bytes of a frame.

@@ -1,7 +1,6 @@
 //! Package shares by jobs of the site.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use restock_content::statement::Statement;
 use restock_transfer::{Job, JobKind, ReportState};

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::{OpenPack, open_data_path};
 use crate::files::{DiskFiles, Files, OutFile};
 use crate::hash::chunk_digest;
-use crate::pack::{Encoding, FrameKind, PACK_BYTES_MAX, Record, SealedPack};
+use crate::pack::{Encoding, FrameKind, OpenFiles, PACK_BYTES_MAX, Record, SealedPack};
 
 /// Files on disk whose data cannot be written while `is_full`.
 #[derive(Debug, Default, Clone)]
@@ -83,7 +83,8 @@ fn append(pack: &OpenPack, (bytes, record): &(Vec<u8>, Record), at_once: bool) -
 
 /// What is sealed has exactly these frames, each with its bytes.
 fn check_sealed(folder: &Path, pack: &OpenPack, files: &dyn Files, frames: &[(Vec<u8>, Record)]) {
-    let sealed = SealedPack::open(folder, &pack.seal(files).expect("sealed")).expect("opened");
+    let sealed =
+        SealedPack::open(folder, &pack.seal(files).expect("sealed"), &OpenFiles::new(1)).expect("opened");
     assert_eq!(sealed.header.records, frames.len() as u64);
     for (bytes, record) in frames {
         let (_, found) = sealed.find(&record.digest).expect("searched").expect("found");
