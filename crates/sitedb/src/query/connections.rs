@@ -43,9 +43,17 @@ const SHORT: Duration = Duration::from_millis(3);
 const BATCH_WAIT: Duration = Duration::from_millis(2);
 /// Rows between two looks at the clock, when they come without a wait.
 const CLOCK_ROWS: usize = 16;
-/// Once rows come, the next one is looked for so long before the reader lets itself be woken: to wake it
+/// Once rows come, the next ones are looked for so long before the reader lets itself be woken: to wake it
 /// costs the database's thread more than most rows do.
-const LOOK: Duration = Duration::from_micros(30);
+const LOOK: Duration = Duration::from_micros(60);
+/// The longest time between two of these looks: each takes a lock that the database's thread needs to hand
+/// over a row.
+const LOOK_EVERY: Duration = Duration::from_micros(20);
+/// The time between two looks is at most this part of what the query has taken: a short one does not wait.
+const LOOK_PART: u32 = 16;
+/// Values of rows that were decoded and are not freed yet: to free them takes a lock that SQLite needs for
+/// each value of the next row. Most queries end before they are so many.
+const SPENT_MAX: usize = 4_096;
 /// A query that gives rows for longer than this is looked after in pauses.
 const LONG: Duration = Duration::from_millis(20);
 /// A long query whose rows come one by one is left alone for so long after each few: to look or to be
@@ -388,12 +396,19 @@ impl Reader {
         // Rows since the last pause, and since when no row is there.
         let mut came = 0;
         let mut none_since = None;
+        let mut spent = Spent { rows: Vec::new(), values: 0 };
         loop {
             let next = if came == 0 { None } else { rows.next().now_or_never() };
             let next = match next {
                 Some(next) => next,
                 None => match wait(&mut none_since, came, self.began) {
-                    Wait::Look => {
+                    Wait::Look(pause) => {
+                        // No timer is so short. Whatever else would run on this processor, the
+                        // database's thread first of all, does.
+                        let since = Instant::now();
+                        while since.elapsed() < pause {
+                            std::thread::yield_now();
+                        }
                         tokio::task::yield_now().await;
                         continue;
                     }
@@ -428,10 +443,13 @@ impl Reader {
                 Some(Err(source)) => {
                     return End::Failed(DatabaseError::Statement { operation: self.name, source }.into());
                 }
-                Some(Ok(row)) => match self.decoder.instance(&row) {
-                    Ok(instance) => batch.push(instance),
-                    Err(error) => return End::Failed(error),
-                },
+                Some(Ok(row)) => {
+                    match self.decoder.instance(&row) {
+                        Ok(instance) => batch.push(instance),
+                        Err(error) => return End::Failed(error),
+                    }
+                    spent.push(row);
+                }
             }
             came += 1;
             let is_late = (none_since.take().is_some() || batch.len() % CLOCK_ROWS == 0)
@@ -487,10 +505,27 @@ impl Reader {
     }
 }
 
+/// Rows that were decoded; many are freed at once.
+struct Spent<R> {
+    rows: Vec<R>,
+    values: usize,
+}
+
+impl<R: AnyRow> Spent<R> {
+    fn push(&mut self, row: R) {
+        self.values += row.columns();
+        self.rows.push(row);
+        if self.values >= SPENT_MAX {
+            self.rows.clear();
+            self.values = 0;
+        }
+    }
+}
+
 /// How a reader waits for the next row.
 enum Wait {
-    /// It looks again, once others had their turn.
-    Look,
+    /// It looks again after this time, once others had their turn.
+    Look(Duration),
     /// It sleeps a while.
     Pause,
     /// It is woken by the row.
@@ -509,7 +544,11 @@ fn wait(none_since: &mut Option<Instant>, came: usize, began: Instant) -> Wait {
         return Wait::Pause;
     }
     let since = *none_since.get_or_insert(now);
-    if !is_long && now - since < LOOK { Wait::Look } else { Wait::Wake }
+    if !is_long && now - since < LOOK {
+        Wait::Look(((now - began) / LOOK_PART).min(LOOK_EVERY))
+    } else {
+        Wait::Wake
+    }
 }
 
 fn sqlite_arguments(values: Vec<Bound>) -> SqliteArguments {

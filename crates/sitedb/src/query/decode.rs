@@ -14,6 +14,8 @@ use super::compile::{Layout, Part};
 
 /// A row of either engine. A column that holds something else than is asked for is an error.
 pub(crate) trait AnyRow {
+    /// How many columns there are.
+    fn columns(&self) -> usize;
     fn integer(&self, column: usize) -> Result<Option<i64>, sqlx::Error>;
     fn real(&self, column: usize) -> Result<Option<f64>, sqlx::Error>;
     fn text(&self, column: usize) -> Result<Option<String>, sqlx::Error>;
@@ -21,6 +23,10 @@ pub(crate) trait AnyRow {
 }
 
 impl AnyRow for PgRow {
+    fn columns(&self) -> usize {
+        self.len()
+    }
+
     fn integer(&self, column: usize) -> Result<Option<i64>, sqlx::Error> {
         self.try_get(column)
     }
@@ -56,6 +62,10 @@ where
 }
 
 impl AnyRow for SqliteRow {
+    fn columns(&self) -> usize {
+        self.len()
+    }
+
     fn integer(&self, column: usize) -> Result<Option<i64>, sqlx::Error> {
         // A text column may be declared BOOLEAN; its values are integers all the same.
         sqlite(self, column, &["INTEGER", "BOOLEAN"])

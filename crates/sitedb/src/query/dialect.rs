@@ -170,9 +170,9 @@ impl Engine {
         }
     }
 
-    /// The range, its end excluded, in which all texts of a pattern lie by the order of SQLite's
-    /// collation `nocase`. PostgreSQL's has no such order.
-    pub(crate) fn like_range(self, pattern: &Pattern) -> Option<(String, String)> {
+    /// The range in which all texts of a pattern lie by the order of SQLite's collation `nocase`.
+    /// PostgreSQL's has no such order.
+    pub(crate) fn like_range(self, pattern: &Pattern) -> Option<LikeRange> {
         let Some(PatternPart::Text(text)) = pattern.0.first().filter(|_| self == Self::Sqlite) else {
             return None;
         };
@@ -180,7 +180,11 @@ impl Engine {
         let mut end = first.clone().into_bytes();
         let last = end.last_mut().filter(|last| **last < 0x7f)?;
         *last += 1;
-        Some((first, String::from_utf8(end).ok()?))
+        // 'A' follows '@' and is ordered as 'a', behind the signs between the two. A NUL ends a pattern.
+        let is_all = matches!(pattern.0.as_slice(), [PatternPart::Text(text), PatternPart::Any] if text.is_ascii())
+            && !first.ends_with('@')
+            && !first.contains('\0');
+        Some(LikeRange { end: String::from_utf8(end).ok()?, first, is_all })
     }
 
     /// Whether a text equals others without letter case must be asked by a regular expression.
@@ -245,6 +249,15 @@ impl Engine {
         }
         .expect("writing to a String cannot fail");
     }
+}
+
+/// A range of texts.
+pub(crate) struct LikeRange {
+    pub(crate) first: String,
+    /// The first text behind it.
+    pub(crate) end: String,
+    /// Whether all its texts match, so that nothing else need be asked.
+    pub(crate) is_all: bool,
 }
 
 /// `before` TEXT `between` PATTERN `after`.

@@ -4,6 +4,7 @@ use restock_cim::query::{self, Comparison, Domain, Expression, Field, Filter, Pa
 
 use super::expression::bound;
 use super::{Compiler, Scope};
+use crate::query::dialect::LikeRange;
 use crate::query::sql::Bound;
 
 /// Properties whose values have one spelling wherever they stand: two of them are compared as they are,
@@ -165,22 +166,25 @@ impl Compiler<'_> {
         self.sql.push(after).push(")");
     }
 
-    /// With `is_indexed`, what the pattern begins with is also asked as a range: an index answers
-    /// that, and the statement need not be planned again for each pattern.
+    /// With `is_indexed`, what the pattern begins with is also asked as a range, or only so if that says
+    /// it all: an index answers that, and the statement need not be planned again for each pattern.
     fn like(&mut self, pattern: &Pattern, is_indexed: bool, text: impl Fn(&mut Self)) {
         let range = self.engine().like_range(pattern).filter(|_| is_indexed);
         self.sql.push(if range.is_some() { "(" } else { "" });
-        if let Some((first, end)) = &range {
+        let (is_ranged, is_all) = range.as_ref().map_or((false, false), |range| (true, range.is_all));
+        if let Some(LikeRange { first, end, .. }) = range {
             text(self);
-            self.sql.push(" COLLATE nocase >= ").bind(Bound::Text(first.clone())).push(" AND ");
+            self.sql.push(" COLLATE nocase >= ").bind(Bound::Text(first)).push(" AND ");
             text(self);
-            self.sql.push(" COLLATE nocase < ").bind(Bound::Text(end.clone())).push(" AND ");
+            self.sql.push(" COLLATE nocase < ").bind(Bound::Text(end));
         }
-        let like = self.engine().like(pattern);
-        self.sql.push(like.before);
-        text(self);
-        self.sql.push(like.between).bind(Bound::Text(like.pattern)).push(like.after);
-        self.sql.push(if range.is_some() { ")" } else { "" });
+        if !is_all {
+            let like = self.engine().like(pattern);
+            self.sql.push(if is_ranged { " AND " } else { "" }).push(like.before);
+            text(self);
+            self.sql.push(like.between).bind(Bound::Text(like.pattern)).push(like.after);
+        }
+        self.sql.push(if is_ranged { ")" } else { "" });
     }
 
     fn one_of(&mut self, domain: Domain, values: &[query::Bound], operand: impl Fn(&mut Self)) {

@@ -4,7 +4,7 @@ use restock_cim::Value;
 use restock_sitedb::Database;
 use restock_sitedb::query::{Allowed, QueryFailed, Sight};
 
-use super::{ask, on_both, options, resolved, rows, shown};
+use super::{ask, insert_package, on_both, options, resolved, rows, run, shown};
 
 async fn check(database: &Database, cases: &[(&str, &[&str])]) {
     for (text, expected) in cases {
@@ -68,6 +68,36 @@ async fn patterns_match_alike() {
             ],
         )
         .await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_beginning_of_a_text_matches_whatever_sign_it_ends_with() {
+    on_both("beginnings", async |fresh| {
+        let signs: Vec<char> = (' '..='~').collect();
+        let names: Vec<String> = signs
+            .iter()
+            .flat_map(|sign| [format!("z{sign}"), format!("Z{}x", sign.to_ascii_uppercase())])
+            .collect();
+        let inserted = names.iter().enumerate().map(|(index, name)| {
+            insert_package(&format!("XYZ{:05X}", index + 0x100), &name.replace('\'', "''"), 0, 0)
+        });
+        run(fresh, &inserted.collect::<Vec<_>>()).await;
+        for sign in signs {
+            let spelled = match sign {
+                '%' | '_' | '[' => format!("[{sign}]"),
+                '\'' | '\\' => format!("\\{sign}"),
+                sign => sign.to_string(),
+            };
+            let text = format!("SELECT Name FROM T_Package WHERE Name LIKE 'Z{spelled}%'");
+            let begins = |name: &&String| name.chars().nth(1).is_some_and(|c| c.eq_ignore_ascii_case(&sign));
+            let mut expected: Vec<String> = names.iter().filter(begins).cloned().collect();
+            let mut found = rows(&fresh.database, &text).await;
+            expected.sort();
+            found.sort();
+            assert_eq!(found, expected, "{text}");
+        }
     })
     .await;
 }
@@ -304,7 +334,7 @@ async fn a_join_without_a_condition_is_refused_when_it_is_large() {
     on_both("products", async |fresh| {
         let points: Vec<String> =
             (0..1200).map(|n| super::insert_point(&format!("P{n:04}"), 100 + n)).collect();
-        super::run(fresh, &points).await;
+        run(fresh, &points).await;
         let many = "SELECT a.Name FROM T_Point a, T_Point b WHERE a.Number > b.Number";
         let error = ask(&fresh.database, many, Sight::all()).await.unwrap_err();
         assert!(matches!(error, QueryFailed::Product(1_444_804)), "{error}");
