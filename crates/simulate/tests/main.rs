@@ -68,12 +68,12 @@ fn restoring(seed: u64, sabotage: Sabotage) -> Options {
 
 #[test]
 fn restored_sites_that_wait_for_nobody_are_found() {
-    let red = run(vec![restoring(20, Sabotage::NoWait)], false);
+    let red = run(vec![restoring(39, Sabotage::NoWait)], false);
     let took = |text: &String| text.contains("was restored and removes");
     assert!(
         red.failed.iter().any(|verdict| verdict.failures.iter().any(took)),
         "nobody saw what was removed"
     );
-    let green = run([20, 11, 18].map(|seed| restoring(seed, Sabotage::None)).to_vec(), false);
+    let green = run([39, 11, 18].map(|seed| restoring(seed, Sabotage::None)).to_vec(), false);
     assert!(green.failed.is_empty() && green.fired.of("restore") > 1);
 }

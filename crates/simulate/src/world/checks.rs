@@ -59,6 +59,8 @@ pub(crate) struct Ledger {
     pub(crate) refreshes: Vec<(PackageId, Asked, u64)>,
     /// What was wished of each target, in the order of the acknowledgements: true for added.
     pub(crate) wishes: BTreeMap<(PackageId, DistributionPointName), Vec<(bool, Asked)>>,
+    /// Targets whose distribution somebody stopped: they may have been given up.
+    pub(crate) cancelled: BTreeSet<(PackageId, DistributionPointName)>,
     published: BTreeMap<VersionKey, Published>,
     /// The highest version each site has shown of each package.
     seen: BTreeMap<(usize, PackageId), (Epoch, SourceVersion)>,
@@ -317,7 +319,8 @@ impl World {
         Ok(found)
     }
 
-    /// Every targeted point serves the current version, and nothing else.
+    /// Every targeted point serves the current version, and nothing else; where a person stopped the
+    /// distribution it may serve an older one, or none.
     fn compare_points(&self, table: &Table, found: &mut Vec<String>) {
         for point in &self.points {
             for ((package, name), (state, _)) in &table.targets {
@@ -327,6 +330,9 @@ impl World {
                 let wanted = table.packages.get(package).and_then(|row| row.current);
                 let held = point.held.get(package).map(|held| held.content);
                 let is_right = match wanted {
+                    Some(wanted) if *state == TargetState::Failed => {
+                        self.ledger.cancelled.contains(&(*package, name.clone())) && held < Some(wanted)
+                    }
                     Some(wanted) => held == Some(wanted) && *state == TargetState::Installed,
                     None => true,
                 };

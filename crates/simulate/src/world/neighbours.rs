@@ -40,11 +40,14 @@ pub(crate) struct Link {
     pub(crate) child: usize,
     upper: Option<End>,
     lower: Option<End>,
+    /// The newest connection that the site above took, also in an earlier life: what comes twice opens
+    /// none again.
+    opened: u64,
 }
 
 impl Link {
     pub(crate) fn new(parent: usize, child: usize) -> Self {
-        Self { parent, child, upper: None, lower: None }
+        Self { parent, child, upper: None, lower: None, opened: 0 }
     }
 
     fn end(&mut self, upper: bool) -> &mut Option<End> {
@@ -204,7 +207,7 @@ impl World {
         hello: SiteHello,
     ) -> Result<(), SimulateError> {
         let (parent, child) = (self.links[at].parent, self.links[at].child);
-        if self.links[at].upper.as_ref().is_some_and(|end| end.connection >= connection) {
+        if self.links[at].opened >= connection {
             // Twice, or overtaken by a newer connection.
             return Ok(());
         }
@@ -234,6 +237,7 @@ impl World {
         };
         let welcome = self.hello_of(parent, &ours);
         let made = Talk::between(&ours, &hello);
+        self.links[at].opened = connection;
         self.links[at].upper = Some(self.end(connection, ours, Some(made), parent));
         self.note(Place::Site(parent), format_args!("is connected to {code}"));
         self.tell_neighbour(at, connection, false, NeighbourMessage::Welcome(welcome));

@@ -98,6 +98,10 @@ impl World {
                     let asked = self.asked(site);
                     self.ledger.refreshes.push((package, asked, generation));
                 }
+                // Somebody regrets it for one of the points.
+                if draw < 16 {
+                    self.cancel(site, package).await;
+                }
             }
             50..68 => self.target(site, package).await,
             68..76 => {
@@ -107,10 +111,11 @@ impl World {
                     self.wished(site, package, points, false);
                 }
             }
-            76..80 => {
+            76..78 => {
                 let points = self.some_points(3);
                 self.perform(site, Operation::Redistribute { package, points }).await;
             }
+            78..80 => self.cancel(site, package).await,
             80..86 => {
                 let name = Some(format!("named {}", self.steps));
                 let change = PackageChange { name, ..PackageChange::of(package) };
@@ -178,6 +183,22 @@ impl World {
         let operation = Operation::AddDistributionPoints { package, points: points.clone() };
         if self.perform(site, operation).await.is_some() {
             self.wished(site, package, points, true);
+        }
+    }
+
+    /// Stops the distribution to a point that was once wished for.
+    async fn cancel(&mut self, site: usize, package: PackageId) {
+        let wished: Vec<DistributionPointName> = self
+            .ledger
+            .wishes
+            .keys()
+            .filter(|(of, _)| *of == package)
+            .map(|(_, point)| point.clone())
+            .collect();
+        let Some(point) = self.random.pick(&wished).cloned() else { return };
+        let operation = Operation::CancelDistribution { package, points: vec![point.clone()] };
+        if self.perform(site, operation).await.is_some() {
+            self.ledger.cancelled.insert((package, point));
         }
     }
 
