@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::process;
 
 /// Fresh seeds with every change.
-const QUICK_RUNS: &str = "100";
+const QUICK_RUNS: &str = "300";
 
 /// Kept seeds, and fresh ones drawn from the commit; each runs twice and must leave the same trace.
 pub(crate) fn quick() -> Result<()> {
