@@ -19,6 +19,9 @@ use crate::socket::Shared;
 /// Characters of `User-Agent` that are kept.
 const APPLICATION_MAX: usize = 100;
 
+/// The way to sign in that belongs to a connection.
+const NEGOTIATE: &str = "Negotiate";
+
 /// What a header offers.
 enum Credential<'h> {
     Password(String, Secret),
@@ -80,7 +83,10 @@ pub(crate) async fn sign_in(
             if not.refused.http == 401
                 && !not.refused.headers.iter().any(|(name, _)| name == WWW_AUTHENTICATE) =>
         {
-            not.refused.headers.extend(ways(handler, peer, route).await);
+            let ways = ways(handler, peer, route).await;
+            // Who negotiates sends the request again on the same connection, which must go on.
+            not.reads_body |= ways.iter().any(|(_, way)| way == NEGOTIATE);
+            not.refused.headers.extend(ways);
             Err(not)
         }
         found => found,
@@ -198,7 +204,7 @@ async fn ways(handler: &Handler, peer: Peer, route: Route) -> Vec<(HeaderName, H
         });
     let mut ways = Vec::new();
     if is_ntlm || handler.kerberos.is_some() {
-        ways.push((WWW_AUTHENTICATE, HeaderValue::from_static("Negotiate")));
+        ways.push((WWW_AUTHENTICATE, HeaderValue::from_static(NEGOTIATE)));
     }
     // WS-Management clients take the wrapped form alone.
     if is_ntlm && route == Route::Service {

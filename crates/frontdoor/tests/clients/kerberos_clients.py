@@ -60,6 +60,11 @@ def stays():
     assert line.ask()[0] == 200 and line.ask('POST', '/wsman', {'Content-Type': 'application/soap+xml;charset=UTF-8'}, b'<no/>')[0] != 401
     assert Line().ask()[0] == 401
 t.run('the state belongs to the connection', stays)
+def goes_on():
+    line = Line(); sock, body = line.http.sock, json.dumps({'Name': 'x' * 600000}).encode()
+    status, headers, _ = line.ask('POST', PACKAGES, {'Content-Type': 'application/json'}, body); assert status == 401 and 'Negotiate' in headers.get_all('WWW-Authenticate'), status
+    assert line.sign_in(line.client()) == (200, '') and line.http.sock is sock
+t.run('a long request without a token leaves the connection to sign in on', goes_on)
 def refused(why, **kw):
     def step():
         line = Line(); got = line.sign_in(line.client(**kw)); assert got == (401, why), got

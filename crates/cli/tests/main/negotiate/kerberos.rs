@@ -75,7 +75,7 @@ fn published_clients_do_all_their_steps_with_kerberos() {
     let other = format!("bob@{REALM}");
     let ports = ["--port", &tls, "--plain", &plain, "--other", &other, "--other-password", "secret of bob"];
     let arguments = [&common[..], &ports].concat();
-    check(&door, &realm, &interpreter, "kerberos_clients.py", "15", &arguments);
+    check(&door, &realm, &interpreter, "kerberos_clients.py", "16", &arguments);
     for auth in ["kerberos", "negotiate"] {
         for (scheme, port) in [("https", &tls), ("http", &plain)] {
             let how = ["--auth", auth, "--scheme", scheme, "--port", port];
