@@ -7,11 +7,14 @@ fn principals_are_registered_for_one_account_and_removed() {
     let door = Door::new(&[]);
     door.account("anna", Some("SMS0002R"));
     door.account("bert", Some("SMS0002R"));
-    let add = |account: &str, principal: &str| {
-        door.world.ask(&["admin", "kerberos", "add", account, principal])
-    };
+    let add =
+        |account: &str, principal: &str| door.world.ask(&["admin", "kerberos", "add", account, principal]);
     let made = add("anna", "anna@EXAMPLE.COM").done();
-    assert_eq!((&made["account"], &made["principal"]), (&"anna".into(), &"anna@EXAMPLE.COM".into()), "{made}");
+    assert_eq!(
+        (&made["account"], &made["principal"]),
+        (&"anna".into(), &"anna@EXAMPLE.COM".into()),
+        "{made}"
+    );
     for (account, principal, code) in [
         ("anna", "anna@EXAMPLE.COM", "ALREADY_EXISTS"),
         ("bert", "anna@EXAMPLE.COM", "ALREADY_EXISTS"),
@@ -50,5 +53,9 @@ fn a_keytab_is_refused_by_a_program_that_was_built_without_kerberos() {
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.replacen("keytab = \"\"", "keytab = \"http.keytab\"", 1)).unwrap();
     let refused = json(&data, &["site", "run"]);
-    assert_eq!((refused.code, &refused.document()["error"]["code"]), (2, &"KERBEROS_NOT_BUILT".into()), "{refused:?}");
+    assert_eq!(
+        (refused.code, &refused.document()["error"]["code"]),
+        (2, &"KERBEROS_NOT_BUILT".into()),
+        "{refused:?}"
+    );
 }
