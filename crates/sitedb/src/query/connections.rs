@@ -403,11 +403,11 @@ impl Reader {
                 Some(next) => next,
                 None => match wait(&mut none_since, came, self.began) {
                     Wait::Look(pause) => {
-                        // No timer is so short. Whatever else would run on this processor, the
-                        // database's thread first of all, does.
+                        // No timer is so short. The processor is not given away: on a busy machine
+                        // it comes back milliseconds later.
                         let since = Instant::now();
                         while since.elapsed() < pause {
-                            std::thread::yield_now();
+                            std::hint::spin_loop();
                         }
                         tokio::task::yield_now().await;
                         continue;
