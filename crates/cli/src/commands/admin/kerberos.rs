@@ -29,7 +29,7 @@ impl Kerberos {
 /// Register a principal for an account
 ///
 /// Whoever has a ticket of it for this service signs in as the account. The name is compared letter by
-/// letter. The site needs a keytab ([kerberos] in restock.toml) before anybody can.
+/// letter. The site needs a keytab (section kerberos of restock.toml) before anybody can.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
