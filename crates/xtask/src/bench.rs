@@ -18,6 +18,7 @@ pub(crate) fn run(scale: &str, rest: &[&str]) -> Result<()> {
     command.current_dir(&root).arg(scale).args(rest);
     command.args(["--driver-script", "restock=./drivers/restock.sh"]);
     command.env("RESTOCK", root.join("target/dist/restock"));
+    command.env("INGEST_DRIVER", "restock=./drivers/restock-ingest.sh");
     // In the serving test a distribution point runs at the source's address.
     command.env("SERVE_URL", "http://10.77.0.1:8721/SMS_DP_SMSPKG$/XYZ00001/{path}");
     process::run(&mut command)?;
