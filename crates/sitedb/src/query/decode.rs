@@ -4,83 +4,95 @@ use std::sync::Arc;
 
 use restock_cim::{CimType, Class, DateTime, Instance, Property, Schema, Value};
 use restock_names::{Timestamp, Zone};
+use rusqlite::types::ValueRef;
 use serde_json::Value as Json;
+use sqlx::Row as _;
 use sqlx::postgres::PgRow;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, TypeInfo as _, ValueRef as _};
 
 use super::QueryFailed;
 use super::compile::{Layout, Part};
 
 /// A row of either engine. A column that holds something else than is asked for is an error.
 pub(crate) trait AnyRow {
-    /// How many columns there are.
-    fn columns(&self) -> usize;
-    fn integer(&self, column: usize) -> Result<Option<i64>, sqlx::Error>;
-    fn real(&self, column: usize) -> Result<Option<f64>, sqlx::Error>;
-    fn text(&self, column: usize) -> Result<Option<String>, sqlx::Error>;
-    fn bytes(&self, column: usize) -> Result<Option<Vec<u8>>, sqlx::Error>;
+    fn integer(&self, column: usize) -> Result<Option<i64>, Unfit>;
+    fn real(&self, column: usize) -> Result<Option<f64>, Unfit>;
+    fn text(&self, column: usize) -> Result<Option<&str>, Unfit>;
+    fn bytes(&self, column: usize) -> Result<Option<&[u8]>, Unfit>;
+}
+
+/// Why a column is not what was asked for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unfit {
+    #[error("a value of the type {0}")]
+    Type(rusqlite::types::Type),
+    #[error("text that is not UTF-8")]
+    Utf8,
+    #[error("no column")]
+    Missing,
+    #[error(transparent)]
+    Postgres(#[from] sqlx::Error),
 }
 
 impl AnyRow for PgRow {
-    fn columns(&self) -> usize {
-        self.len()
+    fn integer(&self, column: usize) -> Result<Option<i64>, Unfit> {
+        Ok(self.try_get(column)?)
     }
 
-    fn integer(&self, column: usize) -> Result<Option<i64>, sqlx::Error> {
-        self.try_get(column)
+    fn real(&self, column: usize) -> Result<Option<f64>, Unfit> {
+        Ok(self.try_get(column)?)
     }
 
-    fn real(&self, column: usize) -> Result<Option<f64>, sqlx::Error> {
-        self.try_get(column)
+    fn text(&self, column: usize) -> Result<Option<&str>, Unfit> {
+        Ok(self.try_get(column)?)
     }
 
-    fn text(&self, column: usize) -> Result<Option<String>, sqlx::Error> {
-        self.try_get(column)
-    }
-
-    fn bytes(&self, column: usize) -> Result<Option<Vec<u8>>, sqlx::Error> {
-        self.try_get(column)
+    fn bytes(&self, column: usize) -> Result<Option<&[u8]>, Unfit> {
+        Ok(self.try_get(column)?)
     }
 }
 
-/// SQLite's columns have no type of their own: that of the value is looked at, since the library
-/// would turn any value into any type.
-fn sqlite<'r, T>(row: &'r SqliteRow, column: usize, types: &[&str]) -> Result<Option<T>, sqlx::Error>
-where
-    T: sqlx::Decode<'r, sqlx::Sqlite>,
-{
-    let value = row.try_get_raw(column)?;
-    if value.is_null() {
-        return Ok(None);
+/// SQLite's columns have no type of their own: that of the value counts.
+impl AnyRow for rusqlite::Row<'_> {
+    fn integer(&self, column: usize) -> Result<Option<i64>, Unfit> {
+        match cell(self, column)? {
+            ValueRef::Integer(number) => Ok(Some(number)),
+            other => null(other),
+        }
     }
-    let found = value.type_info();
-    if !types.contains(&found.name()) {
-        return Err(sqlx::Error::Decode(format!("a value of the type {}", found.name()).into()));
+
+    fn real(&self, column: usize) -> Result<Option<f64>, Unfit> {
+        match cell(self, column)? {
+            ValueRef::Real(number) => Ok(Some(number)),
+            #[expect(clippy::cast_precision_loss, reason = "a whole number of a real column is small")]
+            ValueRef::Integer(number) => Ok(Some(number as f64)),
+            other => null(other),
+        }
     }
-    T::decode(value).map(Some).map_err(sqlx::Error::Decode)
+
+    fn text(&self, column: usize) -> Result<Option<&str>, Unfit> {
+        match cell(self, column)? {
+            ValueRef::Text(bytes) => std::str::from_utf8(bytes).map(Some).map_err(|_invalid| Unfit::Utf8),
+            other => null(other),
+        }
+    }
+
+    fn bytes(&self, column: usize) -> Result<Option<&[u8]>, Unfit> {
+        match cell(self, column)? {
+            ValueRef::Blob(bytes) => Ok(Some(bytes)),
+            other => null(other),
+        }
+    }
 }
 
-impl AnyRow for SqliteRow {
-    fn columns(&self) -> usize {
-        self.len()
-    }
+fn cell<'r>(row: &'r rusqlite::Row<'_>, column: usize) -> Result<ValueRef<'r>, Unfit> {
+    row.get_ref(column).map_err(|_invalid| Unfit::Missing)
+}
 
-    fn integer(&self, column: usize) -> Result<Option<i64>, sqlx::Error> {
-        // A text column may be declared BOOLEAN; its values are integers all the same.
-        sqlite(self, column, &["INTEGER", "BOOLEAN"])
-    }
-
-    fn real(&self, column: usize) -> Result<Option<f64>, sqlx::Error> {
-        sqlite(self, column, &["REAL", "INTEGER"])
-    }
-
-    fn text(&self, column: usize) -> Result<Option<String>, sqlx::Error> {
-        sqlite(self, column, &["TEXT"])
-    }
-
-    fn bytes(&self, column: usize) -> Result<Option<Vec<u8>>, sqlx::Error> {
-        sqlite(self, column, &["BLOB"])
+/// Anything but `NULL` is something else than was asked for.
+fn null<T>(value: ValueRef<'_>) -> Result<Option<T>, Unfit> {
+    match value {
+        ValueRef::Null => Ok(None),
+        other => Err(Unfit::Type(other.data_type())),
     }
 }
 
@@ -221,7 +233,7 @@ impl Decoder {
         if !part.concrete.is_empty() {
             let name = row.text(next()).map_err(|error| unfit(class, "__CLASS", &error))?;
             is_there = name.is_some();
-            of_row = name.and_then(|name| part.concrete.iter().position(|class| class.name.is(&name)));
+            of_row = name.and_then(|name| part.concrete.iter().position(|class| class.name.is(name)));
             if let Some(index) = of_row {
                 class = &part.concrete[index];
             }
@@ -263,19 +275,22 @@ impl Decoder {
         form: Form,
     ) -> Result<Value, QueryFailed> {
         let property = &class.properties[property];
-        let failed = |error: sqlx::Error| unfit(class, property.name.as_str(), &error);
+        let failed = |error: Unfit| unfit(class, property.name.as_str(), &error);
         let refused = |found: &str| QueryFailed::Value {
             class: class.name.to_string(),
             property: property.name.to_string(),
             found: found.chars().take(80).collect(),
         };
         match form {
-            Form::Text => Ok(row.text(column).map_err(failed)?.map_or(Value::Null, Value::String)),
+            Form::Text => {
+                let text = row.text(column).map_err(failed)?;
+                Ok(text.map_or(Value::Null, |text| Value::String(text.to_owned())))
+            }
             Form::Real => Ok(row.real(column).map_err(failed)?.map_or(Value::Null, Value::Real)),
             Form::Bytes => {
-                let element = |byte| Value::Unsigned(u64::from(byte));
+                let element = |byte: &u8| Value::Unsigned(u64::from(*byte));
                 let bytes = row.bytes(column).map_err(failed)?;
-                let array = |bytes: Vec<u8>| Value::Array(bytes.into_iter().map(element).collect());
+                let array = |bytes: &[u8]| Value::Array(bytes.iter().map(element).collect());
                 Ok(bytes.map_or(Value::Null, array))
             }
             Form::Json | Form::Reference => {
@@ -283,10 +298,10 @@ impl Decoder {
                 let value = if matches!(form, Form::Reference) {
                     text.parse().ok().map(|path| Value::Reference(Box::new(path)))
                 } else {
-                    let json = serde_json::from_str(&text).ok();
+                    let json = serde_json::from_str(text).ok();
                     json.and_then(|json| self.json(property, property.data_type.is_array, json))
                 };
-                value.ok_or_else(|| refused(&text))
+                value.ok_or_else(|| refused(text))
             }
             _ => {
                 let Some(number) = row.integer(column).map_err(failed)? else { return Ok(Value::Null) };
@@ -350,7 +365,7 @@ fn in_range(cim: CimType, number: i64) -> bool {
     cim.range().is_none_or(|(least, most)| (least..=most).contains(&i128::from(number)))
 }
 
-fn unfit(class: &Class, property: &str, error: &sqlx::Error) -> QueryFailed {
+fn unfit(class: &Class, property: &str, error: &Unfit) -> QueryFailed {
     QueryFailed::Value {
         class: class.name.to_string(),
         property: property.to_owned(),

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use restock_cim::{Class, Instance, Value};
 use restock_names::Zone;
-use tokio::sync::mpsc;
 
 use super::compile::{Allowed, PRODUCT_ROWS_MAX, Statement};
-use super::connections::Batch;
+use super::connections::Incoming;
 use super::decode::Decoder;
 use super::{QueryFailed, connections};
 use crate::{Database, DatabaseError, Views};
@@ -41,7 +40,7 @@ impl Default for QueryOptions {
 pub struct Rows {
     class: Arc<Class>,
     batch: std::vec::IntoIter<Instance>,
-    incoming: mpsc::Receiver<Result<Batch, QueryFailed>>,
+    incoming: Incoming,
     is_over: bool,
 }
 
@@ -60,7 +59,7 @@ impl Rows {
             if self.is_over {
                 return None;
             }
-            match self.incoming.recv().await {
+            match self.incoming.next().await {
                 Some(Ok(batch)) => (self.is_over, self.batch) = (batch.is_last, batch.rows.into_iter()),
                 failed => {
                     self.is_over = true;

@@ -1,7 +1,7 @@
 //! The provider asked within this process: queries beside the same SQL by hand, summarizers, rows.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Result;
 use restock_cim::query::{ResolveAt, resolve, wql};
@@ -94,43 +94,7 @@ pub(crate) async fn measure(
     table: &mut Table,
 ) -> Result<()> {
     let caller = Caller::local("bench");
-    let options: sqlx::sqlite::SqliteConnectOptions = format!("sqlite://{}", path.display()).parse()?;
-    // The same cache as the provider's connections have.
-    let options = options.pragma("cache_size", "-8192").disable_statement_logging();
-    let mut plain = options.connect().await?;
-    for (what, wql, sql) in INDEXED {
-        if !table.wants(what) {
-            continue;
-        }
-        let (mut ours, mut theirs, mut rows) = (Vec::new(), Vec::new(), 0);
-        for round in 0..430 {
-            let number = spread(round);
-            let text = with_numbers(wql, number);
-            // Whoever comes second finds the pages in the processor's caches: they take turns.
-            let mut times = [Duration::ZERO; 2];
-            for turn in 0..2 {
-                let is_ours = (round + turn) % 2 == 0;
-                let began = Instant::now();
-                let found = if is_ours {
-                    ask(provider, &caller, &text).await?
-                } else {
-                    by_hand(&mut plain, sql, number).await?
-                };
-                times[usize::from(is_ours)] = began.elapsed();
-                anyhow::ensure!(turn == 0 || found == rows, "{what}: {found} rows beside {rows}");
-                rows = found;
-            }
-            if round >= 30 {
-                ours.push(times[1]);
-                theirs.push(times[0]);
-            }
-        }
-        let (ours, theirs) = (Times::new(ours), Times::new(theirs));
-        let ratio = ours.percentile(0.5) / theirs.percentile(0.5);
-        let detail =
-            format!("{:.3} ms, same SQL {:.3} ms, {rows} rows", ours.percentile(0.5), theirs.percentile(0.5));
-        table.add(format!("WQL, {what}, beside the same SQL"), (ratio, "times"), Some(1.3), detail);
-    }
+    beside_the_same_sql(provider, &caller, path, table).await?;
     if table.wants("before SQL") {
         before_sql(provider, table)?;
     }
@@ -175,6 +139,68 @@ pub(crate) async fn measure(
     let detail = format!("{count} rows of SMS_Package in {:.2} s", began.elapsed().as_secs_f64());
     table.add("first row of an unfiltered class", (first.as_secs_f64() * 1e3, "ms"), Some(10.0), detail);
     table.add("memory that those rows took", (most, "MiB"), Some(64.0), "resident, above what it was before");
+    Ok(())
+}
+
+/// Who answers a query.
+#[derive(Clone, Copy)]
+enum Side {
+    Provider,
+    /// The driver that the site writes with: by a thread of its own.
+    Sqlx,
+    /// The driver that queries run on: a prepared statement, on the thread of the caller.
+    Rusqlite,
+}
+
+/// Each indexed query beside the same SQL by hand, with either driver.
+async fn beside_the_same_sql(
+    provider: &Provider,
+    caller: &Caller,
+    path: &Path,
+    table: &mut Table,
+) -> Result<()> {
+    let options: sqlx::sqlite::SqliteConnectOptions = format!("sqlite://{}", path.display()).parse()?;
+    // The same cache as the provider's connections have.
+    let options = options.pragma("cache_size", "-8192").disable_statement_logging();
+    let mut plain = options.connect().await?;
+    let direct = rusqlite::Connection::open(path)?;
+    direct.pragma_update(None, "cache_size", -8192)?;
+    for (what, wql, sql) in INDEXED {
+        if !table.wants(what) {
+            continue;
+        }
+        let mut sides = [Side::Provider, Side::Sqlx, Side::Rusqlite];
+        let (mut times, mut rows) = ([const { Vec::new() }; 3], 0);
+        for round in 0..430 {
+            let number = spread(round);
+            let text = with_numbers(wql, number);
+            // Whoever comes later finds the pages in the processor's caches: they take turns.
+            sides.rotate_left(1);
+            if round % 2 == 0 {
+                sides.swap(0, 2);
+            }
+            for (turn, side) in sides.into_iter().enumerate() {
+                let began = Instant::now();
+                let found = match side {
+                    Side::Provider => ask(provider, caller, &text).await?,
+                    Side::Sqlx => by_hand(&mut plain, sql, number).await?,
+                    Side::Rusqlite => by_hand_directly(&direct, sql, number)?,
+                };
+                let time = began.elapsed();
+                anyhow::ensure!(turn == 0 || found == rows, "{what}: {found} rows beside {rows}");
+                rows = found;
+                if round >= 30 {
+                    times[side as usize].push(time);
+                }
+            }
+        }
+        let [ours, sqlx, rusqlite] = times.map(|times| Times::new(times).percentile(0.5));
+        for (driver, theirs) in [("sqlx", sqlx), ("rusqlite", rusqlite)] {
+            let detail = format!("{ours:.4} ms, same SQL {theirs:.4} ms, {rows} rows");
+            let what = format!("WQL, {what}, beside the same SQL by {driver}");
+            table.add(what, (ours / theirs, "times"), Some(1.3), detail);
+        }
+    }
     Ok(())
 }
 
@@ -234,4 +260,24 @@ async fn by_hand(connection: &mut SqliteConnection, sql: &'static str, number: u
         }
     }
     Ok(rows.len())
+}
+
+/// Likewise, as a program would that keeps the statement and decodes what it needs.
+fn by_hand_directly(connection: &rusqlite::Connection, sql: &str, number: u32) -> Result<usize> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let columns = statement.column_count();
+    if sql.contains("$1") {
+        let value = if sql.contains("nal_path = $1") { nal(number) } else { package(number) };
+        statement.raw_bind_parameter(1, value)?;
+    }
+    let mut rows = statement.raw_query();
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        let mut values = Vec::with_capacity(columns);
+        for column in 0..columns {
+            values.push(row.get::<_, rusqlite::types::Value>(column)?);
+        }
+        all.push(values);
+    }
+    Ok(std::hint::black_box(all).len())
 }

@@ -83,9 +83,10 @@ impl Table {
              Written by `cargo xtask bench provider`. SQLite, 100,000 packages, 1,000 distribution points, 1,000,000 \
              packages on distribution points, 100,000 status messages.\n\n\
              Machine: {machine}. Client and server run on it together, so that each takes time from the other. \
-             \"Same SQL\" is the query written by hand over the tables, run and decoded with the same driver on a \
-             connection of its own; ratios compare medians. The AdminService is asked over plain HTTP on loopback, \
-             on connections that stay open.\n\n{}",
+             \"Same SQL\" is the query written by hand over the tables, run and decoded on a connection of its own: \
+             with sqlx, by which the site does everything else, and with rusqlite, on which queries run, as a \
+             prepared statement on the thread that asks. Ratios compare medians. The AdminService is asked over \
+             plain HTTP on loopback, on connections that stay open.\n\n{}",
             self.text()
         )
     }

@@ -30,6 +30,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 /// Outside crates that only some rooms may use, because of what they are for.
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("sqlx", &["sitedb"]),
+    ("rusqlite", &["sitedb"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("ureq", &["cli"]),
