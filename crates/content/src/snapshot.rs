@@ -11,6 +11,7 @@
 //! choice ([`LinkPolicy`], [`NamesPolicy`], [`ExcludeRules`]). Owners, ACLs, extended attributes and
 //! hard-link identity are not kept.
 
+mod base;
 mod cache;
 mod error;
 mod links;
@@ -32,9 +33,10 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use restock_names::{Clock, ExcludeRules, LinkPolicy, NamesPolicy, PackageId};
 
+use self::base::Base;
 use self::cache::{CacheReader, CacheWriter};
 use self::pool::{Counts, Pool};
-use self::round::{Base, SourceClock, Tally};
+use self::round::{SourceClock, Tally};
 use self::source::Source;
 use crate::files::Files;
 use crate::library::Library;

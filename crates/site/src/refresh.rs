@@ -4,30 +4,33 @@
 //! publishes it or notes the failed attempt. Everything that decides is in the database:
 //! several processes may step at once, and a run that lost its lease publishes nothing.
 
+mod claim;
 pub(crate) mod draft;
 mod planned;
+mod trouble;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use restock_content::library::{Library, LibraryError};
+use restock_content::library::Library;
 use restock_content::manifest::ManifestRoot;
-use restock_content::snapshot::{self, Snapshot, SnapshotError, SnapshotOptions};
+use restock_content::snapshot::{self, Snapshot, SnapshotOptions};
 use restock_names::{Clock, PackageId, SiteCode, Timestamp};
-use restock_sitedb::package::{Options, Package};
-use restock_sitedb::source_root::SourceRoot;
 use restock_sitedb::state::{Event, RetryPolicy};
 use restock_sitedb::target::Context;
 use restock_sitedb::version::Version;
 use restock_sitedb::{Database, DatabaseError, Tx, Wake, Why, message};
 use restock_transfer::{OpenDraft, SiteTrust};
 
+pub(crate) use self::claim::Claim;
+use self::claim::{claim, not_within_scope};
 use self::draft::Announcing;
+use self::trouble::{SnapshotTrouble, is_content_lost, trouble, unexpected};
 use crate::message::{chain, distmgr};
 use crate::plan::Plans;
 use crate::progress::{ProgressBoard, Run};
-use crate::source::{self, Found};
+use crate::source;
 use crate::{SiteConfig, SiteError};
 
 /// A run that found no room is tried again after this long.
@@ -65,23 +68,6 @@ pub struct RefreshLoop {
     entries_max: u64,
     file_bytes_max: u64,
     pub(crate) restore_wait: Duration,
-}
-
-/// A run whose lease this process holds.
-#[derive(Debug, Clone)]
-pub(crate) struct Claim {
-    pub(crate) package: Package,
-    options: Options,
-    /// What the snapshot warned of; empty until it is taken.
-    pub(crate) warnings: Vec<Why>,
-    pub(crate) run: u64,
-    /// The newest request the run covers.
-    pub(crate) covers: u64,
-    pub(crate) started_at: Timestamp,
-    base: Option<Version>,
-    roots: Vec<SourceRoot>,
-    /// Why the account that set the source path may not have it read; none when it may.
-    not_within_scope: Option<Why>,
 }
 
 impl RefreshLoop {
@@ -429,16 +415,6 @@ impl RefreshLoop {
     }
 }
 
-/// Why a run has no snapshot.
-enum SnapshotTrouble {
-    Cancelled,
-    Failed(Why),
-}
-
-fn unexpected(error: &SiteError) -> SnapshotTrouble {
-    SnapshotTrouble::Failed(Why::new("SITE_FAILED", chain(error)).with_fix("see the log of the site"))
-}
-
 /// The manifest root kept with a version.
 pub(crate) fn manifest_root(version: &Version) -> ManifestRoot {
     ManifestRoot {
@@ -449,102 +425,6 @@ pub(crate) fn manifest_root(version: &Version) -> ManifestRoot {
         chunks: version.chunks,
         bytes: version.bytes,
     }
-}
-
-fn is_content_lost(error: &SnapshotError) -> bool {
-    let is_lost =
-        |error: &LibraryError| matches!(error, LibraryError::Missing(_) | LibraryError::Damaged { .. });
-    match error {
-        SnapshotError::Library(LibraryError::Manifest(_)) | SnapshotError::ReadBack { .. } => true,
-        SnapshotError::Library(error) => is_lost(error),
-        _ => false,
-    }
-}
-
-fn trouble(error: &SnapshotError, id: PackageId, folder: &Found) -> SnapshotTrouble {
-    if matches!(error, SnapshotError::Cancelled) {
-        return SnapshotTrouble::Cancelled;
-    }
-    let code = error.code();
-    let text = folder.named(&chain(error));
-    // The sentence follows the code elsewhere, so it is not repeated in it.
-    let text = text.strip_prefix(code).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&text).to_owned();
-    let why = Why::new(code, text);
-    let fix = match code {
-        "SOURCE_NOT_FOUND" => "bring the folder back, or set another source path",
-        "SOURCE_EMPTY" => "bring the files back, or allow an empty version of this package",
-        "SOURCE_PERMISSION" => "let the account of the site read it",
-        "SOURCE_SPECIAL_FILE" => "take it out of the source",
-        "SOURCE_SYMLINK" | "SOURCE_SYMLINK_LOOP" => {
-            let fix = format!("restock package set {id} --symlinks keep, or take the link out of the source");
-            return SnapshotTrouble::Failed(why.with_fix(fix));
-        }
-        "SOURCE_CHANGED" => "refresh when nobody writes to the source",
-        "SOURCE_TOO_LARGE" => "take it out of the source, exclude it, or raise refresh.file_bytes_max",
-        "SOURCE_TOO_MANY_ENTRIES" => "split the package, or raise the limit",
-        _ if matches!(error, SnapshotError::Name { .. }) => {
-            let fix = format!("rename it in the source, or restock package set {id} --names posix");
-            return SnapshotTrouble::Failed(why.with_fix(fix));
-        }
-        code if code.starts_with("PATH_") || code == "NAME_TOO_LONG" => "rename it in the source",
-        "SOURCE_READ" => "check the disk or mount that holds the source",
-        "NO_SPACE" => "make room on the disk of the site's library; it goes on by itself",
-        _ => "check the disk of the site's library",
-    };
-    SnapshotTrouble::Failed(why.with_fix(fix))
-}
-
-async fn claim(
-    tx: &mut Tx,
-    owner: &str,
-    lease: Duration,
-    now: Timestamp,
-) -> Result<Option<Claim>, DatabaseError> {
-    let Some(id) = tx.refresh_due(now).await? else { return Ok(None) };
-    let (Some(package), Some(mut refresh)) = (tx.package(id).await?, tx.refresh(id).await?) else {
-        return Ok(None);
-    };
-    // Only the owner reads the source.
-    if tx.own_code().await? != package.source_site {
-        return Ok(None);
-    }
-    let Some(run) = refresh.claim(owner, now, lease) else { return Ok(None) };
-    tx.update_refresh(id, &refresh).await?;
-    tx.raise(&message::processing(id, &package.name), now).await?;
-    let roots = tx.source_roots().await?;
-    let not_within_scope = not_within_scope(tx, &package, &roots).await?;
-    Ok(Some(Claim {
-        run,
-        covers: refresh.started,
-        started_at: now,
-        base: tx.newest_version(id).await?,
-        roots,
-        not_within_scope,
-        options: tx.package_options(id).await?,
-        warnings: Vec::new(),
-        package,
-    }))
-}
-
-/// Why the account that set the source path may not have it read: it is gone or disabled, or has no
-/// role within a scope of the root any more. Nothing for a path under no root, or set at the site.
-async fn not_within_scope(
-    tx: &mut Tx,
-    package: &Package,
-    roots: &[SourceRoot],
-) -> Result<Option<Why>, DatabaseError> {
-    let Some(root) = source::root_of(&package.source_path, roots) else { return Ok(None) };
-    let Some(account) = tx.source_set_by(package.id).await? else { return Ok(None) };
-    if tx.account_reaches_root(account, root).await? {
-        return Ok(None);
-    }
-    let text = format!(
-        "the account that set the source path has no role with Modify on packages within a scope of source {} ({})",
-        root.name,
-        root.scopes.join(", ")
-    );
-    let fix = format!("restock package set {} --source PATH, or give the account such a role", package.id);
-    Ok(Some(Why::new("SOURCE_SCOPE", text).with_fix(fix)))
 }
 
 /// Notes a failed attempt; `None` when the run had lost its lease, else whether it was the last.

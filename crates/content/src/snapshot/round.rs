@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::vec;
 
-use restock_names::{EntryPath, LinkPolicy, NamesPolicy, compare_paths};
+use restock_names::{EntryPath, LinkPolicy, NamesPolicy};
 use rustix::io::Errno;
 
-use super::cache::{CacheReader, CacheWriter, Record};
+use super::base::{Base, BaseStream};
+use super::cache::{CacheWriter, Record};
 use super::look::ReadLog;
 use super::names::{self, NameFindings};
 use super::pool::Pool;
@@ -20,7 +21,7 @@ use super::source::{Kind, Stat, Trouble, stat_at};
 use super::walk::{Step, Walk};
 use super::{SnapshotError, SnapshotOptions};
 use crate::library::Library;
-use crate::manifest::{Builder, Entries, Entry, EntryKind, Manifest, ManifestRoot};
+use crate::manifest::{Builder, Entry, EntryKind, ManifestRoot};
 
 /// Entries that may wait for the one in front of them.
 const WAITING_ENTRIES_MAX: usize = 16 * 1024;
@@ -32,15 +33,6 @@ const BATCH_BYTES: u64 = 1 << 20;
 /// Progress is told and cancelling noticed after so many entries.
 const STEP_ENTRIES: u64 = 256;
 const LINKS_REFUSED: &str = "this package refuses links";
-
-/// What a round starts from: a manifest in the library and what was remembered with it.
-#[derive(Default)]
-pub(super) struct Base {
-    pub(super) root: Option<ManifestRoot>,
-    pub(super) cache: Option<CacheReader>,
-    /// True when it was made in an earlier round of the same scan.
-    pub(super) is_draft: bool,
-}
 
 /// What a round made.
 pub(super) struct Draft {
@@ -451,63 +443,4 @@ fn has_stat(entry: &Entry, stat: &Stat) -> bool {
         _ => return false,
     };
     (size, entry.mtime_ns, entry.mode) == (stat.size, stat.mtime_ns, stat.mode)
-}
-
-/// The base manifest's entries with their records, read alongside the walk.
-struct BaseStream<'m> {
-    entries: Option<Entries<'m>>,
-    cache: Option<CacheReader>,
-    is_draft: bool,
-    next: Option<(Entry, Option<Record>)>,
-}
-
-impl<'m> BaseStream<'m> {
-    fn new(library: &'m Library, base: Base) -> Self {
-        let entries = base.root.map(|root| Manifest::new(library, root).entries());
-        let mut stream = Self { entries, cache: base.cache, is_draft: base.is_draft, next: None };
-        stream.advance();
-        stream
-    }
-
-    fn advance(&mut self) {
-        let entry = match self.entries.as_mut().and_then(Iterator::next) {
-            Some(Ok(entry)) => entry,
-            None => return self.next = None,
-            Some(Err(error)) => {
-                // Everything can be read from the source again.
-                tracing::warn!(error = &error as &dyn std::error::Error, "base manifest is not used further");
-                self.entries = None;
-                return self.next = None;
-            }
-        };
-        let record = self.cache.as_mut().and_then(CacheReader::next);
-        self.next = Some((entry, record));
-    }
-
-    /// The base's entry at `path`; entries before it are gone from the source and added to
-    /// `removed`.
-    fn at(&mut self, path: &[u8], removed: &mut u64) -> Option<(Entry, Option<Record>)> {
-        loop {
-            match compare_paths(self.next.as_ref()?.0.path.as_bytes(), path) {
-                std::cmp::Ordering::Less => *removed += 1,
-                std::cmp::Ordering::Equal => {
-                    let found = self.next.take();
-                    self.advance();
-                    return found;
-                }
-                std::cmp::Ordering::Greater => return None,
-            }
-            self.advance();
-        }
-    }
-
-    /// How many entries are left.
-    fn skip_rest(&mut self) -> u64 {
-        let mut count = 0;
-        while self.next.is_some() {
-            count += 1;
-            self.advance();
-        }
-        count
-    }
 }
