@@ -6,10 +6,11 @@
 mod counted;
 mod elsewhere;
 mod notes;
+mod stops;
 
-use restock_names::{
-    ContentVersion, DistributionPointName, Epoch, PackageId, SiteCode, SourceVersion, Timestamp,
-};
+pub use self::stops::Stop;
+
+use restock_names::{DistributionPointName, Epoch, PackageId, SiteCode, SourceVersion, Timestamp};
 
 use crate::message::{self, nal};
 use crate::package::Package;
@@ -107,17 +108,6 @@ impl Applied {
     pub fn is_change(&self) -> bool {
         self.after != Some(self.before) || self.started.is_some() || self.is_stopped || self.is_wished
     }
-}
-
-/// An order to drop a job that the distribution point has not confirmed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stop {
-    /// The distribution point.
-    pub point: DistributionPointName,
-    /// The job to drop.
-    pub job: u64,
-    /// What it brings.
-    pub content: ContentVersion,
 }
 
 macro_rules! select {
@@ -458,41 +448,6 @@ impl Tx {
             _ => return Ok(()),
         };
         self.raise(&message, context.now).await.map(|_| ())
-    }
-
-    async fn insert_stop(
-        &mut self,
-        target: &Target,
-        job: u64,
-        context: &Context,
-    ) -> Result<(), DatabaseError> {
-        self.execute(
-            "INSERT INTO stops (point, job, package_id, version, epoch, asked_at) VALUES ($1, $2, $3, $4, $5, $6)
-             ON CONFLICT (point, job) DO NOTHING",
-            bind![&target.point, job, target.package, target.facts.wanted, context.epoch, context.now],
-        )
-        .await
-        .map(|_| ())
-    }
-
-    /// Jobs that distribution points are still to drop.
-    pub async fn all_stops(&mut self) -> Result<Vec<Stop>, DatabaseError> {
-        self.rows("SELECT point, job, package_id, version, epoch FROM stops ORDER BY point, job", bind![])
-            .await?
-            .iter()
-            .map(|row| {
-                Ok(Stop { point: row.parse("point")?, job: row.u64("job")?, content: row.content_version()? })
-            })
-            .collect()
-    }
-
-    /// The distribution point has ended `job`, so it need not be told to drop it.
-    pub async fn delete_stop(
-        &mut self,
-        point: &DistributionPointName,
-        job: u64,
-    ) -> Result<(), DatabaseError> {
-        self.execute("DELETE FROM stops WHERE point = $1 AND job = $2", bind![point, job]).await.map(|_| ())
     }
 
     /// A job id that belongs to no target: to remove what should not be there.
