@@ -24,9 +24,9 @@ impl Instance {
         Self { class, values }
     }
 
-    /// An instance without any value, with room for those of a few properties: see [`Values::few`].
-    pub fn with_few(class: Arc<Class>, places: &Arc<[u16]>) -> Self {
-        let values = Values::few(class.properties.len(), places);
+    /// An instance with the values of a few properties: see [`Values::of_few`].
+    pub fn of_few(class: Arc<Class>, places: &Arc<[u16]>, values: Vec<Option<Value>>) -> Self {
+        let values = Values::of_few(class.properties.len(), places, values);
         Self { class, values }
     }
 

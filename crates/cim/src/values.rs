@@ -27,10 +27,11 @@ impl Values {
         Self { len, places: None, slots: vec![None; len] }
     }
 
-    /// Room for some of `len` properties, by their places in ascending order, none of them read yet.
-    pub fn few(len: usize, places: &Arc<[u16]>) -> Self {
+    /// The `values` of some of `len` properties, in the order of their `places`, which ascend.
+    pub fn of_few(len: usize, places: &Arc<[u16]>, values: Vec<Option<Value>>) -> Self {
         debug_assert!(places.is_sorted() && places.iter().all(|place| usize::from(*place) < len));
-        Self { len, places: Some(Arc::clone(places)), slots: vec![None; places.len()] }
+        debug_assert_eq!(places.len(), values.len());
+        Self { len, places: Some(Arc::clone(places)), slots: values }
     }
 
     /// How many properties the class has.
@@ -199,7 +200,7 @@ mod tests {
     fn a_few_values_read_and_are_written_like_all_of_them() {
         let places: Arc<[u16]> = [1, 4].into();
         let number = |number| Some(Value::Unsigned(number));
-        let (mut few, mut all) = (Values::few(6, &places), Values::none(6));
+        let (mut few, mut all) = (Values::of_few(6, &places, vec![None; 2]), Values::none(6));
         assert_eq!(few, all);
         for (place, value) in [(4, 40), (1, 10)] {
             few[place] = number(value);
@@ -217,7 +218,7 @@ mod tests {
         assert_ne!(few, all);
         all[0] = number(0);
         assert_eq!(few, all);
-        let mut few = Values::few(6, &places);
+        let mut few = Values::of_few(6, &places, vec![None; 2]);
         few[4] = number(4);
         for value in &mut few {
             *value = value.take().or(Some(Value::Null));
@@ -226,5 +227,8 @@ mod tests {
         assert_eq!(kept, [&Value::Unsigned(4)]);
         few.fill(None);
         assert_eq!(few, Values::none(6));
+        let mut all = Values::none(6);
+        (all[1], all[4]) = (number(1), number(4));
+        assert_eq!(Values::of_few(6, &places, vec![number(1), number(4)]), all);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use restock_cim::query::{Query, QueryError, ResolveAt, resolve};
-use restock_cim::{Class, Instance, Value};
+use restock_cim::{Class, Instance, Name, Value};
 use restock_sitedb::query::{Allowed, QueryFailed, QueryOptions, Rows as Stored};
 
 use super::{Caller, log};
@@ -19,7 +19,7 @@ use crate::{Provider, Refusal};
 pub struct Rows {
     stored: Stored,
     rights: Arc<Rights>,
-    class: String,
+    class: Name,
 }
 
 impl Rows {
@@ -37,7 +37,7 @@ impl Rows {
                 fill(&mut row, &self.rights);
                 Some(Ok(row))
             }
-            Err(error) => Some(Err(Refusal::from(error).at(Action::Query, &self.class, ""))),
+            Err(error) => Some(Err(Refusal::from(error).at(Action::Query, self.class.as_str(), ""))),
         }
     }
 
@@ -59,9 +59,9 @@ impl Provider {
     /// Errors: the query names what is not declared, compares what cannot be compared, passes a
     /// limit, or spans too many pairs.
     pub async fn query(&self, caller: &Caller, query: Query) -> Result<Rows, Refusal> {
-        let class = query.from.first.class.to_string();
+        let class = query.from.first.class.clone();
         self.rows(caller, query, false).await.map_err(|refusal| {
-            let refusal = refusal.at(Action::Query, &class, &class);
+            let refusal = refusal.at(Action::Query, class.as_str(), class.as_str());
             log::refused(caller, &format!("ExecQuery {class}"), &refusal);
             refusal
         })
@@ -73,7 +73,7 @@ impl Provider {
         query: Query,
         reads_lazy: bool,
     ) -> Result<Rows, Refusal> {
-        let class = query.from.first.class.to_string();
+        let class = query.from.first.class.clone();
         let at = ResolveAt { now: self.clock.now(), zone: &self.config.zone };
         let resolved = resolve(self.schema(), query, &at)?;
         let allowed = Allowed::new(resolved, caller.rights.sight());

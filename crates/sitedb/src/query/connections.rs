@@ -118,10 +118,9 @@ impl Connections {
         let began = Instant::now();
         // Whoever closes waits also for what runs on the caller's task.
         let _runs = self.tracker.token();
-        let waiting = Arc::clone(&self.permits).acquire_owned();
-        let permit = match tokio::time::timeout(work.deadline, waiting).await {
-            Ok(permit) => permit.map_err(|_closed| DatabaseError::Closed(work.name))?,
-            Err(_elapsed) => return Err(QueryFailed::Deadline(work.deadline.as_secs())),
+        let permit = match Arc::clone(&self.permits).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_none) => self.permit(&work).await?,
         };
         let run = Run { work, began, _permit: permit };
         let incoming = match &self.pool {
@@ -129,6 +128,15 @@ impl Connections {
             Pool::Postgres(pool) => pool.start(run, &self.tracker).await?,
         };
         Ok(incoming)
+    }
+
+    /// Waits until another query has ended.
+    async fn permit(&self, work: &Work) -> Result<OwnedSemaphorePermit, QueryFailed> {
+        let waiting = Arc::clone(&self.permits).acquire_owned();
+        match tokio::time::timeout(work.deadline, waiting).await {
+            Ok(permit) => Ok(permit.map_err(|_closed| DatabaseError::Closed(work.name))?),
+            Err(_elapsed) => Err(QueryFailed::Deadline(work.deadline.as_secs())),
+        }
     }
 
     /// Refuses what comes, waits for what runs and closes all connections.

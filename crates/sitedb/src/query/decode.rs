@@ -113,8 +113,30 @@ struct Columns {
     places: Vec<Vec<Option<usize>>>,
     /// For each of [`Part::own`] and each of [`Part::concrete`]: the form of the property.
     own: Vec<Vec<Option<Form>>>,
-    /// The properties, ascending, when they are few of their class.
-    few: Option<Arc<[u16]>>,
+    /// How they are read when they are few of their class.
+    few: Option<Few>,
+}
+
+/// Properties in the order of their class.
+struct Few {
+    places: Arc<[u16]>,
+    /// Where the property's column stands among them, and what it holds.
+    columns: Vec<(usize, Form)>,
+}
+
+impl Few {
+    /// `None` when they are many, or when one comes twice.
+    fn new(part: &Part, forms: &[Form]) -> Option<Self> {
+        if !part.concrete.is_empty() || part.properties.len() * 2 >= part.class.properties.len() {
+            return None;
+        }
+        let mut order: Vec<usize> = (0..part.properties.len()).collect();
+        order.sort_unstable_by_key(|column| part.properties[*column]);
+        let places = order.iter().map(|column| u16::try_from(part.properties[*column]).ok());
+        let places: Arc<[u16]> = places.collect::<Option<_>>()?;
+        let columns = order.into_iter().map(|column| (column, forms[column])).collect();
+        places.is_sorted_by(|one, next| one < next).then_some(Self { places, columns })
+    }
 }
 
 /// What a column holds.
@@ -160,7 +182,7 @@ impl Form {
 impl Columns {
     fn new(part: &Part) -> Self {
         let property = |index: &usize| &part.class.properties[*index];
-        let forms = part
+        let forms: Vec<Form> = part
             .properties
             .iter()
             .map(|index| Form::new(property(index), property(index).data_type.is_array))
@@ -174,11 +196,7 @@ impl Columns {
         };
         let own = part.own.iter().map(|own| part.concrete.iter().zip(&own.places).map(form).collect());
         let own = own.collect();
-        let is_few = part.concrete.is_empty() && part.properties.len() * 2 < part.class.properties.len();
-        let mut few: Vec<u16> =
-            part.properties.iter().filter_map(|place| u16::try_from(*place).ok()).collect();
-        few.sort_unstable();
-        let few = (is_few && few.len() == part.properties.len()).then(|| few.into());
+        let few = Few::new(part, &forms);
         Self { part: part.clone(), forms, places, own, few }
     }
 }
@@ -225,13 +243,15 @@ impl Decoder {
         columns: &Columns,
         column: &mut usize,
     ) -> Result<Option<Instance>, QueryFailed> {
-        let mut next = || std::mem::replace(column, *column + 1);
+        fn next(column: &mut usize) -> usize {
+            std::mem::replace(column, *column + 1)
+        }
         let part = &columns.part;
         let mut class = &part.class;
         let mut of_row = None;
         let mut is_there = true;
         if !part.concrete.is_empty() {
-            let name = row.text(next()).map_err(|error| unfit(class, "__CLASS", &error))?;
+            let name = row.text(next(column)).map_err(|error| unfit(class, "__CLASS", &error))?;
             is_there = name.is_some();
             of_row = name.and_then(|name| part.concrete.iter().position(|class| class.name.is(name)));
             if let Some(index) = of_row {
@@ -240,32 +260,42 @@ impl Decoder {
         }
         let places = of_row.map(|index| &columns.places[index]);
         if part.has_presence {
-            let present = row.integer(next()).map_err(|error| unfit(class, "__PRESENT", &error))?;
+            let present = row.integer(next(column)).map_err(|error| unfit(class, "__PRESENT", &error))?;
             is_there = present.is_some();
         }
         let class = Arc::clone(class);
-        let mut instance = match &columns.few {
-            Some(few) => Instance::with_few(class, few),
-            None => Instance::new(class),
-        };
+        if let Some(few) = &columns.few {
+            let first = *column;
+            *column += part.properties.len() + part.own.len();
+            let mut values = Vec::with_capacity(few.places.len());
+            for (property, (column, form)) in few.places.iter().zip(&few.columns) {
+                let value = self.value(row, first + column, &class, usize::from(*property), *form);
+                values.push(Some(value.map_err(|failed| *failed)?));
+            }
+            return Ok(is_there.then(|| Instance::of_few(class, &few.places, values)));
+        }
+        let mut instance = Instance::new(class);
         for (index, (property, form)) in part.properties.iter().zip(&columns.forms).enumerate() {
-            let value = self.value(row, next(), &part.class, *property, *form)?;
+            let value = self.value(row, next(column), &part.class, *property, *form);
+            let value = value.map_err(|failed| *failed)?;
             let place = places.map_or(Some(*property), |places| places[index]);
             if let Some(place) = place {
                 instance.values[place] = Some(value);
             }
         }
         for (own, forms) in part.own.iter().zip(&columns.own) {
-            let column = next();
+            let column = next(column);
             let Some((place, form)) = of_row.and_then(|index| own.places[index].zip(forms[index])) else {
                 continue;
             };
             let class = &part.concrete[of_row.unwrap_or_default()];
-            instance.values[place] = Some(self.value(row, column, class, place, form)?);
+            let value = self.value(row, column, class, place, form);
+            instance.values[place] = Some(value.map_err(|failed| *failed)?);
         }
         Ok(is_there.then_some(instance))
     }
 
+    /// The value of one column. Failures are rare and large: values are moved without room for them.
     fn value(
         &self,
         row: &impl AnyRow,
@@ -273,13 +303,15 @@ impl Decoder {
         class: &Class,
         property: usize,
         form: Form,
-    ) -> Result<Value, QueryFailed> {
+    ) -> Result<Value, Box<QueryFailed>> {
         let property = &class.properties[property];
-        let failed = |error: Unfit| unfit(class, property.name.as_str(), &error);
-        let refused = |found: &str| QueryFailed::Value {
-            class: class.name.to_string(),
-            property: property.name.to_string(),
-            found: found.chars().take(80).collect(),
+        let failed = |error: Unfit| Box::new(unfit(class, property.name.as_str(), &error));
+        let refused = |found: &str| {
+            Box::new(QueryFailed::Value {
+                class: class.name.to_string(),
+                property: property.name.to_string(),
+                found: found.chars().take(80).collect(),
+            })
         };
         match form {
             Form::Text => {

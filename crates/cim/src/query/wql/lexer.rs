@@ -118,16 +118,17 @@ impl Lexer<'_, '_> {
     }
 
     fn word(&mut self, first: char) -> Token {
-        let mut word = String::from(first);
-        while let Some(next) = self.scan.take_if(|c| c.is_ascii_alphanumeric() || c == '_') {
-            word.push(next);
-        }
+        let rest = self.scan.take_while(|c| c.is_ascii_alphanumeric() || c == '_');
+        let mut word = String::with_capacity(rest.len().saturating_add(1));
+        word.push(first);
+        word.push_str(rest);
         Token::Word(word)
     }
 
     fn text(&mut self, quote: char, column: usize) -> Result<Token, QueryError> {
         let mut text = String::new();
         loop {
+            text.push_str(self.scan.take_while(|c| c != quote && c != '\\'));
             let at = self.scan.column();
             match self.scan.take() {
                 None => {
@@ -198,8 +199,6 @@ impl Lexer<'_, '_> {
     }
 
     fn digits(&mut self, into: &mut String) {
-        while let Some(digit) = self.scan.take_if(|c| c.is_ascii_digit()) {
-            into.push(digit);
-        }
+        into.push_str(self.scan.take_while(|c| c.is_ascii_digit()));
     }
 }

@@ -6,7 +6,7 @@ use std::error::Error;
 use rusqlite::ffi;
 use sqlx::error::{DatabaseError as Failure, ErrorKind};
 
-use crate::DatabaseError;
+use crate::{DatabaseError, StopCause};
 
 /// A failure of SQLite with its extended result code.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +42,10 @@ impl Failure for SqliteFailure {
     }
 }
 
-/// Why a statement of `operation` failed.
-pub(super) fn failed(operation: &'static str, error: rusqlite::Error) -> DatabaseError {
+/// Why a statement of `operation` failed on the file at `place`.
+///
+/// A damaged file is told from everything else: it will not be better a moment later.
+pub(super) fn failed(place: &str, operation: &'static str, error: rusqlite::Error) -> DatabaseError {
     let failure = match error {
         rusqlite::Error::SqliteFailure(error, message) => {
             SqliteFailure { code: error.extended_code, message: message.unwrap_or_else(|| error.to_string()) }
@@ -51,7 +53,10 @@ pub(super) fn failed(operation: &'static str, error: rusqlite::Error) -> Databas
         other => SqliteFailure { code: ffi::SQLITE_ERROR, message: other.to_string() },
     };
     let source = sqlx::Error::Database(Box::new(failure));
-    DatabaseError::Statement { operation, source }
+    match StopCause::of(&source) {
+        Some(StopCause::Damaged(found)) => DatabaseError::Damaged { place: place.to_owned(), found },
+        _ => DatabaseError::Statement { operation, source },
+    }
 }
 
 #[cfg(test)]
@@ -59,22 +64,24 @@ mod tests {
     use rusqlite::ffi;
 
     use super::failed;
-    use crate::StopCause;
-    use crate::error::is_conflict;
+    use crate::{DatabaseError, StopCause};
 
     #[test]
     fn a_failure_is_known_by_its_number() {
-        let source = |code| {
+        let of = |code| {
             let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), Some("words".to_owned()));
-            match failed("test", error) {
-                crate::DatabaseError::Statement { source, .. } => source,
-                other => panic!("{other}"),
-            }
+            failed("/site.db", "test", error)
         };
-        assert!(is_conflict(&source(ffi::SQLITE_BUSY_SNAPSHOT)));
-        assert!(matches!(StopCause::of(&source(ffi::SQLITE_IOERR_READ)), Some(StopCause::Failed(_))));
-        let damaged = StopCause::of(&source(ffi::SQLITE_CORRUPT_INDEX));
-        assert!(matches!(damaged, Some(StopCause::Damaged(text)) if text.contains("(code: 779) words")));
-        assert!(StopCause::of(&source(ffi::SQLITE_ERROR)).is_none());
+        assert!(of(ffi::SQLITE_BUSY_SNAPSHOT).is_transient());
+        assert!(!of(ffi::SQLITE_ERROR).is_transient());
+        let DatabaseError::Statement { source, .. } = of(ffi::SQLITE_IOERR_READ) else {
+            panic!("a statement")
+        };
+        assert!(matches!(StopCause::of(&source), Some(StopCause::Failed(_))));
+        for code in [ffi::SQLITE_CORRUPT, ffi::SQLITE_CORRUPT_INDEX, ffi::SQLITE_NOTADB] {
+            let damaged = of(code).to_string();
+            assert!(damaged.starts_with("DB_CORRUPT: the database at /site.db is damaged: "), "{damaged}");
+            assert!(damaged.ends_with(&format!("(code: {code}) words")), "{damaged}");
+        }
     }
 }

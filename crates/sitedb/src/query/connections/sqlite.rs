@@ -32,7 +32,7 @@ use crate::query::sql::Bound;
 /// through when they are read, as the writer does: that doubles the cost of a row.
 const CACHE_KIB: i32 = -8192;
 /// How long a query may keep the thread of its caller, which other tasks want too.
-const INLINE_MAX: Duration = Duration::from_micros(700);
+const INLINE_MAX: Duration = Duration::from_millis(1);
 /// Rows that a query may give there.
 const INLINE_ROWS_MAX: usize = 2_048;
 /// Rows, which may be large, between two looks at the clock there.
@@ -73,8 +73,7 @@ impl Sqlite {
                 opened.await.map_err(|_panicked| DatabaseError::Closed(run.work.name))??
             }
         };
-        let hash = hash(&run.work.text);
-        if !self.is_long(hash)
+        if !self.is_long(&run.work.text)
             && let Some(all) = run_inline(&connection, &run.work)
         {
             self.idle.give_back(connection);
@@ -82,7 +81,7 @@ impl Sqlite {
         }
         let (sender, receiver) = mpsc::channel(BATCHES_MAX);
         let pool = Arc::clone(self);
-        tracker.spawn_blocking(move || pool.run(run, hash, connection, sender));
+        tracker.spawn_blocking(move || pool.run(run, connection, sender));
         Ok(Incoming::begun(receiver).await)
     }
 
@@ -98,16 +97,17 @@ impl Sqlite {
         let operation = "open a connection for queries";
         let options: sqlx::sqlite::SqliteConnectOptions =
             self.url.parse().map_err(|source| DatabaseError::Statement { operation, source })?;
-        connect(options.get_filename()).map_err(|error| failed(operation, error))
+        let file = options.get_filename();
+        connect(file).map_err(|error| failed(&file.display().to_string(), operation, error))
     }
 
     /// Runs on a thread that may block.
-    fn run(&self, run: Run, hash: u64, connection: Connection, sender: Sender) {
+    fn run(&self, run: Run, connection: Connection, sender: Sender) {
         let runtime = Handle::current();
         let began = Instant::now();
         let mut outgoing = Outgoing::new(&run, sender);
         let ran = run_whole(&connection, &run.work, &mut outgoing, &runtime);
-        self.set_long(hash, ran.is_err() || began.elapsed() >= INLINE_MAX);
+        self.set_long(&run.work.text, ran.is_err() || began.elapsed() >= INLINE_MAX);
         self.idle.give_back(connection);
         drop(run);
         if let Err(end) = ran {
@@ -115,11 +115,13 @@ impl Sqlite {
         }
     }
 
-    fn is_long(&self, hash: u64) -> bool {
-        self.long.lock().unwrap_or_else(PoisonError::into_inner).contains(&hash)
+    fn is_long(&self, text: &str) -> bool {
+        let long = self.long.lock().unwrap_or_else(PoisonError::into_inner);
+        !long.is_empty() && long.contains(&hash(text))
     }
 
-    fn set_long(&self, hash: u64, is_long: bool) {
+    fn set_long(&self, text: &str, is_long: bool) {
+        let hash = hash(text);
         let mut long = self.long.lock().unwrap_or_else(PoisonError::into_inner);
         if !is_long {
             long.remove(&hash);
@@ -156,7 +158,7 @@ fn connect(file: &Path) -> Result<Connection, rusqlite::Error> {
 /// All rows of a query that ends soon enough, or why it failed; `None` when it must run on a thread of its own.
 fn run_inline(connection: &Connection, work: &Work) -> Option<Given> {
     let until = Instant::now() + INLINE_MAX;
-    let mut rows = Vec::new();
+    let mut rows = Vec::with_capacity(INLINE_ROWS_LOOK);
     let take = |row: Instance| {
         rows.push(row);
         let is_over =
@@ -170,7 +172,7 @@ fn run_inline(connection: &Connection, work: &Work) -> Option<Given> {
         Err(Stop::Taker(End::Unwanted)) => None,
         Err(Stop::Sqlite(error)) => match error.sqlite_error_code() {
             Some(ErrorCode::OperationInterrupted | ErrorCode::DatabaseBusy) => None,
-            _ => Some(Err(failed(work.name, error).into())),
+            _ => Some(Err(failed(connection.path().unwrap_or_default(), work.name, error).into())),
         },
     }
 }
@@ -197,7 +199,7 @@ fn run_whole(
         Err(Stop::Sqlite(error)) => Err(match error.sqlite_error_code() {
             Some(ErrorCode::OperationInterrupted) if outgoing.sender.is_closed() => End::Unwanted,
             Some(ErrorCode::OperationInterrupted) => outgoing.too_long(),
-            _ => End::Failed(failed(work.name, error).into()),
+            _ => End::Failed(failed(connection.path().unwrap_or_default(), work.name, error).into()),
         }),
     }
 }
