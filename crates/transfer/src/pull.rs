@@ -439,10 +439,11 @@ impl Pull {
         // Before anything is asked for: a chunk may arrive at once.
         self.chunks.set(Places::Planned(writer)).expect("a version is planned once");
         let writer = self.chunks.get().expect("set just now");
-        let lacking = missing.iter().filter(|chunk| !writer.is_recorded(&chunk.digest));
-        let bytes = lacking.map(|chunk| u64::from(chunk.length)).sum();
+        let recorded: Vec<bool> = missing.iter().map(|chunk| writer.is_recorded(&chunk.digest)).collect();
+        let lacking = missing.iter().zip(&recorded).filter(|(_, is_recorded)| !**is_recorded);
+        let bytes = lacking.map(|(chunk, _)| u64::from(chunk.length)).sum();
         let mut receiver = self.receiver();
-        receiver.fetch(|index| writer.is_recorded(&missing[index].digest));
+        receiver.fetch(|index| recorded[index]);
         self.progress.planned(receiver.chunks_open(), bytes);
         Ok(bytes)
     }

@@ -13,25 +13,24 @@ use crate::hash::compare;
 use crate::pack::{Encoding, FrameKind, Header, OpenPack, PackState, Record, plan_path};
 use crate::plan::{Missing, place};
 
-/// An open pack with the offsets of the frames that are to come.
-#[derive(Debug)]
-pub(super) struct PlannedPack {
-    pub(super) pack: Arc<OpenPack>,
-    pub(super) planned: Planned,
-}
-
-/// Planned frames, found by digest. Memory: 64 bytes a frame.
-#[derive(Debug)]
-pub(super) struct Planned(Vec<Record>);
+/// Where the frames of a draft are to lie: planned records, each with the number of its pack, found by
+/// digest. Memory: 64 bytes a frame.
+#[derive(Debug, Clone, Default)]
+struct Planned(Vec<(Record, u32)>);
 
 impl Planned {
-    pub(super) fn new(mut records: Vec<Record>) -> Self {
-        records.sort_unstable_by(|a, b| compare(&a.digest, &b.digest));
-        Self(records)
+    fn add(&mut self, pack: u32, records: Vec<Record>) {
+        self.0.extend(records.into_iter().map(|record| (record, pack)));
     }
 
-    fn get(&self, digest: &Digest) -> Option<&Record> {
-        let at = self.0.binary_search_by_key(digest, |record| record.digest).ok()?;
+    /// Brings what was added into the order in which it is found.
+    fn sort(&mut self) {
+        // Stable: what was in order before is only merged.
+        self.0.sort_by(|(a, _), (b, _)| compare(&a.digest, &b.digest));
+    }
+
+    fn get(&self, digest: &Digest) -> Option<&(Record, u32)> {
+        let at = self.0.binary_search_by(|(record, _)| compare(&record.digest, digest)).ok()?;
         self.0.get(at)
     }
 }
@@ -40,7 +39,25 @@ impl Planned {
 #[derive(Debug, Clone)]
 pub(super) struct Draft {
     pub(super) live: Arc<Live>,
-    pub(super) packs: Vec<Arc<PlannedPack>>,
+    packs: Vec<Arc<OpenPack>>,
+    planned: Arc<Planned>,
+}
+
+impl Draft {
+    pub(super) fn new(live: Arc<Live>) -> Self {
+        Self { live, packs: Vec::new(), planned: Arc::default() }
+    }
+
+    /// Adds packs with the frames that are planned in them.
+    pub(super) fn add(&mut self, packs: Vec<(Arc<OpenPack>, Vec<Record>)>) {
+        let planned = Arc::make_mut(&mut self.planned);
+        for (pack, records) in packs {
+            let number = u32::try_from(self.packs.len()).expect("a version has fewer packs than frames");
+            planned.add(number, records);
+            self.packs.push(pack);
+        }
+        planned.sort();
+    }
 }
 
 /// Takes the missing chunks of one version, each at its planned offset, from many threads.
@@ -63,13 +80,13 @@ impl Library {
     pub fn begin_receive(&self, draft: &DraftId, missing: &[Missing]) -> Result<PlacedWriter, LibraryError> {
         let id = *draft;
         let known = self.inner.lock_drafts().get(&id).cloned();
-        let mut draft = known.unwrap_or_else(|| Draft { live: self.inner.new_live(), packs: Vec::new() });
-        let is_planned = |chunk: &Missing| draft.packs.iter().any(|p| p.planned.get(&chunk.digest).is_some());
+        let mut draft = known.unwrap_or_else(|| Draft::new(self.inner.new_live()));
+        let is_planned = |chunk: &Missing| draft.planned.get(&chunk.digest).is_some();
         let rest: Vec<Missing> = missing.iter().filter(|chunk| !is_planned(chunk)).copied().collect();
         if !rest.is_empty() {
             let needed = rest.iter().map(|chunk| u64::from(chunk.length)).sum();
             self.inner.check_space(needed)?;
-            draft.packs.extend(self.inner.plan(&id, &rest)?);
+            draft.add(self.inner.plan(&id, &rest)?);
         }
         self.inner.lock_drafts().insert(id, draft.clone());
         Ok(PlacedWriter { inner: Arc::clone(&self.inner), id, draft, _hold: Hold::new(&self.inner) })
@@ -78,7 +95,7 @@ impl Library {
     /// Gives up what was received for a draft that will not be finished.
     pub fn abandon(&self, draft: &DraftId) {
         let Some(draft) = self.inner.lock_drafts().remove(draft) else { return };
-        draft.packs.iter().for_each(|planned| self.inner.give_up(&draft.live, &planned.pack));
+        draft.packs.iter().for_each(|pack| self.inner.give_up(&draft.live, pack));
         self.inner.drop_live(&draft.live);
     }
 
@@ -101,13 +118,17 @@ impl Inner {
     }
 
     fn seal_draft(&self, draft: Draft) -> Result<SealReport, LibraryError> {
-        let packs = draft.packs.iter().map(|planned| Arc::clone(&planned.pack)).collect();
-        let sealed = self.seal(&draft.live, packs);
+        let sealed = self.seal(&draft.live, draft.packs);
         self.drop_live(&draft.live);
         sealed
     }
 
-    fn plan(&self, draft: &DraftId, missing: &[Missing]) -> Result<Vec<Arc<PlannedPack>>, LibraryError> {
+    /// Makes packs for what is missing, with room for it; each with the records that are to be in it.
+    fn plan(
+        &self,
+        draft: &DraftId,
+        missing: &[Missing],
+    ) -> Result<Vec<(Arc<OpenPack>, Vec<Record>)>, LibraryError> {
         let (places, lengths) = place(missing);
         let mut tables: Vec<Vec<Record>> = vec![Vec::new(); lengths.len()];
         for (chunk, at) in missing.iter().zip(&places) {
@@ -121,15 +142,15 @@ impl Inner {
             });
         }
         let folder = self.packs_folder();
-        let mut packs: Vec<Arc<PlannedPack>> = Vec::new();
+        let mut packs: Vec<(Arc<OpenPack>, Vec<Record>)> = Vec::new();
         let mut plan = |records: Vec<Record>, length| {
             let sequence = self.next_sequence();
             let pack = OpenPack::create(&*self.files, &folder, sequence, self.id.0)
                 .map_err(io_error("create a pack in", &folder))?;
             let planned = self.encode_plan(sequence, draft, length, &records);
             // From here on it is given up when something fails.
-            packs.push(Arc::new(PlannedPack { pack: Arc::new(pack), planned: Planned::new(records) }));
-            let pack = &packs[packs.len() - 1].pack;
+            packs.push((Arc::new(pack), records));
+            let (pack, _) = &packs[packs.len() - 1];
             pack.reserve(length).map_err(io_error("reserve space in", &folder))?;
             let path = plan_path(&folder, sequence);
             replace(&*self.files, &path, &planned).map_err(io_error("write", &path))
@@ -139,7 +160,7 @@ impl Inner {
             Ok(()) => Ok(packs),
             Err(error) => {
                 // A full disk must not stay full of room that nobody uses.
-                packs.iter().for_each(|planned| planned.pack.discard(&*self.files));
+                packs.iter().for_each(|(pack, _)| pack.discard(&*self.files));
                 Err(error)
             }
         }
@@ -164,15 +185,9 @@ impl Inner {
 }
 
 impl PlacedWriter {
-    /// True when the chunk needs no fetching any more: it is recorded, or was never planned here.
+    /// True when the chunk is recorded, so that it needs no fetching any more.
     pub fn is_recorded(&self, digest: &Digest) -> bool {
-        self.place(digest).is_none() || self.draft.live.get(digest).is_some()
-    }
-
-    /// The pack of the draft and the record under which a chunk is planned.
-    fn place(&self, digest: &Digest) -> Option<(usize, &Record)> {
-        let mut packs = self.draft.packs.iter().enumerate();
-        packs.find_map(|(at, pack)| pack.planned.get(digest).map(|record| (at, record)))
+        self.draft.live.get(digest).is_some()
     }
 
     /// Checks, writes and records chunks. Chunks that lie side by side are written together.
@@ -191,14 +206,16 @@ impl PlacedWriter {
 
     /// [`Self::put`] for chunks whose digests the caller has just checked.
     pub fn put_checked(&self, chunks: &[(Digest, &[u8])]) -> Result<(), LibraryError> {
-        let mut at: Vec<(usize, Record, &[u8])> = chunks
+        let mut at: Vec<(u32, Record, &[u8])> = chunks
             .iter()
-            .filter_map(|(digest, raw)| self.place(digest).map(|(pack, record)| (pack, *record, *raw)))
+            .filter_map(|(digest, raw)| {
+                self.draft.planned.get(digest).map(|(record, pack)| (*pack, *record, *raw))
+            })
             .collect();
         at.sort_by_key(|(pack, record, _)| (*pack, record.offset));
         for group in at.chunk_by(|(p, _, _), (q, _, _)| p == q) {
             let run: Vec<(Record, &[u8])> = group.iter().map(|(_, record, raw)| (*record, *raw)).collect();
-            write_run(&self.draft.live, &self.draft.packs[group[0].0].pack, &run)?;
+            write_run(&self.draft.live, &self.draft.packs[group[0].0 as usize], &run)?;
         }
         Ok(())
     }

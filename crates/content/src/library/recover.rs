@@ -10,7 +10,7 @@ use restock_names::{ContentVersion, Digest, Epoch, PackageId, SourceVersion};
 
 use super::index::Packs;
 use super::live::Live;
-use super::placed::{Draft, Planned, PlannedPack};
+use super::placed::Draft;
 use super::{DraftId, Inner, LibraryError, io_error, is_working_state};
 use crate::codec::Reader;
 use crate::pack::{
@@ -175,10 +175,9 @@ impl Inner {
         match plan {
             Some((id, planned)) => {
                 let mut drafts = self.lock_drafts();
-                let draft =
-                    drafts.entry(id).or_insert_with(|| Draft { live: self.new_live(), packs: Vec::new() });
+                let draft = drafts.entry(id).or_insert_with(|| Draft::new(self.new_live()));
                 kept.iter().for_each(|record| draft.live.written(&pack, *record));
-                draft.packs.push(Arc::new(PlannedPack { pack, planned }));
+                draft.add(vec![(pack, planned)]);
             }
             None => {
                 let live = Live::default();
@@ -214,7 +213,7 @@ fn is_right(data: &std::fs::File, record: &Record) -> bool {
 }
 
 /// The plan of an open pack; `None` when there is none or it is damaged.
-fn read_plan(folder: &Path, sequence: u64) -> Option<(DraftId, Planned)> {
+fn read_plan(folder: &Path, sequence: u64) -> Option<(DraftId, Vec<Record>)> {
     let bytes = std::fs::read(plan_path(folder, sequence)).ok()?;
     let header = Header::decode(bytes.get(..HEADER_BYTES as usize)?).ok()?;
     let mut reader = Reader::new(bytes.get(HEADER_BYTES as usize..)?);
@@ -227,5 +226,5 @@ fn read_plan(folder: &Path, sequence: u64) -> Option<(DraftId, Planned)> {
     let records = bytes.get(HEADER_BYTES as usize + DRAFT_BYTES..)?.chunks(RECORD_BYTES as usize);
     let planned: Vec<Record> = records.map(|bytes| Record::decode(bytes).ok()).collect::<Option<_>>()?;
     let is_whole = header.state == PackState::Planned && planned.len() as u64 == header.records;
-    is_whole.then(|| (draft, Planned::new(planned)))
+    is_whole.then_some((draft, planned))
 }

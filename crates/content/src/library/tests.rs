@@ -9,7 +9,7 @@ use std::sync::Arc;
 use restock_names::{ContentVersion, Digest, EntryPath, Epoch, SourceVersion, Timestamp};
 use tempfile::TempDir;
 
-use super::{Library, LibraryError, Recovered, Role, Writer};
+use super::{Library, LibraryError, PlacedWriter, Recovered, Role, Writer};
 use crate::files::DiskFiles;
 use crate::hash::chunk_digest;
 use crate::manifest::{
@@ -208,6 +208,31 @@ fn receiving_goes_on_where_a_dead_process_ended() {
         assert_eq!(library.read(&chunk.digest).expect("held"), text(n as u32));
     }
     assert!(library.drafts().is_empty());
+}
+
+#[test]
+fn a_plan_that_grows_keeps_what_was_recorded() {
+    let (_folder, library) = create(Role::DistributionPoint);
+    let missing = missing(0..300);
+    let put = |writer: &PlacedWriter, numbers: std::ops::Range<u32>| {
+        let all: Vec<Vec<u8>> = numbers.clone().map(text).collect();
+        let chunks: Vec<_> =
+            numbers.zip(&all).map(|(n, text)| (missing[n as usize].digest, text.as_slice())).rev().collect();
+        writer.put(&chunks).expect("recorded");
+    };
+    let writer = library.begin_receive(&version(1), &missing[..100]).expect("planned");
+    put(&writer, 20..70);
+    drop(writer);
+    let writer =
+        library.begin_receive(&version(1), &missing).expect("planned, the rest in a pack of its own");
+    let is_recorded = |n: usize| writer.is_recorded(&missing[n].digest);
+    assert_eq!((0..300).filter(|n| is_recorded(*n)).collect::<Vec<_>>(), (20..70).collect::<Vec<_>>());
+    put(&writer, 60..300);
+    put(&writer, 0..20);
+    assert_eq!(writer.seal().expect("sealed").packs, 2);
+    for (n, chunk) in missing.iter().enumerate() {
+        assert_eq!(library.read(&chunk.digest).expect("held"), text(n as u32));
+    }
 }
 
 #[test]
