@@ -418,7 +418,12 @@ pub(crate) async fn refuse(mut writer: Writer, error: LinkError) -> Result<(), L
         LinkError::Refused(refusal) => refusal.clone(),
         // An error of our own is not described to strangers.
         LinkError::Trust(_) | LinkError::Io { .. } | LinkError::Closed => return Err(error),
-        other => Refusal::new(other.code(), other.to_string().split_once(": ").map_or("", |(_, text)| text)),
+        other => Refusal {
+            code: other.code().to_owned(),
+            text: other.to_string().split_once(": ").map_or("", |(_, text)| text).to_owned(),
+            // A peer that was too slow may ask again, and so may one whose site is going down.
+            is_transient: other.is_transient() || matches!(other, LinkError::Stopped),
+        },
     };
     match writer.message(&Message::Refused(refusal)).await {
         Ok(()) => writer.close().await,

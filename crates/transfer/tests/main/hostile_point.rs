@@ -107,6 +107,11 @@ fn every_harm_of_a_point_is_refused_with_its_reason_and_harms_nothing() {
             }
         }
         told(local, "LINK_TIMEOUT").await;
+        // One that is slow to ask loses its turn, and hears that it may come again.
+        let mut peer = pulling(&world).await;
+        let refused = peer.message().await.unwrap();
+        assert_eq!((&refused["code"], &refused["is_transient"]), (&json!("LINK_TIMEOUT"), &json!(true)));
+        drop(peer);
         // More requests than can be answered.
         let all = Range { kind: ItemKind::Chunk, first: 0, count: statement.root.chunks };
         let body = Request { ranges: vec![all] }.encode();
