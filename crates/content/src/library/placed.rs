@@ -35,6 +35,9 @@ impl Planned {
     }
 }
 
+/// A pack, and the frames that are to come to it.
+pub(super) type PlannedPack = (Arc<OpenPack>, Vec<Record>);
+
 /// What was received of one version so far.
 #[derive(Debug, Clone)]
 pub(super) struct Draft {
@@ -49,7 +52,7 @@ impl Draft {
     }
 
     /// Adds packs with the frames that are planned in them.
-    pub(super) fn add(&mut self, packs: Vec<(Arc<OpenPack>, Vec<Record>)>) {
+    pub(super) fn add(&mut self, packs: Vec<PlannedPack>) {
         let planned = Arc::make_mut(&mut self.planned);
         for (pack, records) in packs {
             let number = u32::try_from(self.packs.len()).expect("a version has fewer packs than frames");
@@ -124,11 +127,7 @@ impl Inner {
     }
 
     /// Makes packs for what is missing, with room for it; each with the records that are to be in it.
-    fn plan(
-        &self,
-        draft: &DraftId,
-        missing: &[Missing],
-    ) -> Result<Vec<(Arc<OpenPack>, Vec<Record>)>, LibraryError> {
+    fn plan(&self, draft: &DraftId, missing: &[Missing]) -> Result<Vec<PlannedPack>, LibraryError> {
         let (places, lengths) = place(missing);
         let mut tables: Vec<Vec<Record>> = vec![Vec::new(); lengths.len()];
         for (chunk, at) in missing.iter().zip(&places) {
@@ -142,7 +141,7 @@ impl Inner {
             });
         }
         let folder = self.packs_folder();
-        let mut packs: Vec<(Arc<OpenPack>, Vec<Record>)> = Vec::new();
+        let mut packs: Vec<PlannedPack> = Vec::new();
         let mut plan = |records: Vec<Record>, length| {
             let sequence = self.next_sequence();
             let pack = OpenPack::create(&*self.files, &folder, sequence, self.id.0)
