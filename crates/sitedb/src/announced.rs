@@ -161,9 +161,9 @@ impl Tx {
     /// then longest waiting; at most `limit`.
     ///
     /// Wanted is what is newer than what is stored here, of a package that stays, and targeted at a
-    /// distribution point of this site or of one below it, unless that one lies on the way to the site that
-    /// made the version: it gets it there, and asks here when it does not. A draft is not fetched again
-    /// unless a distribution point of this site wants it.
+    /// distribution point of this site or of one below it, unless that one has it, or lies on the way to the
+    /// site that made the version: it gets it there, and asks here when it does not. A draft is not fetched
+    /// again unless a distribution point of this site wants it.
     pub async fn fetches_due(&mut self, now: Timestamp, limit: u32) -> Result<Vec<Announced>, DatabaseError> {
         self.rows(
             select!(
@@ -175,11 +175,14 @@ impl Tx {
                        WHERE t.package_id = a.package_id AND s.is_below = 1
                          AND (s.next_hop = '' OR s.next_hop <> COALESCE(
                              (SELECT g.next_hop FROM sites g WHERE g.site_code = a.signer), ''))
+                         AND (s.next_hop = '' OR NOT EXISTS (SELECT 1 FROM copies c
+                             WHERE c.package_id = a.package_id AND c.site = s.site_code AND c.state = $3
+                               AND (c.epoch > a.epoch OR c.epoch = a.epoch AND c.version >= a.version)))
                          AND t.state NOT IN ('removal_asked', 'removal_retrying', 'removal_failed')
                          AND (a.is_draft = 0 OR s.site_code = (SELECT own.site_code FROM site own)))
                  ORDER BY p.priority, a.next_attempt, a.package_id LIMIT $2"
             ),
-            bind![now, limit],
+            bind![now, limit, COPY_STORED],
         )
         .await?
         .iter()
@@ -201,8 +204,11 @@ impl Tx {
                        WHERE t.package_id = a.package_id AND s.is_below = 1
                          AND (s.next_hop = '' OR s.next_hop <> COALESCE(
                              (SELECT g.next_hop FROM sites g WHERE g.site_code = a.signer), ''))
+                         AND (s.next_hop = '' OR NOT EXISTS (SELECT 1 FROM copies c
+                             WHERE c.package_id = a.package_id AND c.site = s.site_code AND c.state = $2
+                               AND (c.epoch > a.epoch OR c.epoch = a.epoch AND c.version >= a.version)))
                          AND t.state NOT IN ('removal_asked', 'removal_retrying', 'removal_failed'))",
-                bind![now],
+                bind![now, COPY_STORED],
             )
             .await?;
         row.map_or(Ok((0, None)), |row| Ok((row.u64("waiting")?, row.time_or_none("next_due")?)))

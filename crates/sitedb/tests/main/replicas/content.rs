@@ -69,6 +69,13 @@ async fn content_goes_where_it_is_wanted_and_through_the_sites_between(mut line:
         let stored = copies.iter().any(|copy| copy.site == code("CCC") && copy.state == COPY_STORED);
         assert!(stored, "seen at {}: {copies:?}", node.code);
     }
+    // One between that has forgotten what it held fetches nothing for a site that has it.
+    change!(line.nodes[1].database, |tx| {
+        let forgot = Announced { is_draft: false, lease_until: None, ..tx.announced(id).await?.unwrap() };
+        tx.put_announced(&forgot).await?;
+    });
+    assert_eq!(due(&line.nodes[1]).await, []);
+    assert_eq!(line.nodes[1].read(|tx| Box::pin(tx.fetch_queue(NOW))).await, (0, None));
     assert_eq!(line.states(id, "DPC").await, [Some(TargetState::Waiting); 3]);
     assert_eq!(line.refused, []);
 }
