@@ -28,6 +28,8 @@ const EXPECTED_MAX: usize = 1 << 18;
 const BLOCK_BYTES: u64 = 1 << 20;
 /// After so many chunks cut again without meeting an old cut, the rest is read as if it were new.
 const CUT_AGAIN_MAX: u32 = 64;
+/// A chunk that the file had more than once is looked for among so many on either side.
+const NEAR: usize = 64;
 
 /// A chunk of the older state.
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +74,18 @@ impl Expected {
             }
         }
         (start == size && !chunks.is_empty()).then_some(Self { chunks, by_digest })
+    }
+
+    /// The old chunk that a chunk is which was met near the old chunk `near` and ends at `end`, counted in
+    /// the old state: the only one with its digest, or else the one that ends there or the nearest.
+    fn find(&self, digest: &Digest, near: usize, end: i128) -> Option<usize> {
+        if let Some(index) = self.by_digest.get(digest)? {
+            return Some(*index);
+        }
+        let around = near.saturating_sub(NEAR)..near.saturating_add(NEAR).min(self.chunks.len());
+        around
+            .filter(|index| self.chunks[*index].digest == *digest)
+            .min_by_key(|index| (i128::from(self.chunks[*index].end()) != end, index.abs_diff(near)))
     }
 
     fn is_last(&self, index: usize) -> bool {
@@ -264,15 +278,11 @@ impl<'p, 'a> Reader<'p, 'a> {
         course.position += u64::from(stored.length);
         course.cut_again += 1;
         // Known bytes at another place than those that are checked: the rest has moved with them.
-        if let Some(Some(index)) = expected.by_digest.get(&stored.digest)
-            && !expected.is_last(*index)
-        {
-            let expected_at = i128::from(expected.chunks[checked.index].start);
-            let shift = i128::from(checked.start) - expected_at;
-            if i128::from(expected.chunks[*index].end()) + shift != i128::from(course.position) {
-                course.met = Some(*index);
-            }
-        }
+        let shift = i128::from(checked.start) - i128::from(expected.chunks[checked.index].start);
+        let end = i128::from(course.position) - shift;
+        course.met = expected
+            .find(&stored.digest, checked.index, end)
+            .filter(|index| !expected.is_last(*index) && i128::from(expected.chunks[*index].end()) != end);
         Ok(())
     }
 

@@ -98,6 +98,21 @@ fn bytes_put_in_front_move_all_cuts_and_change_none() {
 }
 
 #[test]
+fn a_file_that_repeats_itself_is_cut_as_if_it_were_new() {
+    let twice = noise(7, 6 << 20).repeat(2);
+    for at in [0, 1 << 20, (6 << 20) + 5, 11 << 20] {
+        let mut after = twice.clone();
+        after.splice(at..at, noise(8, 4_096));
+        roots(&twice, &after);
+        // Zeros are one chunk many times: behind the change they lie in another phase.
+        let zeros = [&twice[..at], &vec![0; 9 << 20][..], &twice[at..]].concat();
+        let mut after = zeros.clone();
+        after[at + 1_000_000..at + 1_070_000].copy_from_slice(&noise(9, 70_000));
+        roots(&zeros, &after);
+    }
+}
+
+#[test]
 fn another_file_in_the_same_place_is_read_as_a_new_one() {
     roots(&noise(3, 10 << 20), &noise(4, 11 << 20));
     roots(&vec![0; 10 << 20], &noise(5, 9 << 20));
