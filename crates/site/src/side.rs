@@ -191,15 +191,27 @@ impl SiteSide for Side {
         content: &ContentVersion,
     ) -> Result<(), Refusal> {
         let (point, content) = (name.clone(), *content);
+        let (wait, now) = (self.restore_wait, self.clock.now());
         let may = self
             .database
-            .read("authorise_pull", move |tx| Box::pin(async move { may_pull(tx, &point, content).await }))
+            .read("authorise_pull", move |tx| {
+                Box::pin(async move {
+                    match may_pull(tx, &point, content).await? {
+                        // A neighbour may still tell this restored site that the point is to have it.
+                        May::Not if restored::awaits_neighbours(tx, wait, now).await? => Ok(May::Wait),
+                        may => Ok(may),
+                    }
+                })
+            })
             .await
             .map_err(failed)?;
-        if may {
-            Ok(())
-        } else {
-            Err(Refusal::new("NOT_AUTHORISED", format!("{name} may not fetch {content}")))
+        match may {
+            May::Fetch => Ok(()),
+            May::Wait => Err(Refusal::transient(
+                "CONTENT_NOT_HERE",
+                format!("{content} has not arrived at this site yet"),
+            )),
+            May::Not => Err(Refusal::new("NOT_AUTHORISED", format!("{name} may not fetch {content}"))),
         }
     }
 
@@ -353,27 +365,37 @@ async fn connected(
     Ok(strangers)
 }
 
+/// What a distribution point may do about a version.
+enum May {
+    Fetch,
+    /// It is to have it, and this site has it not: a restored one that had given it the job before.
+    Wait,
+    Not,
+}
+
 /// May the distribution point fetch this version: is it targeted, and the version the one it serves,
 /// or a published one that it was given a job for and does not serve yet?
 async fn may_pull(
     tx: &mut Tx,
     point: &DistributionPointName,
     content: ContentVersion,
-) -> Result<bool, DatabaseError> {
+) -> Result<May, DatabaseError> {
     let (Some(target), Some(package)) =
         (tx.target(content.package, point).await?, tx.package(content.package).await?)
     else {
-        return Ok(false);
+        return Ok(May::Not);
     };
     if package.is_deleting || target.facts.state.is_removal() {
-        return Ok(false);
+        return Ok(May::Not);
     }
     let is_known =
         tx.version(content.package, content.version).await?.is_some_and(|version| version.content == content);
     // What it serves it may repair; a cancelled distribution brings nothing new.
-    let may = content.version == target.facts.serving
-        || (target.facts.state != TargetState::Failed
-            && content.version > target.facts.serving
-            && content.version <= package.stored_version);
-    Ok(is_known && may)
+    let is_wanted = target.facts.state != TargetState::Failed && content.version > target.facts.serving;
+    let is_here = content.version <= package.stored_version;
+    Ok(match is_known {
+        true if content.version == target.facts.serving || (is_wanted && is_here) => May::Fetch,
+        _ if is_wanted && !is_here => May::Wait,
+        _ => May::Not,
+    })
 }

@@ -1,4 +1,4 @@
-//! The simulation of a hierarchy: kept seeds and fresh ones drawn from the commit, or for hours.
+//! The simulation of a hierarchy: kept seeds and a fixed range, or fresh ones drawn from the commit for hours.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,13 +7,15 @@ use anyhow::{Context, Result, bail};
 
 use crate::process;
 
-/// Fresh seeds with every change.
+/// Seeds that every change runs.
 const QUICK_RUNS: &str = "300";
+/// The first of them. They are the same for every change, so that a failure tells of the change; fresh seeds
+/// are what the long runs are for.
+const QUICK_SEED: u64 = 515_000_000;
 
-/// Kept seeds, and fresh ones drawn from the commit; each runs twice and must leave the same trace.
+/// Kept seeds and a fixed range; each runs twice and must leave the same trace.
 pub(crate) fn quick() -> Result<()> {
-    let commit = commit()?;
-    let seed = seed_of(&commit);
+    let (commit, seed) = (commit()?, QUICK_SEED);
     process::run(
         Command::new(crate::root().join("target/debug/restock"))
             .args(["simulate", "--kept", "--twice", "--runs", QUICK_RUNS, "--seed", &seed.to_string()])
