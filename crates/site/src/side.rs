@@ -50,6 +50,19 @@ fn failed(error: DatabaseError) -> Refusal {
     Refusal::transient("SITE_BUSY", "the site cannot read or write its database at the moment")
 }
 
+/// What comes of a wish for content, of a distribution point or a neighbour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pull {
+    Granted,
+    Denied,
+    /// It may have it, but this site has not got it yet.
+    NotHere,
+}
+
+fn not_here(content: &ContentVersion, site: SiteCode) -> Refusal {
+    Refusal::transient("CONTENT_NOT_HERE", format!("{content} has not arrived at site {site} yet"))
+}
+
 impl SiteSide for Side {
     async fn is_enrolled(
         &self,
@@ -198,7 +211,9 @@ impl SiteSide for Side {
                 Box::pin(async move {
                     match may_pull(tx, &point, content).await? {
                         // A neighbour may still tell this restored site that the point is to have it.
-                        May::Not if restored::awaits_neighbours(tx, wait, now).await? => Ok(May::Wait),
+                        Pull::Denied if restored::awaits_neighbours(tx, wait, now).await? => {
+                            Ok(Pull::NotHere)
+                        }
                         may => Ok(may),
                     }
                 })
@@ -206,12 +221,9 @@ impl SiteSide for Side {
             .await
             .map_err(failed)?;
         match may {
-            May::Fetch => Ok(()),
-            May::Wait => Err(Refusal::transient(
-                "CONTENT_NOT_HERE",
-                format!("{content} has not arrived at this site yet"),
-            )),
-            May::Not => Err(Refusal::new("NOT_AUTHORISED", format!("{name} may not fetch {content}"))),
+            Pull::Granted => Ok(()),
+            Pull::NotHere => Err(not_here(&content, self.site)),
+            Pull::Denied => Err(Refusal::new("NOT_AUTHORISED", format!("{name} may not fetch {content}"))),
         }
     }
 
@@ -365,28 +377,20 @@ async fn connected(
     Ok(strangers)
 }
 
-/// What a distribution point may do about a version.
-enum May {
-    Fetch,
-    /// It is to have it, and this site has it not: a restored one that had given it the job before.
-    Wait,
-    Not,
-}
-
 /// May the distribution point fetch this version: is it targeted, and the version the one it serves,
 /// or a published one that it was given a job for and does not serve yet?
 async fn may_pull(
     tx: &mut Tx,
     point: &DistributionPointName,
     content: ContentVersion,
-) -> Result<May, DatabaseError> {
+) -> Result<Pull, DatabaseError> {
     let (Some(target), Some(package)) =
         (tx.target(content.package, point).await?, tx.package(content.package).await?)
     else {
-        return Ok(May::Not);
+        return Ok(Pull::Denied);
     };
     if package.is_deleting || target.facts.state.is_removal() {
-        return Ok(May::Not);
+        return Ok(Pull::Denied);
     }
     let is_known =
         tx.version(content.package, content.version).await?.is_some_and(|version| version.content == content);
@@ -394,8 +398,8 @@ async fn may_pull(
     let is_wanted = target.facts.state != TargetState::Failed && content.version > target.facts.serving;
     let is_here = content.version <= package.stored_version;
     Ok(match is_known {
-        true if content.version == target.facts.serving || (is_wanted && is_here) => May::Fetch,
-        _ if is_wanted && !is_here => May::Wait,
-        _ => May::Not,
+        true if content.version == target.facts.serving || (is_wanted && is_here) => Pull::Granted,
+        _ if is_wanted && !is_here => Pull::NotHere,
+        _ => Pull::Denied,
     })
 }

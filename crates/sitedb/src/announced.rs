@@ -58,14 +58,32 @@ impl Announced {
 }
 
 macro_rules! select {
-    ($rest:literal) => {
+    ($($rest:tt)+) => {
         concat!(
             "SELECT a.package_id, a.epoch, a.version, a.root, a.root_length, a.pages, a.entries, a.chunks, a.bytes,
                 a.files, a.bytes_read, a.chunks_new, a.bytes_new, a.published_at, a.duration_ms, a.signer,
                 a.statement, a.attempts, a.next_attempt, a.is_draft, a.lease_until, a.why
              FROM announced a ",
-            $rest
+            $($rest)+
         )
+    };
+}
+
+/// What is wanted here of the versions `a` with their packages `p`, as [`Tx::fetches_due`] says; `$2` is
+/// [`COPY_STORED`].
+macro_rules! wanted {
+    () => {
+        "p.is_deleting = 0 AND (a.epoch > p.epoch OR a.epoch = p.epoch AND a.version > p.stored_version)
+         AND EXISTS (SELECT 1 FROM targets t JOIN distribution_points d ON d.name = t.point
+                 JOIN sites s ON s.site_code = d.site_code
+             WHERE t.package_id = a.package_id AND s.is_below = 1
+               AND t.state NOT IN ('removal_asked', 'removal_retrying', 'removal_failed')
+               AND (a.is_draft = 0 OR s.site_code = (SELECT own.site_code FROM site own))
+               AND (s.next_hop = '' OR s.next_hop <> COALESCE(
+                       (SELECT g.next_hop FROM sites g WHERE g.site_code = a.signer), '')
+                   AND NOT EXISTS (SELECT 1 FROM copies c
+                       WHERE c.package_id = a.package_id AND c.site = s.site_code AND c.state = $2
+                         AND (c.epoch > a.epoch OR c.epoch = a.epoch AND c.version >= a.version))))"
     };
 }
 
@@ -167,22 +185,11 @@ impl Tx {
     pub async fn fetches_due(&mut self, now: Timestamp, limit: u32) -> Result<Vec<Announced>, DatabaseError> {
         self.rows(
             select!(
-                "JOIN packages p ON p.package_id = a.package_id
-                 WHERE p.is_deleting = 0 AND a.next_attempt <= $1
-                   AND (a.epoch > p.epoch OR a.epoch = p.epoch AND a.version > p.stored_version)
-                   AND EXISTS (SELECT 1 FROM targets t JOIN distribution_points d ON d.name = t.point
-                           JOIN sites s ON s.site_code = d.site_code
-                       WHERE t.package_id = a.package_id AND s.is_below = 1
-                         AND (s.next_hop = '' OR s.next_hop <> COALESCE(
-                             (SELECT g.next_hop FROM sites g WHERE g.site_code = a.signer), ''))
-                         AND (s.next_hop = '' OR NOT EXISTS (SELECT 1 FROM copies c
-                             WHERE c.package_id = a.package_id AND c.site = s.site_code AND c.state = $3
-                               AND (c.epoch > a.epoch OR c.epoch = a.epoch AND c.version >= a.version)))
-                         AND t.state NOT IN ('removal_asked', 'removal_retrying', 'removal_failed')
-                         AND (a.is_draft = 0 OR s.site_code = (SELECT own.site_code FROM site own)))
-                 ORDER BY p.priority, a.next_attempt, a.package_id LIMIT $2"
+                "JOIN packages p ON p.package_id = a.package_id WHERE a.next_attempt <= $1 AND ",
+                wanted!(),
+                " ORDER BY p.priority, a.next_attempt, a.package_id LIMIT $3"
             ),
-            bind![now, limit, COPY_STORED],
+            bind![now, COPY_STORED, limit],
         )
         .await?
         .iter()
@@ -194,20 +201,12 @@ impl Tx {
     pub async fn fetch_queue(&mut self, now: Timestamp) -> Result<(u64, Option<Timestamp>), DatabaseError> {
         let row = self
             .row(
-                "SELECT COUNT(*) AS waiting,
-                    MIN(CASE WHEN a.next_attempt > $1 THEN a.next_attempt END) AS next_due
-                 FROM announced a JOIN packages p ON p.package_id = a.package_id
-                 WHERE p.is_deleting = 0 AND a.is_draft = 0
-                   AND (a.epoch > p.epoch OR a.epoch = p.epoch AND a.version > p.stored_version)
-                   AND EXISTS (SELECT 1 FROM targets t JOIN distribution_points d ON d.name = t.point
-                           JOIN sites s ON s.site_code = d.site_code
-                       WHERE t.package_id = a.package_id AND s.is_below = 1
-                         AND (s.next_hop = '' OR s.next_hop <> COALESCE(
-                             (SELECT g.next_hop FROM sites g WHERE g.site_code = a.signer), ''))
-                         AND (s.next_hop = '' OR NOT EXISTS (SELECT 1 FROM copies c
-                             WHERE c.package_id = a.package_id AND c.site = s.site_code AND c.state = $2
-                               AND (c.epoch > a.epoch OR c.epoch = a.epoch AND c.version >= a.version)))
-                         AND t.state NOT IN ('removal_asked', 'removal_retrying', 'removal_failed'))",
+                concat!(
+                    "SELECT COUNT(*) AS waiting,
+                         MIN(CASE WHEN a.next_attempt > $1 THEN a.next_attempt END) AS next_due
+                     FROM announced a JOIN packages p ON p.package_id = a.package_id WHERE a.is_draft = 0 AND ",
+                    wanted!()
+                ),
                 bind![now, COPY_STORED],
             )
             .await?;

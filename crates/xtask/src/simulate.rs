@@ -41,7 +41,7 @@ pub(crate) fn hours(hours: &str) -> Result<()> {
     }
     process::run(process::cargo().args(["build", "-q", "--release", "-p", "restock-cli"]))?;
     let commit = commit()?;
-    // Another place than the quick form's.
+    // Another place than that of the rounds above.
     let seed = seed_of(&commit) + (1 << 40);
     process::run(Command::new(crate::root().join("target/release/restock")).args([
         "simulate",

@@ -14,7 +14,7 @@ use restock_transfer::{
 };
 use serde_json::Value;
 
-use super::{Side, failed};
+use super::{Pull, Side, failed, not_here};
 use crate::fetch::{HELD_FOR_SITES, is_held};
 use crate::keys::{self, KeyCheck, hex, root_key};
 use crate::message::{chain, distmgr};
@@ -223,8 +223,7 @@ impl Side {
                 if self.asked.note(content.package) {
                     self.database.wake(Wake::Fetch);
                 }
-                let text = format!("{content} has not arrived at site {} yet", self.site);
-                Err(Refusal::transient("CONTENT_NOT_HERE", text))
+                Err(not_here(&content, self.site))
             }
         }
     }
@@ -401,15 +400,6 @@ async fn has_left(tx: &mut Tx, own: SiteCode, peer: SiteCode) -> Result<bool, Da
     link.why = Some(Why::new("SITE_LEFT", format!("site {peer} has left")));
     tx.put_link(&link).await?;
     Ok(true)
-}
-
-/// What comes of a neighbour's wish for content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pull {
-    Granted,
-    Denied,
-    /// It may have it, but this site has not got it yet.
-    NotHere,
 }
 
 /// May the neighbour fetch this version: does it, or a site that reaches this one through it, own the
